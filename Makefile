@@ -1,0 +1,40 @@
+# make demo | test | lint | bench: each sets up all it needs on a machine with Python 3.11 and make, and redoes only what changed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# several environments with one home: a pip that asks for input would hang
+export PIP_NO_INPUT := 1
+
+.PHONY: demo test lint bench lock clean
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# constraints pin every version
+$(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt --editable '.[demo,dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python demo/run_demo.py demo_output
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks bench_output
+
+lock: $(READY)
+	$(BIN)/uv pip compile setup.py --all-extras --constraint requirements/pins.txt --universal --python-version 3.11 \
+		--no-annotate --upgrade --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt
+
+clean:
+	rm -rf $(VENV) *.egg-info build demo_output bench_output .mypy_cache .ruff_cache .pytest_cache .hypothesis

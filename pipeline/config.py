@@ -1,0 +1,201 @@
+"""The configuration: every option judged, all faults reported at once, before a graph exists."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pipeline import __version__
+from pipeline.options import OPTIONS
+from transforms.core.classifiers import specs
+from transforms.core.classifiers.specs import Preprocessing
+from transforms.core.peaks import SpanRule
+from transforms.core.sampling import Sampling
+from transforms.scoring import ScoringRule
+
+#: What a preset says where the user says nothing.
+PRESETS: dict[str, dict[str, str]] = {
+    # arXiv 1705.06950, section 3: the paper's values are Clipscout's defaults
+    "kinetics": {"clip_seconds": "10", "top_k": "2", "response": "action", "min_score": "0"},
+    # the notebook's steps 2-6; its defects 2-5 stay, so that results can be compared
+    "notebook": {
+        "frame_stride": "2",
+        "preprocessing": "notebook",
+        "batch_size": "64",
+        "response": "any",
+        "top_k": "1",
+        "clip_seconds": "5",
+    },
+}
+_NOTEBOOK = Preprocessing("exact", 128, 128, 0, specs.NOTEBOOK_MEAN, specs.NOTEBOOK_STD)
+_EXCLUSIVE = (("sample_fps", "frame_stride"),)
+
+
+class ConfigError(ValueError):
+    """The options cannot be used. `faults` holds a line for each reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration; see `pipeline.options` for the meaning of each value."""
+
+    inputs: tuple[str, ...]
+    output: str
+    replace: bool
+    manifest_shards: int
+    preset: str
+    download_timeout_seconds: float
+    scoring: ScoringRule
+    spans: SpanRule
+    cut: str
+    stall_seconds: float
+    workers: int
+
+    def shaping(self) -> dict[str, Any]:
+        """Returns what decides the results (not where they lie or how fast they come), for the output's record."""
+        return {
+            "classifier": self.scoring.spec.name,
+            "scores": self.scoring.fingerprint(),
+            "response": self.scoring.response,
+            **{f"sampling_{name}": value for name, value in asdict(self.scoring.sampling).items()},
+            **asdict(self.spans),
+            "cut": self.cut,
+        }
+
+    def about(self) -> dict[str, Any]:
+        """Returns what the summary says of the run's settings."""
+        return {"version": __version__, "inputs": list(self.inputs), "preset": self.preset, "settings": self.shaping()}
+
+
+def from_options(given: Mapping[str, str | None]) -> Config:
+    """Builds the configuration from option texts (None = not given).
+
+    Raises:
+      ConfigError: With every fault found.
+    """
+    faults: list[str] = []
+    preset = given.get("preset") or "kinetics"
+    if preset not in PRESETS:
+        faults.append(f"--preset is {preset!r}, expected one of {', '.join(PRESETS)}")
+    values = _Values(_resolved(given, PRESETS.get(preset, {}), faults), faults)
+    for name in ("input", "output"):
+        if not values.text(name):
+            faults.append(f"--{name} is missing")
+    sampling = _sampling(values)
+    clip_seconds = values.number("clip_seconds")
+    gap = values.number("min_gap_seconds")
+    spec = _spec(values, faults)
+    numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
+    choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
+    replace_results = values.flag("replace")
+    if faults or spec is None or sampling is None:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return Config(
+        inputs=tuple(part.strip() for part in values.text("input").split(",") if part.strip()),
+        output=values.text("output").rstrip("/") or "/",
+        replace=replace_results,
+        manifest_shards=int(numbers["manifest_shards"]),
+        preset=preset,
+        download_timeout_seconds=numbers["download_timeout_seconds"],
+        scoring=ScoringRule(
+            spec=spec,
+            sampling=sampling,
+            response=choices["response"],
+            device=choices["device"],
+            batch_size=int(numbers["batch_size"]),
+            stall_seconds=numbers["stall_seconds"],
+            memory_bytes=int(numbers["decode_memory_mb"]) << 20,
+            max_pixels=int(numbers["max_pixels"]),
+            max_frames=int(numbers["max_frames"]),
+        ),
+        spans=SpanRule(clip_seconds, int(numbers["top_k"]), numbers["min_score"], clip_seconds if gap < 0 else gap),
+        cut=choices["cut"],
+        stall_seconds=numbers["stall_seconds"],
+        workers=int(numbers["workers"]),
+    )
+
+
+def _resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[str]) -> dict[str, str | None]:
+    """Returns each option's text: the user's, else the preset's, else the default."""
+    chosen: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
+    for pair in _EXCLUSIVE:
+        by_user = [name for name in pair if name in chosen]
+        if len(by_user) == 2:
+            faults.append(f"--{pair[0]} and --{pair[1]} exclude each other; give one")
+        by_preset = [name for name in pair if name in preset]
+        for name in set(pair) - set((by_user or by_preset or pair)[:1]):
+            chosen.setdefault(name, "")
+    defaults = {option.name: option.default for option in OPTIONS}
+    return {**defaults, **preset, **chosen}
+
+
+@dataclass
+class _Values:
+    """Reads typed values out of texts; a text that does not fit becomes a fault."""
+
+    texts: Mapping[str, str | None]
+    faults: list[str]
+
+    def text(self, name: str) -> str:
+        return self.texts.get(name) or ""
+
+    def number(self, name: str) -> float:
+        """Returns the number, or -1 for none."""
+        option = next(option for option in OPTIONS if option.name == name)
+        text = self.text(name)
+        if not text:
+            return -1
+        try:
+            value = float(int(text)) if option.kind == "integer" else float(text)
+            low = -float("inf") if option.low is None else option.low
+            high = float("inf") if option.high is None else option.high
+            if low <= value <= high:  # false for not-a-number too
+                return value
+        except (ValueError, OverflowError):
+            pass
+        noun = "a whole number" if option.kind == "integer" else "a number"
+        bounds = [f"from {option.low:g}"] * (option.low is not None) + [f"to {option.high:g}"] * (
+            option.high is not None
+        )
+        self.faults.append(f"--{name} is {text!r}, expected {' '.join([noun, *bounds])}")
+        return -1
+
+    def choice(self, name: str) -> str:
+        option = next(option for option in OPTIONS if option.name == name)
+        if self.text(name) not in option.kind.split("|"):
+            self.faults.append(f"--{name} is {self.text(name)!r}, expected one of {option.kind.replace('|', ', ')}")
+        return self.text(name)
+
+    def flag(self, name: str) -> bool:
+        text = self.text(name).lower()
+        if text not in ("true", "false"):
+            self.faults.append(f"--{name} is {self.text(name)!r}, expected true or false")
+        return text == "true"
+
+
+def _sampling(values: _Values) -> Sampling | None:
+    stride, fps = values.number("frame_stride"), values.number("sample_fps")
+    if (stride > 0) == (fps > 0):
+        return None  # a fault is noted already
+    return Sampling(frame_stride=int(stride)) if stride > 0 else Sampling(fps=fps)
+
+
+def _spec(values: _Values, faults: list[str]) -> specs.ClassifierSpec | None:
+    try:
+        spec = specs.resolve(values.text("classifier"))
+    except specs.SpecError as error:
+        faults.append(f"--classifier: {error}")
+        return None
+    return replace(spec, preprocessing=_NOTEBOOK) if values.text("preprocessing") == "notebook" else spec
+
+
+def unknown_option_fault(argument: str) -> str:
+    """Returns the fault for an argument that nobody knows, with the closest option."""
+    name = argument.split("=")[0].lstrip("-")
+    close = difflib.get_close_matches(name, [option.name for option in OPTIONS], n=1)
+    hint = f"; did you mean --{close[0]}?" if close else ""
+    return f"unknown argument {argument!r}{hint}"

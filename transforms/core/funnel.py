@@ -1,0 +1,61 @@
+"""The funnel: how many items entered each stage, and how each of them left it. The numbers have to add up."""
+
+from collections.abc import Mapping
+from typing import Any
+
+#: What enters -> the ways to leave. `failed` counts come from the failures themselves.
+EQUATIONS: dict[str, tuple[str, ...]] = {
+    "rows.read": ("rows.failed", "rows.matched"),
+    "candidates.found": ("candidates.merged", "requests.unique"),
+    "requests.unique": ("requests.failed", "requests.fetched"),
+    "requests.fetched": ("videos.failed", "videos.scored"),
+    "videos.scored": ("videos.without_span", "videos.with_spans"),
+    "spans.proposed": ("spans.failed", "spans.not_cut", "clips.written"),
+}
+
+
+def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
+    """Turns flat counts into the funnel of summary.json.
+
+    Args:
+      counts: `<noun>.<verb>` to number; `failure.<stage>.<code>` for each kind of failure. What is missing is 0.
+
+    Returns:
+      `funnel`: noun to verb to number; `failures`: stage to code to number; `adds_up`: whether every equation of
+      `EQUATIONS` holds.
+    """
+    numbers = {name: counts.get(name, 0) for entry, exits in EQUATIONS.items() for name in (entry, *exits)}
+    numbers["candidates.merged"] = numbers["candidates.found"] - numbers["requests.unique"]
+    funnel: dict[str, dict[str, int]] = {}
+    for name, number in numbers.items():
+        noun, verb = name.split(".")
+        funnel.setdefault(noun, {})[verb] = number
+    failures: dict[str, dict[str, int]] = {}
+    for name in sorted(counts):
+        if name.startswith("failure."):
+            _, stage, code = name.split(".")
+            failures.setdefault(stage, {})[code] = counts[name]
+    return {"funnel": funnel, "failures": failures, "adds_up": not imbalances(numbers)}
+
+
+def imbalances(numbers: Mapping[str, int]) -> list[str]:
+    """Returns a line for each equation that does not hold."""
+    return [
+        f"{entry} is {numbers[entry]}, but {' + '.join(exits)} is {sum(numbers[name] for name in exits)}"
+        for entry, exits in EQUATIONS.items()
+        if numbers[entry] != sum(numbers[name] for name in exits)
+    ]
+
+
+def lines(summary: Mapping[str, Any]) -> list[str]:
+    """Returns the funnel of a summary as lines for a terminal."""
+    text = []
+    for noun, verbs in summary["funnel"].items():
+        parts = ", ".join(f"{number} {verb.replace('_', ' ')}" for verb, number in verbs.items())
+        text.append(f"{noun:<11}{parts}")
+    for stage, codes in summary["failures"].items():
+        parts = ", ".join(f"{number} {code}" for code, number in codes.items())
+        text.append(f"{'':<11}failed in {stage}: {parts}")
+    if not summary["adds_up"]:
+        text.append("The numbers do not add up: this is a bug in Clipscout, please report it.")
+    return text

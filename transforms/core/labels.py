@@ -1,0 +1,55 @@
+"""From an action to the classifier's labels: by its own name or by the row's `classes`."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+
+class UnknownLabelError(ValueError):
+    """The classifier has no such label; the message names the closest five."""
+
+
+class LabelIndex:
+    """Finds labels exactly, then with case, spaces, underscores and hyphens folded.
+
+    Args:
+      labels: The classifier's labels in output order. A name may occur twice (ImageNet has two cranes): it then
+        stands for all its places.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = tuple(labels)
+        self._folded: dict[str, str] = {}
+        for label in labels:
+            self._folded.setdefault(fold(label), label)
+        self._indices: dict[str, list[int]] = {}
+        for index, label in enumerate(labels):
+            self._indices.setdefault(label, []).append(index)
+
+    def match(self, action: str, classes: Iterable[str] = ()) -> tuple[str, ...]:
+        """Returns the labels that count as the action: those that `classes` names, or the action's own.
+
+        Raises:
+          UnknownLabelError: A name has no label; the message names the closest.
+        """
+        return tuple(dict.fromkeys(self._one(name) for name in (tuple(classes) or (action,))))
+
+    def indices(self, labels: Iterable[str]) -> list[int]:
+        """Returns the output places of labels that `match` returned."""
+        return sorted({index for label in labels for index in self._indices[label]})
+
+    def _one(self, name: str) -> str:
+        if name in self._indices:
+            return name
+        if fold(name) in self._folded:
+            return self._folded[fold(name)]
+        close = difflib.get_close_matches(fold(name), self._folded, n=5, cutoff=0.0)
+        nearest = ", ".join(repr(self._folded[label]) for label in close)
+        raise UnknownLabelError(
+            f"the classifier has no label {name!r}; the closest of its {len(self._labels)} are {nearest}"
+        )
+
+
+def fold(text: str) -> str:
+    """Folds case, and runs of spaces, underscores and hyphens."""
+    return re.sub(r"[\s_-]+", " ", text).strip().casefold()

@@ -1,0 +1,132 @@
+"""Opening hostile media files with PyAV: allow-listed containers, the file protocol alone, bounded pictures.
+
+The facts behind each guard were found by experiment; ARCHITECTURE.md ("Hostile media") tells them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.container
+import av.error
+import av.logging
+from av.video.stream import VideoStream
+
+from transforms.core import geometry
+from transforms.core.tasks import Item, TaskError
+
+#: FFmpeg's names of the containers that users bring. No playlist (concat, hls, dash, sdp) and no device is among them.
+CONTAINERS = (
+    "mov",
+    "mp4",
+    "m4a",
+    "3gp",
+    "3g2",
+    "mj2",
+    "matroska",
+    "webm",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "flv",
+    "ogg",
+    "asf",
+    "gif",
+)
+_ATTACHED_PICTURE = 0x0400
+MAX_PIXELS = 8192 * 8192
+
+# FFmpeg's messages would be a second, unsorted channel of errors.
+av.logging.set_level(av.logging.PANIC)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[av.container.InputContainer]:
+    """Opens a media file by path (never as a file object: that would lift the protocol allow-list).
+
+    Raises:
+      TaskError: `unreadable_video`, with FFmpeg's reason.
+    """
+    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+    try:
+        container = av.open(f"file:{path}", metadata_errors="replace", container_options=options)
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise TaskError("unreadable_video", f"no readable video container: {reason(error)}") from error
+    with container:
+        yield container
+
+
+def reason(error: BaseException) -> str:
+    """Returns FFmpeg's reason without the path that it may hold."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+def video_stream(container: av.container.InputContainer, max_pixels: int = MAX_PIXELS) -> VideoStream:
+    """Returns the best video stream that is not cover art, with the guards on its decoder set.
+
+    Raises:
+      TaskError: `no_video`.
+    """
+    streams = [s for s in container.streams.video if not s.disposition.value & _ATTACHED_PICTURE]
+    streams = [s for s in streams if s.codec_context is not None and s.codec_context.name]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise TaskError("no_video", f"no video stream, only {kinds or 'nothing'}")
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    context = stream.codec_context
+    context.options = {"max_pixels": str(max_pixels)}
+    context.thread_type = "NONE"  # one thread: the classifier uses the other cores
+    context.thread_count = 1
+    return stream
+
+
+def sample_aspect(stream: VideoStream) -> float:
+    """Returns width over height of the stream's samples; 1 where it is absent or absurd."""
+    ratio = stream.sample_aspect_ratio or Fraction(1)
+    return float(ratio) if Fraction(1, 8) <= ratio <= 8 else 1.0
+
+
+def probe(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: yields the facts of the file `request["path"]`, after one frame was really decoded.
+
+    Raises:
+      TaskError: `unreadable_video`, `no_video` or `no_frames`.
+    """
+    with opened(request["path"]) as container:
+        stream = video_stream(container, request.get("max_pixels", MAX_PIXELS))
+        try:
+            frame = next(iter(container.decode(stream)), None)
+        except MemoryError:
+            raise
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise TaskError("no_frames", f"not one frame could be decoded: {reason(error)}") from error
+        if frame is None:
+            raise TaskError("no_frames", "the video stream holds no frame")
+        turns = geometry.quarter_turns(frame.rotation)
+        width, height = geometry.displayed_size(frame.width, frame.height, sample_aspect(stream), turns)
+        rate = stream.average_rate or stream.guessed_rate
+        yield (
+            {
+                "duration_seconds": claimed_seconds(container, stream),
+                "width": width,
+                "height": height,
+                "frame_rate": float(rate) if rate else 0.0,
+                "container": container.format.name,
+                "codec": stream.codec_context.name,
+                "has_audio": bool(container.streams.audio),
+            },
+            None,
+        )
+
+
+def claimed_seconds(container: av.container.InputContainer, stream: VideoStream) -> float | None:
+    """Returns the duration that the stream, or else the container, claims; None where neither does."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None

@@ -1,0 +1,91 @@
+"""Failures: items that could not be processed, each with a stage, a code and a one-line message.
+
+A code belongs to one category, and the category says whether another run may try the item again:
+
+| category | another run |
+|---|---|
+| permanent | leaves it alone |
+| transient | tries it again |
+| blocked | tries it again, later |
+| skipped | leaves it alone: a stated rule refused it |
+| config | tries it again: the fault is in the options or the installation |
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
+
+#: code -> (category, meaning). README's table is this one; a test holds the two together.
+CODES: dict[str, tuple[str, str]] = {
+    "bad_row": ("permanent", "the row has no action, not exactly one source, or a value that does not fit"),
+    "bad_encoding": ("permanent", "the line is not UTF-8"),
+    "unreadable_queries": ("config", "a query file, or the rest of one, cannot be read"),
+    "unknown_label": ("config", "the classifier has no label for the action; the message names the closest"),
+    "search_not_available": ("config", "search text cannot be looked up by this version"),
+    "no_match": ("transient", "no file matches the path"),
+    "not_found": ("permanent", "the file or page does not exist"),
+    "permission_denied": ("config", "the file exists and may not be read"),
+    "storage_error": ("transient", "the storage did not answer, or answered wrongly"),
+    "download_failed": ("transient", "yt-dlp could not fetch the video"),
+    "fetch_timeout": ("transient", "the download did not end before its deadline"),
+    "fetch_crashed": ("transient", "the downloading process died"),
+    "unreadable_video": ("permanent", "no allowed container format fits the file's content"),
+    "no_video": ("permanent", "the file has no video stream (cover art is not one)"),
+    "no_frames": ("permanent", "not one frame could be decoded"),
+    "decode_crashed": ("permanent", "the decoding process died twice on this file"),
+    "decode_timeout": ("permanent", "the decoder gave no sign of life before the deadline, twice"),
+    "decode_memory": ("permanent", "the decoder reached its memory cap, twice"),
+    "scoring_failed": ("config", "the classifier could not score the frames"),
+    "cut_failed": ("permanent", "the clip could not be cut from its video"),
+    "cut_crashed": ("permanent", "the cutting process died twice on this span"),
+    "cut_timeout": ("permanent", "the cutter gave no sign of life before the deadline, twice"),
+    "cut_memory": ("permanent", "the cutter reached its memory cap, twice"),
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that could not be processed.
+
+    Attributes:
+      stage: Name of the stage that gave up, e.g. `ReadQueries`.
+      code: One of `CODES`.
+      message: One line for a person.
+      key: The video's key, where the item is a video or a span of one.
+      row: Where the query came from (`file:line`), where the item is a row.
+      action: The action concerned, where it is one in particular.
+      attempts: How often the item was tried.
+    """
+
+    stage: str
+    code: str
+    message: str
+    key: str = ""
+    row: str = ""
+    action: str = ""
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"failure code {self.code!r} is not one of {sorted(CODES)}")
+        object.__setattr__(self, "message", " ".join(self.message.split())[:1000])
+
+    @property
+    def category(self) -> str:
+        """The category of the code, one of `CATEGORIES`."""
+        return CODES[self.code][0]
+
+    def to_row(self) -> dict[str, Any]:
+        """Returns the failure as a row of `failures*.jsonl`."""
+        return {
+            "stage": self.stage,
+            "code": self.code,
+            "category": self.category,
+            "permanent": self.category in ("permanent", "skipped"),
+            "message": self.message,
+            "key": self.key,
+            "row": self.row,
+            "action": self.action,
+            "attempts": self.attempts,
+        }

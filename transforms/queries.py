@@ -1,0 +1,107 @@
+"""ReadQueries: query files to ActionQuery records; MatchLabels: from actions to the classifier's labels."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import apache_beam as beam
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.typehints.decorators import no_annotations
+
+from transforms.core import rows, storage
+from transforms.core.labels import LabelIndex, UnknownLabelError
+from transforms.failures import Failure
+from transforms.metrics import StageMetrics
+from transforms.records import ActionQuery
+from transforms.tags import FAILURES, Failed, failed
+
+
+class Queries(NamedTuple):
+    """`queries`: ActionQuery; `failures`: Failure."""
+
+    queries: beam.PCollection
+    failures: beam.PCollection
+
+
+def match_files(pattern: str) -> list[str]:
+    """Returns the sorted URIs of the files that a path or glob matches, local or gs://; empty for none."""
+    try:
+        found = FileSystems.match([pattern])[0].metadata_list
+    except BeamIOError:
+        return []
+    return sorted(item.path for item in found if not item.path.endswith("/"))
+
+
+class _ReadFile(beam.DoFn):
+    def __init__(self) -> None:
+        self._metrics = StageMetrics("ReadQueries")
+
+    def process(self, uri: str) -> Iterator[ActionQuery | Failed]:
+        try:
+            with storage.local_copy(uri) as path, open(path, "rb") as stream:
+                assert isinstance(stream, io.BufferedReader)
+                for item in rows.read(stream, uri):
+                    if isinstance(item, Failure):
+                        self._metrics.count(f"failed-{item.code}")
+                        yield failed(item)
+                    else:
+                        self._metrics.count("out-queries")
+                        yield item
+        except (storage.StorageError, OSError) as error:
+            yield failed(Failure("ReadQueries", "unreadable_queries", f"{uri}: {error}", row=uri))
+
+
+@dataclass
+class ReadQueries(beam.PTransform):
+    """Reads all query files that match the patterns.
+
+    Attributes:
+      patterns: Paths or globs of JSON Lines, CSV or TSV files, local or gs://, plain or gzip.
+    """
+
+    patterns: tuple[str, ...]
+
+    @no_annotations  # Beam knows no named tuples of collections
+    def expand(self, root: beam.Pipeline) -> Queries:
+        """Returns the queries, and a failure for each bad row."""
+        read = (
+            root
+            | beam.Create(list(self.patterns))
+            | "MatchFiles" >> beam.FlatMap(match_files)
+            | "OneReaderPerFile" >> beam.Distinct()
+            | "ReadRows" >> beam.ParDo(_ReadFile()).with_outputs(FAILURES, main="queries")
+        )
+        return Queries(read.queries, read[FAILURES])
+
+
+class _MatchLabels(beam.DoFn):
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self._labels = labels
+
+    def setup(self) -> None:
+        self._index = LabelIndex(self._labels)
+
+    def process(self, query: ActionQuery) -> Iterator[ActionQuery | Failed]:
+        try:
+            yield replace(query, classes=self._index.match(query.action, query.classes))
+        except UnknownLabelError as error:
+            yield failed(Failure("MatchLabels", "unknown_label", str(error), row=query.row, action=query.action))
+
+
+@dataclass
+class MatchLabels(beam.PTransform):
+    """Fills in the labels that count as each query's action, before anything is downloaded.
+
+    Attributes:
+      labels: The classifier's labels in output order.
+    """
+
+    labels: tuple[str, ...]
+
+    @no_annotations  # Beam knows no named tuples of collections
+    def expand(self, queries: beam.PCollection) -> Queries:
+        """Returns the queries with `classes` filled, and a failure for each action that cannot be scored."""
+        matched = queries | beam.ParDo(_MatchLabels(self.labels)).with_outputs(FAILURES, main="queries")
+        return Queries(matched.queries, matched[FAILURES])

@@ -1,0 +1,281 @@
+"""Every element that flows between stages: frozen, validated on construction, small but for frame batches."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ActionQuery:
+    """One input row: an action, and where to look for it.
+
+    Attributes:
+      action: The label that is mined for, as the user wrote it.
+      query, url, path: Search text, web address, or file (or glob); exactly one is not empty.
+      row: Where the row stands, `file:line`.
+      classes: Classifier labels that count as this action; empty means the action's own name.
+      max_videos: The row's own cap on videos found; None means the job's.
+      extra: Every other column of the row, carried through to the outputs.
+    """
+
+    action: str
+    row: str
+    query: str = ""
+    url: str = ""
+    path: str = ""
+    classes: tuple[str, ...] = ()
+    max_videos: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.action:
+            raise ValueError("the row has no action")
+        given = [name for name in ("query", "url", "path") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"a row needs exactly one of query, url (or youtube_id) and path; this one has {given or 'none'}"
+            )
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One query's wish for one video.
+
+    Attributes:
+      action: The wanted action.
+      labels: The classifier labels that count as the action.
+      row: The row that asked, `file:line`.
+      rank: Place of the video among what the row found, from 1.
+      query: The search text, URL or path that found it.
+      extra: The row's other columns.
+    """
+
+    action: str
+    labels: tuple[str, ...]
+    row: str
+    rank: int = 1
+    query: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """One video to fetch, with every ask for it. Exactly one of `url` and `path` is not empty."""
+
+    key: str
+    asks: tuple[Ask, ...]
+    url: str = ""
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key or not self.asks or bool(self.url) == bool(self.path):
+            raise ValueError(f"a request needs a key, an ask, and a url or a path: {self!r}")
+
+    @property
+    def source(self) -> str:
+        """The URL or path that the video comes from."""
+        return self.url or self.path
+
+    def actions(self) -> dict[str, tuple[str, ...]]:
+        """Returns the wanted actions in order of their name, each with all labels that any ask gives it."""
+        wanted: dict[str, set[str]] = {}
+        for ask in self.asks:
+            wanted.setdefault(ask.action, set()).update(ask.labels)
+        return {action: tuple(sorted(wanted[action])) for action in sorted(wanted)}
+
+
+@dataclass(frozen=True)
+class Video:
+    """A fetched file with probed facts.
+
+    Attributes:
+      key: The video's key.
+      uri: Where the file lies: absolute, or relative to the output folder for stored downloads.
+      request: The request it answers.
+      size_bytes: Size of the file.
+      content: Digest of the content, e.g. `sha256:...`.
+      duration_seconds: Claimed duration, None where the container does not tell.
+      width, height: Picture size in pixels as displayed (rotated, square pixels).
+      frame_rate: Average frames per second, 0 where unknown.
+      facts: What the site says of it (title, channel, licence, ...).
+    """
+
+    key: str
+    uri: str
+    request: VideoRequest
+    size_bytes: int
+    content: str
+    duration_seconds: float | None
+    width: int
+    height: int
+    frame_rate: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FrameBatch:
+    """Samples of one video on their way to the classifier; never crosses a shuffle.
+
+    Attributes:
+      key: The video's key.
+      times: float64[n] presentation times in seconds, ascending.
+      frame_indices: int64[n] places of the samples among the decoded frames, from 0.
+      frames: uint8[n, height, width, 3] RGB.
+      wanted: The labels of each wanted action, in the order of `VideoRequest.actions()`.
+    """
+
+    key: str
+    times: np.ndarray
+    frame_indices: np.ndarray
+    frames: np.ndarray
+    wanted: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.times)
+        if self.frames.shape[:1] != (n,) or len(self.frame_indices) != n or self.frames.ndim != 4:
+            raise ValueError(f"times, indices and frames disagree: {self!r}")
+
+    def __repr__(self) -> str:
+        return f"FrameBatch({self.key}, frames={self.frames.dtype}{list(self.frames.shape)}, times={self.times[:1]}...)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoredSamples:
+    """What the classifier says of one frame batch, without its frames.
+
+    Attributes:
+      key, times, frame_indices: As in the frame batch.
+      responses: float32[n, actions], the response of each wanted action.
+      top_labels: int32[n], index of the best label of each sample.
+      top_scores: float32[n], the score of that label.
+      error: Why there are no responses; empty on success.
+    """
+
+    key: str
+    times: np.ndarray
+    frame_indices: np.ndarray
+    responses: np.ndarray
+    top_labels: np.ndarray
+    top_scores: np.ndarray
+    error: str = ""
+
+    def __repr__(self) -> str:
+        return f"ScoredSamples({self.key}, responses={list(self.responses.shape)}, error={self.error!r})"
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """How the decoding of one video (or of one segment of it) ended.
+
+    Attributes:
+      video: The video.
+      frames_decoded: Frames that came out of the decoder.
+      decoded_seconds: End of the last decoded frame, from the start of the video stream.
+      flags: E.g. `truncated`, `no_timestamps`, `damaged`.
+      failure_code, failure_message: Set when nothing usable came out.
+    """
+
+    video: Video
+    frames_decoded: int = 0
+    decoded_seconds: float = 0.0
+    flags: tuple[str, ...] = ()
+    failure_code: str = ""
+    failure_message: str = ""
+    attempts: int = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoreTrack:
+    """All responses of one video over time; spans can be picked from it again without scoring.
+
+    Attributes:
+      key: The video's key.
+      actions: The wanted actions, sorted, each with the labels that count as it.
+      times: float64[n] seconds from the start of the video stream, strictly ascending.
+      frame_indices: int64[n].
+      responses: float32[n, actions].
+      top_labels: n label names.
+      top_scores: float32[n].
+      decoded_seconds: End of the last decoded frame.
+      frames_decoded: Frames that came out of the decoder.
+      flags: Flags of the decoding.
+    """
+
+    key: str
+    actions: dict[str, tuple[str, ...]]
+    times: np.ndarray
+    frame_indices: np.ndarray
+    responses: np.ndarray
+    top_labels: tuple[str, ...]
+    top_scores: np.ndarray
+    decoded_seconds: float
+    frames_decoded: int
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = (len(self.times), len(self.actions))
+        if self.responses.shape != shape or len(self.top_labels) != len(self.times):
+            raise ValueError(f"responses are {self.responses.shape}, expected {shape}")
+        if (np.diff(self.times) <= 0).any():
+            raise ValueError(f"times of {self.key} do not ascend")
+
+    def __repr__(self) -> str:
+        return f"ScoreTrack({self.key}, {sorted(self.actions)}, responses={list(self.responses.shape)})"
+
+
+@dataclass(frozen=True)
+class CandidateSpan:
+    """`[start, end)` in seconds around a peak of one action's response."""
+
+    key: str
+    action: str
+    start_seconds: float
+    end_seconds: float
+    peak_seconds: float
+    peak_frame: int
+    score: float
+    rank: int
+    top_label: str
+    top_score: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_seconds < self.end_seconds:
+            raise ValueError(f"a span needs 0 <= start < end, not {self.start_seconds} and {self.end_seconds}")
+
+
+@dataclass(frozen=True)
+class VideoSpans:
+    """The spans of one scored video, over all its actions; may be empty."""
+
+    video: Video
+    spans: tuple[CandidateSpan, ...]
+    decoded_seconds: float
+    samples: int
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A span cut into a playable file.
+
+    Attributes:
+      span: The span.
+      path: The file, relative to the output folder; empty where no clip is wanted.
+      duration_seconds: Probed duration of the picture.
+      frames: Probed number of frames.
+      width, height: Probed picture size in pixels.
+      has_audio: Whether the clip has sound.
+      sha256: Digest of the file.
+      flags: E.g. `audio_dropped`.
+    """
+
+    span: CandidateSpan
+    path: str
+    duration_seconds: float
+    frames: int
+    width: int
+    height: int
+    has_audio: bool
+    sha256: str
+    flags: tuple[str, ...] = ()

@@ -1,0 +1,240 @@
+"""ScoreVideos: decode and inference in one fused stage, then one score track per video.
+
+Between the decoder and the model nothing is shuffled: frame batches pass by reference and a video never exists in
+memory as a whole. What leaves the stage are times and responses.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.typehints.decorators import no_annotations
+
+from transforms.core import storage, tracks
+from transforms.core.child import Child, ChildError, Limits, Message
+from transforms.core.classifiers.specs import ClassifierSpec
+from transforms.core.sampling import Sampling
+from transforms.failures import Failure
+from transforms.inference import ClassifierHandler
+from transforms.metrics import StageMetrics
+from transforms.records import DecodeReport, FrameBatch, ScoredSamples, ScoreTrack, Video
+from transforms.tags import FAILURES, Failed, failed
+
+_STAGE = "ScoreVideos"
+_REPORTS: Literal["reports"] = "reports"
+_STORED: Literal["stored"] = "stored"
+#: Frame batches are this part of an inference batch, so that short videos fill it together.
+_PARTS_PER_BATCH = 4
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """Everything that shapes the scoring stage.
+
+    Attributes:
+      spec: The classifier.
+      sampling: Which frames are scored.
+      response: `action`, or `any` for the best of all labels.
+      device: `auto`, `cpu` or `cuda`.
+      batch_size: Frames per call of the model.
+      stall_seconds: Longest silence of the decoder.
+      memory_bytes: Memory cap of the decoder.
+      max_pixels, max_frames: Largest picture, and most frames of a video, that are decoded.
+    """
+
+    spec: ClassifierSpec
+    sampling: Sampling
+    response: str
+    device: str
+    batch_size: int
+    stall_seconds: float
+    memory_bytes: int
+    max_pixels: int
+    max_frames: int
+
+    def fingerprint(self) -> str:
+        """Returns the digest of what shapes a score (not of what only shapes speed)."""
+        return tracks.fingerprint(
+            classifier=self.spec.fingerprint(), sampling=asdict(self.sampling), response=self.response
+        )
+
+
+class Scored(NamedTuple):
+    """`tracks`: (Video, ScoreTrack); `failures`: Failure."""
+
+    tracks: beam.PCollection
+    failures: beam.PCollection
+
+
+class _FindStored(beam.DoFn):
+    """Lets videos through whose scores are not stored yet; the others leave with their track."""
+
+    def __init__(self, output: str, fingerprint: str) -> None:
+        self._output, self._fingerprint = output, fingerprint
+        self._metrics = StageMetrics(_STAGE)
+
+    def process(self, video: Video) -> Iterator[Video | TaggedOutput[Literal["stored"], tuple[Video, ScoreTrack]]]:
+        wanted: dict[str, Any] = video.request.actions()
+        track = tracks.read(self._output, self._fingerprint, video.key, video.content, wanted)
+        if track is None:
+            yield video
+        else:
+            self._metrics.count("reused-tracks")
+            yield TaggedOutput(_STORED, (video, track))
+
+
+class _Decode(beam.DoFn):
+    """Streams the samples of a video out of the decoder child."""
+
+    def __init__(self, output: str, rule: ScoringRule) -> None:
+        self._output, self._rule = output, rule
+        self._metrics = StageMetrics(_STAGE)
+
+    def setup(self) -> None:
+        self._child = Child(Limits(self._rule.stall_seconds, memory_bytes=self._rule.memory_bytes))
+
+    def teardown(self) -> None:
+        self._child.close()
+
+    def process(
+        self, video: Video
+    ) -> Iterator[FrameBatch | TaggedOutput[Literal["reports"], tuple[str, DecodeReport]]]:
+        report = DecodeReport(video)
+        try:
+            with storage.local_copy(storage.resolve(self._output, video.uri)) as path:
+                for message in self._messages(path):
+                    if "report" in message.facts:
+                        facts = message.facts["report"]
+                        report = DecodeReport(video, **{**facts, "flags": tuple(facts["flags"])})
+                    elif "times" in message.facts:
+                        yield _frame_batch(video, message)
+        except (ChildError, storage.StorageError) as error:
+            code = error.code if isinstance(error, storage.StorageError) else error.kind
+            code = f"decode_{code}" if getattr(error, "fatal", False) else code
+            attempts = 2 if getattr(error, "fatal", False) else 1
+            report = DecodeReport(video, failure_code=code, failure_message=str(error), attempts=attempts)
+        self._metrics.count("in-videos")
+        self._metrics.count("frames-decoded", report.frames_decoded)
+        yield TaggedOutput(_REPORTS, (video.key, report))
+
+    def _messages(self, path: str) -> Iterator[Message]:
+        """Yields the child's messages; after its first death the samples already seen are left out."""
+        rule = self._rule
+        request = {
+            "path": path,
+            "sampling": asdict(rule.sampling),
+            "frame_rule": asdict(rule.spec.preprocessing.frame_rule()),
+            "batch_frames": max(1, rule.batch_size // _PARTS_PER_BATCH),
+            "max_pixels": rule.max_pixels,
+            "max_frames": rule.max_frames,
+        }
+        seen = 0
+        for attempt in (1, 2):
+            place = 0
+            try:
+                for message in self._child.call("decode:samples", request):
+                    place += 1
+                    if place > seen:
+                        seen = place
+                        yield message
+                return
+            except ChildError as error:
+                if not error.fatal or attempt == 2:
+                    raise
+
+
+def _frame_batch(video: Video, message: Message) -> FrameBatch:
+    facts = message.facts
+    return FrameBatch(
+        key=video.key,
+        times=np.array(facts["times"], np.float64),
+        frame_indices=np.array(facts["frame_indices"], np.int64),
+        frames=np.frombuffer(message.payload, np.uint8).reshape(facts["shape"]),
+        wanted=tuple(video.request.actions().values()),
+    )
+
+
+class _Assemble(beam.DoFn):
+    """Joins the scored samples of a video to its track, and stores it."""
+
+    def __init__(self, output: str, fingerprint: str, labels: tuple[str, ...]) -> None:
+        self._output, self._fingerprint, self._labels = output, fingerprint, labels
+        self._metrics = StageMetrics(_STAGE)
+
+    def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[tuple[Video, ScoreTrack] | Failed]:
+        key, grouped = keyed
+        (report,) = grouped[_REPORTS]
+        samples = sorted(grouped["samples"], key=lambda part: part.times[0])
+        error = next((part.error for part in samples if part.error), "")
+        if report.failure_code or error or not samples:
+            code = report.failure_code or ("scoring_failed" if error else "no_frames")
+            message = report.failure_message or error or "no sample in the video"
+            self._metrics.count(f"failed-{code}")
+            source = report.video.request.source
+            failure = Failure(_STAGE, code, f"{source}: {message}", key=key, attempts=report.attempts)
+            yield failed(failure)
+            return
+        track = join_samples(report, samples, self._labels)
+        tracks.write(self._output, self._fingerprint, track, report.video.content)
+        self._metrics.count("out-tracks")
+        yield report.video, track
+
+
+def join_samples(report: DecodeReport, samples: list[ScoredSamples], labels: tuple[str, ...]) -> ScoreTrack:
+    """Joins the scored samples of one video, sorted by time, to a track."""
+    top_labels = np.concatenate([part.top_labels for part in samples])
+    return ScoreTrack(
+        key=report.video.key,
+        actions=report.video.request.actions(),
+        times=np.concatenate([part.times for part in samples]),
+        frame_indices=np.concatenate([part.frame_indices for part in samples]),
+        responses=np.concatenate([part.responses for part in samples]).astype(np.float32),
+        top_labels=tuple(labels[index] for index in top_labels),
+        top_scores=np.concatenate([part.top_scores for part in samples]).astype(np.float32),
+        decoded_seconds=report.decoded_seconds,
+        frames_decoded=report.frames_decoded,
+        flags=report.flags,
+    )
+
+
+@dataclass
+class ScoreVideos(beam.PTransform):
+    """Scores the samples of each video; scores that are stored already are read instead.
+
+    Attributes:
+      output: The output folder.
+      rule: How to sample and score.
+    """
+
+    output: str
+    rule: ScoringRule
+
+    @no_annotations  # Beam knows no named tuples of collections
+    def expand(self, videos: beam.PCollection) -> Scored:
+        """Returns a track per video, and a failure for each video that has none."""
+        fingerprint = self.rule.fingerprint()
+        found = videos | "FindStored" >> beam.ParDo(_FindStored(self.output, fingerprint)).with_outputs(
+            _STORED, main="pending"
+        )
+        decoded = found.pending | "Decode" >> beam.ParDo(_Decode(self.output, self.rule)).with_outputs(
+            _REPORTS, main="batches"
+        )
+        handler = ClassifierHandler(self.rule.spec, self.rule.device, self.rule.batch_size, self.rule.response)
+        samples = (
+            decoded.batches
+            | "Infer" >> RunInference(handler)
+            | "ByKey" >> beam.WithKeys(_key_of).with_output_types(tuple[str, ScoredSamples])
+        )
+        joined = {"samples": samples, _REPORTS: decoded[_REPORTS]} | "JoinSamples" >> beam.CoGroupByKey()
+        assemble = _Assemble(self.output, fingerprint, self.rule.spec.labels)
+        assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
+        all_tracks = (found[_STORED], assembled.tracks) | "AllTracks" >> beam.Flatten()
+        return Scored(all_tracks, assembled[FAILURES])
+
+
+def _key_of(samples: ScoredSamples) -> str:
+    return samples.key
