@@ -1,13 +1,14 @@
 """The demo: real videos from a package, real ImageNet weights, from three query rows to candidate clips.
 
-`python demo/run_demo.py OUTPUT`. It first assembles an untrimmed minute from several scenes, so that the place where the
-bike ride happens is known, and then runs the job exactly as a user would.
+`python demo/run_demo.py OUTPUT`. It first assembles an untrimmed minute from several scenes, so that the place of the
+bike ride is known, and then runs the job exactly as a user would.
 """
 
 import importlib.util
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def assemble_minute(target: Path) -> None:
         output.mux(stream.encode(None))
 
 
-def scene_frames(path: Path, seconds: int):
+def scene_frames(path: Path, seconds: int) -> Iterator[av.VideoFrame]:
     """Yields exactly `seconds * RATE` frames: for each tick the last frame before or at it."""
     ticks, current = 0, None
     with av.open(str(path)) as container:

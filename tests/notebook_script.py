@@ -1,6 +1,6 @@
 """The reference notebook's algorithm as one plain script, steps 2 to 6: the yardstick for results and for speed.
 
-It is written as the notebook is (the whole video as one tensor, index / rate as time); nothing of Clipscout is imported.
+It is written as the notebook is (the whole video as one tensor, index / rate as time); nothing of Clipscout is used.
 """
 
 import sys

@@ -63,7 +63,7 @@ class ClassifierSpec:
 
     Attributes:
       name: For people and manifests.
-      architecture: `lite0`, or `torchvision:NAME`.
+      architecture: `lite0`, `torchvision:NAME`, or `torchscript` (the weights file is the whole model).
       weights: File URI; or the name of a torchvision weights enum member behind `enum:`.
       labels: Names in output order.
       preprocessing: See there.
@@ -164,8 +164,8 @@ def _from_file(uri: str) -> ClassifierSpec:
     if missing := {"architecture", "weights", "labels"} - set(fields):
         raise SpecError(f"{uri}: the field {sorted(missing)[0]!r} is missing")
     architecture = str(fields["architecture"])
-    if not architecture.startswith("torchvision:"):
-        raise SpecError(f"{uri}: architecture is {architecture!r}, expected torchvision:NAME")
+    if architecture != "torchscript" and not architecture.startswith("torchvision:"):
+        raise SpecError(f"{uri}: architecture is {architecture!r}, expected torchvision:NAME or torchscript")
     activation = fields.get("activation", "softmax")
     if activation not in ACTIVATIONS:
         raise SpecError(f"{uri}: activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")

@@ -103,7 +103,10 @@ def load(spec: ClassifierSpec, device: str = "auto") -> TorchClassifier:
 
 
 def _build(spec: ClassifierSpec) -> nn.Module:
-    if spec.architecture == "lite0":
+    model: nn.Module | None = None
+    if spec.architecture == "torchscript":
+        pass
+    elif spec.architecture == "lite0":
         from efficientnet_lite_pytorch import EfficientNet
 
         model = EfficientNet.from_name("efficientnet-lite0")
@@ -119,6 +122,8 @@ def _build(spec: ClassifierSpec) -> nn.Module:
             raise SpecError(f"{spec.name}: architecture {architecture}: {error}") from error
     try:
         with storage.local_copy(spec.weights) as path:
+            if model is None:
+                return torch.jit.load(path, map_location="cpu")
             state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
     except Exception as error:  # torch.load raises whatever the damage suggests

@@ -1,0 +1,63 @@
+"""Fixtures that several tests share: a classifier that sees colours, and a way to run the job as a user does."""
+
+import json
+
+import pytest
+import torch
+
+from pipeline.run import main
+
+COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "grey": (90, 90, 90)}
+
+
+class ColourModel(torch.nn.Module):
+    """Logits are minus the scaled distance of the mean colour of the picture's lower half to each named colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("colours", torch.tensor(list(COLOURS.values())).float() / 255)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        mean = pixels[:, :, pixels.shape[2] // 2 :, :].mean(dim=(2, 3))
+        return -20.0 * (mean[:, None, :] - self.colours[None]).abs().sum(dim=2)
+
+
+@pytest.fixture(scope="session")
+def colour_spec(tmp_path_factory):
+    """Path of a classifier spec with the labels red, green, blue and grey; real torch, a few numbers of weights."""
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.jit.script(ColourModel()).save(str(folder / "model.pt"))
+    spec = {
+        "architecture": "torchscript",
+        "weights": "model.pt",
+        "labels": list(COLOURS),
+        "resize": "squash",
+        "input_width": 64,
+        "input_height": 64,
+        "mean": [0, 0, 0],
+        "std": [1, 1, 1],
+    }
+    (folder / "colours.json").write_text(json.dumps(spec))
+    return str(folder / "colours.json")
+
+
+@pytest.fixture
+def run_job(tmp_path, colour_spec):
+    """Runs the job in this process with the colour classifier; returns exit status and output folder."""
+
+    def run(rows, *arguments, output=None):
+        output = output or tmp_path / "output"
+        queries = tmp_path / "queries.jsonl"
+        if rows is not None:
+            queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        options = ["--input", str(queries), "--output", str(output)]
+        if not any(argument.startswith("--classifier") for argument in arguments):
+            options += ["--classifier", colour_spec]
+        return main([*options, *arguments]), output
+
+    return run
+
+
+def read_jsonl(path):
+    """Returns the rows of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
