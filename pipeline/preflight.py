@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def check(config: Config) -> list[str]:
 
     The output folder is made, and the run's settings are recorded in it.
     """
-    faults = _input_faults(config)
+    faults = _input_faults(config) + _web_faults(config)
     output_fault = _output_fault(config.output)
     if output_fault:
         return [*faults, output_fault]
@@ -41,6 +42,17 @@ def _input_faults(config: Config) -> list[str]:
         for name in files:
             if format_of(name) is None:
                 faults.append(f"--input: {name} is none of {', '.join(FORMATS)} (plain or .gz)")
+    return faults
+
+
+def _web_faults(config: Config) -> list[str]:
+    faults = [f"--exclude: no file matches {pattern!r}" for pattern in config.excludes if not match_files(pattern)]
+    web = config.fetch.web
+    for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
+        try:
+            alone.resolved()
+        except (storage.StorageError, UnicodeDecodeError):
+            faults.append(f"--{name}: the file cannot be read")  # the value itself may be a secret
     return faults
 
 

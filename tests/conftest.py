@@ -1,11 +1,19 @@
 """Fixtures that several tests share: a classifier that sees colours, and a way to run the job as a user does."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.run import main
+
+# the search extractor of the loopback site; children and worker processes find it too
+PLUGINS = str(Path(__file__).parent / "plugins")
+sys.path.insert(0, PLUGINS)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGINS, os.environ.get("PYTHONPATH")]))
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "grey": (90, 90, 90)}
 

@@ -1,74 +1,249 @@
-"""FindVideos: from queries to one request per video, with every ask for it."""
+"""FindVideos: from queries to one request per video, with every ask for it.
+
+Searches and listings are asked politely, in lanes; files are matched; URLs of one video need no request. Then requests
+are merged by video, and rules refuse what need not be downloaded.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import fetch, naming, storage
+from transforms.core import filters, naming, storage, web
+from transforms.core.excludes import is_excluded
+from transforms.core.fetcher import Fetcher, FetchError, WebSettings
+from transforms.core.filters import FilterRule
+from transforms.core.lanes import Lane, Politeness
 from transforms.failures import Failure
+from transforms.metrics import StageMetrics
 from transforms.queries import match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "FindVideos"
+_Candidate = tuple[str, VideoRequest]
+
+
+@dataclass(frozen=True)
+class SearchRule:
+    """How videos are looked for.
+
+    Attributes:
+      prefix: yt-dlp's search prefix, e.g. `ytsearch`.
+      max_videos: Most videos per query, where the row does not say.
+      max_per_channel: Most videos of one channel in the job; None is no cap.
+      filter: Which videos are wanted.
+      web: How the web is reached.
+      politeness: How often it is asked.
+    """
+
+    prefix: str
+    max_videos: int
+    max_per_channel: int | None
+    filter: FilterRule
+    web: WebSettings
+    politeness: Politeness
 
 
 class Found(NamedTuple):
-    """`requests`: VideoRequest, one per video; `candidates`: (key, request) per row and video; `failures`: Failure."""
+    """What was found.
 
+    Attributes:
+      merged: VideoRequest, one per video, refused ones included.
+      requests: Those of them that are to be fetched.
+      rejected: Failure of category `skipped`, one for each of the others.
+      candidates: (key, request) per row and video, before merging.
+      failures: Failure, one per row that led nowhere.
+    """
+
+    merged: beam.PCollection
     requests: beam.PCollection
+    rejected: beam.PCollection
     candidates: beam.PCollection
     failures: beam.PCollection
 
 
-class _Expand(beam.DoFn):
-    """Turns a query into a request with one ask for each video that it names."""
-
-    def process(self, query: ActionQuery) -> Iterator[tuple[str, VideoRequest] | Failed]:
-        if query.query:
-            message = f"{query.row}: search text cannot be looked up yet; give a url or a path"
-            yield self._failure(query, "search_not_available", message)
-        elif query.url:
-            key = fetch.key_of(query.url)
-            yield key, VideoRequest(key, (_ask(query, 1),), url=query.url)
-        else:
-            pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
-            paths = match_files(pattern)[: query.max_videos]
-            if not paths:
-                yield self._failure(query, "no_match", f"{query.row}: no file matches {query.path!r}")
-            for rank, path in enumerate(paths, start=1):
-                key = naming.file_key(path)
-                yield key, VideoRequest(key, (_ask(query, rank),), path=path)
-
-    def _failure(self, query: ActionQuery, code: str, message: str) -> Failed:
-        return failed(Failure(_STAGE, code, message, row=query.row, action=query.action))
+def _is_asked(query: ActionQuery) -> bool:
+    """Tells whether a site has to be asked what the row names."""
+    return bool(query.query) or (bool(query.url) and web.kind_of(query.url) == web.LISTING)
 
 
-def _ask(query: ActionQuery, rank: int) -> Ask:
+def _failed(query: ActionQuery, code: str, message: str, attempts: int = 1) -> Failed:
+    return failed(
+        Failure(_STAGE, code, f"{query.row}: {message}", row=query.row, action=query.action, attempts=attempts)
+    )
+
+
+def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
     found_by = query.query or query.url or query.path
-    return Ask(query.action, query.classes, query.row, rank, found_by, query.extra)
+    ask = Ask(query.action, query.classes, query.row, rank, found_by, query.extra)
+    return key, VideoRequest(key, (ask,), **source)
+
+
+class _NameDirectly(beam.DoFn):
+    """Rows that name their videos: files, globs, and URLs of one video."""
+
+    def process(self, query: ActionQuery) -> Iterator[_Candidate | Failed]:
+        if query.url:
+            url = web.canonical(query.url)
+            yield _candidate(query, 1, web.key_of(url), url=url)
+            return
+        pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
+        paths = match_files(pattern)[: query.max_videos]
+        if not paths:
+            yield _failed(query, "no_match", f"no file matches {query.path!r}")
+        for rank, path in enumerate(paths, start=1):
+            yield _candidate(query, rank, naming.file_key(path), path=path)
+
+
+class _AskSites(beam.DoFn):
+    """Rows that a site has to be asked about, one lane at a time."""
+
+    def __init__(self, rule: SearchRule) -> None:
+        self._rule = rule
+        self._metrics = StageMetrics(_STAGE)
+
+    def setup(self) -> None:
+        self._fetcher = Fetcher(self._rule.web, self._rule.politeness)
+
+    def teardown(self) -> None:
+        self._fetcher.close()
+
+    def process(self, lane_of_queries: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | Failed]:
+        lane = Lane(self._rule.politeness)
+        for query in sorted(lane_of_queries[1], key=_row_order):
+            if lane.stopped:
+                yield _failed(query, "blocked", "not asked: the lane was blocked before", attempts=0)
+                continue
+            lane.wait_turn()
+            try:
+                entries = list(self._entries(query))
+            except FetchError as error:
+                lane.note(error.code)
+                self._metrics.count(f"failed-{error.code}")
+                yield _failed(query, error.code, str(error), error.attempts)
+                continue
+            lane.note("")
+            if not entries:
+                yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
+            for rank, (url, listed) in enumerate(entries, start=1):
+                yield _candidate(query, rank, web.key_of(url), url=url, listed=listed)
+
+    def _entries(self, query: ActionQuery) -> Iterator[tuple[str, dict[str, Any]]]:
+        request = {
+            "query": query.query,
+            "url": query.url,
+            "search_prefix": self._rule.prefix,
+            "limit": query.max_videos or self._rule.max_videos,
+            "licence": self._rule.filter.licence,
+        }
+        with self._metrics.time("search-msec"):
+            messages, _ = self._fetcher.run("fetch:listing", lambda: request)
+        self._metrics.count("searches")
+        seen = set()
+        for message in messages:
+            if message.facts["url"] not in seen:
+                seen.add(message.facts["url"])
+                yield message.facts["url"], message.facts["facts"]
+
+
+def _row_order(query: ActionQuery) -> tuple[str, int]:
+    name, _, line = query.row.rpartition(":")
+    return name, int(line) if line.isdecimal() else 0
 
 
 def merge(keyed: tuple[str, Iterable[VideoRequest]]) -> VideoRequest:
     """Merges all requests of one key: every distinct ask once, in order of action, row and rank."""
-    key, requests = keyed
-    requests = sorted(requests, key=lambda request: (request.source, request.asks[0].row))
+    requests = sorted(keyed[1], key=lambda request: (request.source, request.asks[0].row))
     asks = {(ask.action, ask.row, ask.rank): ask for request in requests for ask in request.asks}
-    first = requests[0]
-    return VideoRequest(key, tuple(asks[place] for place in sorted(asks)), url=first.url, path=first.path)
+    listed = max((request.listed for request in requests), key=len)
+    return replace(requests[0], asks=tuple(asks[place] for place in sorted(asks)), listed=listed)
+
+
+class _Filter(beam.DoFn):
+    """Refuses what an exclude file names, and what the listing shows to be unwanted."""
+
+    def __init__(self, rule: FilterRule) -> None:
+        self._rule = rule
+
+    def process(self, request: VideoRequest, excluded: set[str]) -> Iterator[VideoRequest | Failed]:
+        if is_excluded(request.key, request.url, excluded):
+            yield _rejected(request, "excluded", "named by an exclude file")
+        elif refused := filters.refusal(request.listed, self._rule, complete=False):
+            yield _rejected(request, *refused)
+        else:
+            yield request
+
+
+def _rejected(request: VideoRequest, code: str, message: str) -> Failed:
+    return failed(Failure(_STAGE, code, f"{request.source}: {message}", key=request.key))
+
+
+def _channel_of(request: VideoRequest) -> str:
+    """Returns the channel, or for videos without one a name of their own."""
+    channel = request.listed.get("channel_id") or request.listed.get("channel") or request.listed.get("uploader")
+    return f"channel {channel}" if channel else f"video {request.key}"
+
+
+class _CapChannels(beam.DoFn):
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def process(self, keyed: tuple[str, Iterable[VideoRequest]]) -> Iterator[VideoRequest | Failed]:
+        ranked = sorted(keyed[1], key=lambda request: (min(ask.rank for ask in request.asks), request.key))
+        yield from ranked[: self._most]
+        for request in ranked[self._most :]:
+            yield _rejected(request, "channel_cap", f"its channel has {self._most} videos in this job already")
 
 
 @dataclass
 class FindVideos(beam.PTransform):
-    """Finds the videos of every query and merges them: a video is fetched and scored once."""
+    """Finds the videos of every query and merges them: a video is fetched and scored once.
+
+    Attributes:
+      rule: How videos are looked for and which are wanted.
+    """
+
+    rule: SearchRule
 
     @no_annotations  # Beam knows no named tuples of collections
-    def expand(self, queries: beam.PCollection) -> Found:
-        """Returns merged requests, the candidates before merging, and a failure per query that led nowhere."""
-        found = queries | "ExpandQueries" >> beam.ParDo(_Expand()).with_outputs(FAILURES, main="candidates")
-        requests = found.candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)
-        return Found(requests, found.candidates, found[FAILURES])
+    def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> Found:
+        """Takes queries and excluded ids; returns requests, rejections, and a failure per query that led nowhere."""
+        queries, excluded = inputs
+        direct = queries | "Direct" >> beam.Filter(_is_direct)
+        named = direct | "NameDirectly" >> beam.ParDo(_NameDirectly()).with_outputs(FAILURES, main="candidates")
+        asked = (
+            queries
+            | "Asked" >> beam.Filter(_is_asked)
+            | "ToLanes" >> beam.WithKeys(self._lane_of)
+            | "ByLane" >> beam.GroupByKey()
+            | "AskSites" >> beam.ParDo(_AskSites(self.rule)).with_outputs(FAILURES, main="candidates")
+        )
+        candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
+        merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)
+        ids = excluded | "ExcludedIds" >> beam.combiners.ToSet()
+        kept = merged | "Filter" >> beam.ParDo(_Filter(self.rule.filter), beam.pvalue.AsSingleton(ids)).with_outputs(
+            FAILURES, main="requests"
+        )
+        requests, rejected = kept.requests, [kept[FAILURES]]
+        if self.rule.max_per_channel is not None:
+            capped = (
+                requests
+                | "ToChannels" >> beam.WithKeys(_channel_of)
+                | "ByChannel" >> beam.GroupByKey()
+                | "CapChannels"
+                >> beam.ParDo(_CapChannels(self.rule.max_per_channel)).with_outputs(FAILURES, main="kept")
+            )
+            requests, rejected = capped.kept, [*rejected, capped[FAILURES]]
+        failures = (named[FAILURES], asked[FAILURES]) | "Failures" >> beam.Flatten()
+        return Found(merged, requests, tuple(rejected) | "Rejected" >> beam.Flatten(), candidates, failures)
+
+    def _lane_of(self, query: ActionQuery) -> int:
+        return self.rule.politeness.lane_of(query.row)
+
+
+def _is_direct(query: ActionQuery) -> bool:
+    return not _is_asked(query)

@@ -1,117 +1,137 @@
-"""DownloadVideos: from requests to fetched, probed files; a file that is there is not fetched again."""
+"""DownloadVideos: from requests to fetched, probed files; what is there or was decided before is not fetched again.
+
+Web videos go through lanes, which bound the parallel downloads of the whole job however many workers it has. Files go
+through the same steps without lanes.
+"""
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import storage
+from transforms.core import filters, storage
 from transforms.core.child import Child, ChildError, Limits
-from transforms.failures import Failure
+from transforms.core.fetcher import Fetcher, FetchError, WebSettings
+from transforms.core.filters import FilterRule
+from transforms.core.lanes import Lane, Politeness
+from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
+from transforms.queries import match_files
 from transforms.records import Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "DownloadVideos"
+_MEMORY_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class FetchRule:
+    """How videos are fetched.
+
+    Attributes:
+      max_height: Wanted size of the smaller side in pixels; the smallest format that has it is taken.
+      height_cap: Where a video has no format that small, the next larger one is taken, never above this.
+      max_bytes: Largest file.
+      copy_inputs: Store files of the user below the output too, instead of using them in place.
+      filter: Which videos are wanted.
+      web: How the web is reached.
+      politeness: How often it is asked.
+      max_pixels: Largest picture that is decoded.
+      retry_codes: Codes of earlier permanent failures that are tried again.
+    """
+
+    max_height: int
+    height_cap: int
+    max_bytes: int
+    copy_inputs: bool
+    filter: FilterRule
+    web: WebSettings
+    politeness: Politeness
+    max_pixels: int
+    retry_codes: tuple[str, ...]
 
 
 class Fetched(NamedTuple):
-    """`videos`: Video; `failures`: Failure."""
+    """`videos`: Video; `failures`: Failure, those of category `skipped` included."""
 
     videos: beam.PCollection
     failures: beam.PCollection
 
 
-class _RefusedError(Exception):
-    """This request ends as the failure of this code."""
+class _Store:
+    """The stored videos: `videos/<key>.<ext>` and, written last, `videos/<key>.json` with the facts."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def find(self, request: VideoRequest) -> Video | None:
+        """Returns the stored video of a request, if its record and its file are there."""
+        try:
+            stored = json.loads(storage.read_bytes(self._record(request.key)))
+        except storage.StorageError as error:
+            if error.code == "not_found":
+                return None
+            raise
+        except ValueError:  # damaged: fetch again
+            return None
+        if not storage.exists(storage.join(self._output, stored["uri"])):
+            return None
+        return Video(key=request.key, request=request, **stored)
+
+    def put(self, video: Video, path: str) -> Video:
+        """Moves a finished file in and returns the video with its place."""
+        extension = "".join(c for c in os.path.splitext(path)[1] if c.isalnum()).lower()[:5] or "video"
+        video = replace(video, uri=f"videos/{video.key}.{extension}")
+        storage.move_in(path, storage.join(self._output, video.uri))
+        names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
+        record = {name: getattr(video, name) for name in names}
+        storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
+        return video
+
+    def _record(self, key: str) -> str:
+        return storage.join(self._output, f"videos/{key}.json")
 
 
 class _Fetch(beam.DoFn):
-    def __init__(self, output: str, deadline_seconds: float, max_pixels: int) -> None:
-        self._output, self._deadline, self._max_pixels = output, deadline_seconds, max_pixels
+    """What fetching files and fetching from the web have in common."""
+
+    def __init__(self, output: str, rule: FetchRule) -> None:
+        self._rule = rule
+        self._store = _Store(output)
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
-        self._downloader = Child(Limits(self._deadline, self._deadline, memory_bytes=2 << 30, requests=50))
-        self._prober = Child(Limits(stall_seconds=60))
+        self._prober = Child(Limits(stall_seconds=60, memory_bytes=_MEMORY_BYTES))
 
     def teardown(self) -> None:
-        self._downloader.close()
         self._prober.close()
 
-    def process(self, request: VideoRequest) -> Iterator[Video | Failed]:
-        try:
-            with self._metrics.time("fetch-msec"):
-                video = self._fetch(request)
-            self._metrics.count("out-videos")
-            self._metrics.count("out-bytes", video.size_bytes)
-            yield video
-        except (_RefusedError, storage.StorageError) as error:
-            self._metrics.count(f"failed-{error.code}")
-            yield failed(Failure(_STAGE, error.code, f"{request.source}: {error}", key=request.key))
+    def _done(self, video: Video) -> Video:
+        self._metrics.count("out-videos")
+        self._metrics.count("out-bytes", video.size_bytes)
+        return video
 
-    def _fetch(self, request: VideoRequest) -> Video:
-        if request.path:
-            size, content = storage.facts(request.path)
-            if not size:
-                raise _RefusedError("unreadable_video", "the file is empty")
-            with storage.local_copy(request.path) as path:
-                return self._video(request, request.path, size, content, self._probe(path), {})
-        record = f"videos/{request.key}.json"
-        if storage.exists(storage.join(self._output, record)):
-            stored = json.loads(storage.read_bytes(storage.join(self._output, record)))
-            if storage.exists(storage.join(self._output, stored["uri"])):
-                self._metrics.count("reused-videos")
-                return self._video(request, **stored)
-        return self._download(request, record)
+    def _failed(self, request: VideoRequest, error: FetchError | storage.StorageError) -> Failed:
+        self._metrics.count(f"failed-{error.code}")
+        attempts = getattr(error, "attempts", 1)
+        return failed(Failure(_STAGE, error.code, f"{request.source}: {error}", key=request.key, attempts=attempts))
 
-    def _download(self, request: VideoRequest, record: str) -> Video:
-        with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
-            fetched = self._ask(self._downloader, "fetch", "fetch:download", {"url": request.url, "folder": folder})
-            probed = self._probe(fetched["path"])
-            extension = "".join(c for c in os.path.splitext(fetched["path"])[1] if c.isalnum())[:5] or "video"
-            uri = f"videos/{request.key}.{extension}"
-            storage.move_in(fetched["path"], storage.join(self._output, uri))
-        stored = {
-            "uri": uri,
-            "size": fetched["size_bytes"],
-            "content": fetched["content"],
-            "probed": probed,
-            "facts": fetched["facts"],
-        }
-        # the record comes last: a video without one is not taken for finished
-        storage.write_bytes(storage.join(self._output, record), json.dumps(stored, indent=1).encode())
-        return self._video(request, **stored)
-
-    def _probe(self, path: str) -> dict[str, Any]:
-        return self._ask(self._prober, "decode", "media:probe", {"path": path, "max_pixels": self._max_pixels})
-
-    def _ask(self, child: Child, name: str, task: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Returns a task's only answer; a child that fails is tried once more."""
-        for attempt in (1, 2):
-            try:
-                (answer,) = child.call(task, request)
-                return answer.facts
-            except ChildError as error:
-                if not error.fatal or attempt == 2:
-                    raise _RefusedError(f"{name}_{error.kind}" if error.fatal else error.kind, str(error)) from error
-        raise AssertionError
-
-    def _video(
-        self, request: VideoRequest, uri: str, size: int, content: str, probed: dict[str, Any], facts: dict[str, Any]
-    ) -> Video:
+    def _probed(self, request: VideoRequest, path: str, size: int, content: str, facts: dict[str, Any]) -> Video:
+        """Looks into a file whatever its name says; returns the video, still without a place."""
+        if not size:
+            raise FetchError("unreadable_video", "the file is empty")
+        probed = self._probe(path)
+        if refused := filters.refusal({"duration": probed["duration_seconds"]}, self._rule.filter, complete=False):
+            raise FetchError(*refused)
         return Video(
             key=request.key,
-            uri=uri,
+            uri=request.path,
             request=request,
             size_bytes=size,
             content=content,
@@ -119,27 +139,184 @@ class _Fetch(beam.DoFn):
             width=probed["width"],
             height=probed["height"],
             frame_rate=probed["frame_rate"],
-            facts=facts,
+            facts={**facts, "container": probed["container"], "codec": probed["codec"]},
         )
+
+    def _probe(self, path: str) -> dict[str, Any]:
+        for attempt in (1, 2):
+            try:
+                (answer,) = self._prober.call("media:probe", {"path": path, "max_pixels": self._rule.max_pixels})
+                return answer.facts
+            except ChildError as error:
+                if not error.fatal or attempt == 2:
+                    raise FetchError(
+                        f"decode_{error.kind}" if error.fatal else error.kind, str(error), attempt
+                    ) from error
+        raise AssertionError
+
+
+class _FetchFile(_Fetch):
+    """Files on local disk or gs://, used in place or copied."""
+
+    def process(self, request: VideoRequest) -> Iterator[Video | Failed]:
+        try:
+            with self._metrics.time("fetch-msec"):
+                video = (self._store.find(request) if self._rule.copy_inputs else None) or self._fetch(request)
+            yield self._done(video)
+        except (FetchError, storage.StorageError) as error:
+            yield self._failed(request, error)
+
+    def _fetch(self, request: VideoRequest) -> Video:
+        size, content = storage.facts(request.path)
+        if size > self._rule.max_bytes:
+            raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
+        with storage.local_copy(request.path) as path:
+            video = self._probed(request, path, size, content, {})
+            if not self._rule.copy_inputs:
+                return video
+            with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
+                copy = os.path.join(folder, "media" + os.path.splitext(request.path)[1])
+                shutil.copyfile(path, copy)
+                return self._store.put(video, copy)
+
+
+class _FetchWeb(_Fetch):
+    """Web videos, one lane at a time."""
+
+    def setup(self) -> None:
+        super().setup()
+        self._fetcher = Fetcher(self._rule.web, self._rule.politeness)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self._fetcher.close()
+
+    def process(self, lane_of_requests: tuple[int, Iterable[VideoRequest]]) -> Iterator[Video | Failed]:
+        lane = Lane(self._rule.politeness)
+        for request in sorted(lane_of_requests[1], key=_by_rank):
+            try:
+                video = self._store.find(request)
+                if video is not None:
+                    self._metrics.count("reused-videos")
+                elif lane.stopped:
+                    raise FetchError("blocked", "not tried: the lane was blocked before", attempts=0)
+                else:
+                    lane.wait_turn()
+                    with self._metrics.time("fetch-msec"):
+                        video = self._fetch(request)
+                    lane.note("")
+                yield self._done(video)
+            except (FetchError, storage.StorageError) as error:
+                lane.note(error.code)
+                yield self._failed(request, error)
+
+    def _fetch(self, request: VideoRequest) -> Video:
+        rule = self._rule
+        with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch:
+
+            def make_request() -> dict[str, Any]:
+                return {
+                    "url": request.url,
+                    "folder": tempfile.mkdtemp(dir=scratch),  # a stale part of an earlier attempt would be trusted
+                    "max_height": rule.max_height,
+                    "height_cap": rule.height_cap,
+                    "max_bytes": rule.max_bytes,
+                    "filter": vars(rule.filter),
+                }
+
+            (message,), attempts = self._fetcher.run("fetch:download", make_request)
+            facts = message.facts
+            path = os.path.realpath(facts["path"])
+            if not path.startswith(os.path.realpath(scratch) + os.sep):
+                raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
+            if attempts > 1:
+                self._metrics.count("retried-videos")
+            video = self._probed(request, path, facts["size_bytes"], facts["content"], facts["facts"])
+            return self._store.put(video, path)
+
+
+def _by_rank(request: VideoRequest) -> tuple[int, str]:
+    return min(ask.rank for ask in request.asks), request.key
+
+
+class _Decided(beam.DoFn):
+    """Lets requests through that were not decided by an earlier run; the others leave with that decision."""
+
+    def __init__(self, retry_codes: tuple[str, ...]) -> None:
+        self._retry_codes = retry_codes
+
+    def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[VideoRequest | Failed]:
+        earlier = next(iter(keyed[1]["earlier"]), None)
+        for request in keyed[1]["requests"]:
+            final = earlier is not None and CODES[earlier.code][0] in ("permanent", "skipped")
+            if earlier is not None and final and earlier.code not in self._retry_codes:
+                yield failed(earlier)
+            else:
+                yield request
+
+
+def earlier_failures(_: Any, output: str) -> Iterator[tuple[str, Failure]]:
+    """Yields key and failure of every fetch that an earlier run of the same output gave up."""
+    for uri in match_files(storage.join(output, "failures*.jsonl")):
+        for line in storage.read_bytes(uri).decode().splitlines():
+            row = json.loads(line)
+            if row["stage"] == _STAGE and row["code"] in CODES:
+                names = ("stage", "code", "message", "key", "attempts")
+                yield row["key"], Failure(**{name: row[name] for name in names})
+
+
+def _key(request: VideoRequest) -> str:
+    return request.key
+
+
+def _is_file(request: VideoRequest) -> bool:
+    return bool(request.path)
+
+
+def _is_web(request: VideoRequest) -> bool:
+    return bool(request.url)
 
 
 @dataclass
 class DownloadVideos(beam.PTransform):
-    """Fetches each request: files are used in place, web videos are stored once below the output.
+    """Fetches each request: web videos are stored once below the output, files are copied or used in place.
 
     Attributes:
       output: The output folder.
-      deadline_seconds: Longest time for one download.
-      max_pixels: Largest picture that is decoded.
+      rule: How videos are fetched.
     """
 
     output: str
-    deadline_seconds: float
-    max_pixels: int
+    rule: FetchRule
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, requests: beam.PCollection) -> Fetched:
         """Returns videos whose first frame could be decoded, and a failure for each other request."""
-        do_fn = _Fetch(self.output, self.deadline_seconds, self.max_pixels)
-        fetched = requests | "Fetch" >> beam.ParDo(do_fn).with_outputs(FAILURES, main="videos")
-        return Fetched(fetched.videos, fetched[FAILURES])
+        earlier = (
+            requests.pipeline
+            | "OneOutput" >> beam.Create([None])
+            | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
+        )
+        joined = {"requests": requests | "ByKey" >> beam.WithKeys(_key), "earlier": earlier} | beam.CoGroupByKey()
+        pending = joined | "Decided" >> beam.ParDo(_Decided(self.rule.retry_codes)).with_outputs(
+            FAILURES, main="pending"
+        )
+        files = (
+            pending.pending
+            | "Files" >> beam.Filter(_is_file)
+            | "SpreadFiles" >> beam.Reshuffle()
+            | "FetchFiles" >> beam.ParDo(_FetchFile(self.output, self.rule)).with_outputs(FAILURES, main="videos")
+        )
+        downloads = (
+            pending.pending
+            | "Web" >> beam.Filter(_is_web)
+            | "ToLanes" >> beam.WithKeys(self._lane_of)
+            | "ByLane" >> beam.GroupByKey()
+            | "FetchWeb" >> beam.ParDo(_FetchWeb(self.output, self.rule)).with_outputs(FAILURES, main="videos")
+        )
+        videos = (files.videos, downloads.videos) | "Videos" >> beam.Flatten()
+        failures = (pending[FAILURES], files[FAILURES], downloads[FAILURES]) | "Failures" >> beam.Flatten()
+        return Fetched(videos, failures)
+
+    def _lane_of(self, request: VideoRequest) -> int:
+        return self.rule.politeness.lane_of(request.key)

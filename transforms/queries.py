@@ -10,7 +10,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import rows, storage
+from transforms.core import excludes, rows, storage
 from transforms.core.labels import LabelIndex, UnknownLabelError
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
@@ -105,3 +105,30 @@ class MatchLabels(beam.PTransform):
         """Returns the queries with `classes` filled, and a failure for each action that cannot be scored."""
         matched = queries | beam.ParDo(_MatchLabels(self.labels)).with_outputs(FAILURES, main="queries")
         return Queries(matched.queries, matched[FAILURES])
+
+
+def read_excludes(uri: str) -> list[str]:
+    """Returns the excluded ids of one file; a file that cannot be read stops the job: it guards somebody's test set."""
+    with storage.local_copy(uri) as path, open(path, "rb") as stream:
+        assert isinstance(stream, io.BufferedReader)
+        return list(excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)))
+
+
+@dataclass
+class ReadExcludes(beam.PTransform):
+    """Reads the ids of all exclude files.
+
+    Attributes:
+      patterns: Paths or globs of plain files, CSV or TSV, local or gs://, plain or gzip.
+    """
+
+    patterns: tuple[str, ...]
+
+    def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
+        """Returns ids, keys of URLs and keys, as `transforms.core.excludes` reads them."""
+        return (
+            root
+            | beam.Create(list(self.patterns))
+            | "MatchFiles" >> beam.FlatMap(match_files)
+            | "ReadIds" >> beam.FlatMap(read_excludes)
+        )

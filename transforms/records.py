@@ -61,12 +61,20 @@ class Ask:
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """One video to fetch, with every ask for it. Exactly one of `url` and `path` is not empty."""
+    """One video to fetch, with every ask for it.
+
+    Attributes:
+      key: The video's key.
+      asks: Who wants it, and why.
+      url, path: Where it is; exactly one is not empty.
+      listed: What a search or listing said of it (title, channel, duration, ...).
+    """
 
     key: str
     asks: tuple[Ask, ...]
     url: str = ""
     path: str = ""
+    listed: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.key or not self.asks or bool(self.url) == bool(self.path):

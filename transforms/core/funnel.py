@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from transforms.failures import CODES
+
 #: What enters -> the ways to leave. `failed` counts come from the failures themselves.
 EQUATIONS: dict[str, tuple[str, ...]] = {
     "rows.read": ("rows.failed", "rows.matched"),
     "candidates.found": ("candidates.merged", "requests.unique"),
-    "requests.unique": ("requests.failed", "requests.fetched"),
+    "requests.unique": ("requests.excluded", "requests.filtered", "requests.failed", "requests.fetched"),
     "requests.fetched": ("videos.failed", "videos.scored"),
     "videos.scored": ("videos.without_span", "videos.with_spans"),
     "spans.proposed": ("spans.failed", "spans.not_cut", "clips.written"),
@@ -21,8 +23,8 @@ def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
       counts: `<noun>.<verb>` to number; `failure.<stage>.<code>` for each kind of failure. What is missing is 0.
 
     Returns:
-      `funnel`: noun to verb to number; `failures`: stage to code to number; `adds_up`: whether every equation of
-      `EQUATIONS` holds.
+      `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `next_run`: how many
+      of them another run tries again; `adds_up`: whether every equation of `EQUATIONS` holds.
     """
     numbers = {name: counts.get(name, 0) for entry, exits in EQUATIONS.items() for name in (entry, *exits)}
     numbers["candidates.merged"] = numbers["candidates.found"] - numbers["requests.unique"]
@@ -31,11 +33,13 @@ def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
         noun, verb = name.split(".")
         funnel.setdefault(noun, {})[verb] = number
     failures: dict[str, dict[str, int]] = {}
+    next_run = 0
     for name in sorted(counts):
         if name.startswith("failure."):
             _, stage, code = name.split(".")
             failures.setdefault(stage, {})[code] = counts[name]
-    return {"funnel": funnel, "failures": failures, "adds_up": not imbalances(numbers)}
+            next_run += counts[name] if CODES[code][0] in ("transient", "blocked") else 0
+    return {"funnel": funnel, "failures": failures, "next_run": next_run, "adds_up": not imbalances(numbers)}
 
 
 def imbalances(numbers: Mapping[str, int]) -> list[str]:
@@ -55,7 +59,9 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         text.append(f"{noun:<11}{parts}")
     for stage, codes in summary["failures"].items():
         parts = ", ".join(f"{number} {code}" for code, number in codes.items())
-        text.append(f"{'':<11}failed in {stage}: {parts}")
+        text.append(f"{'':<11}left out in {stage}: {parts}")
+    if summary["next_run"]:
+        text.append(f"{'':<11}{summary['next_run']} of these remain for the next run with the same output")
     if not summary["adds_up"]:
         text.append("The numbers do not add up: this is a bug in Clipscout, please report it.")
     return text

@@ -27,7 +27,7 @@ def video_row(
     """
     outcome, code = "result", ""
     if failure is not None and proposal is None:
-        outcome, code = "failed", failure.code
+        outcome, code = ("rejected" if failure.category == "skipped" else "failed"), failure.code
     elif proposal is not None and not proposal.spans:
         outcome, code = "rejected", NO_SPAN
     return {
@@ -48,6 +48,7 @@ def video_row(
         "clips": clips,
         "flags": list(proposal.flags) if proposal else [],
         "asks": [_ask(ask) for ask in request.asks],
+        "listed": request.listed,
         "facts": video.facts if video else {},
     }
 

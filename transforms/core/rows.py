@@ -36,6 +36,22 @@ def format_of(name: str) -> str | None:
     return FORMATS.get(path.suffix)
 
 
+def delimiter_of(name: str) -> str | None:
+    """Returns the delimiter of a CSV or TSV file name, None for any other name."""
+    row_format = format_of(name)
+    return None if row_format == "json" else row_format
+
+
+def text_lines(stream: io.BufferedReader) -> Iterator[str]:
+    """Yields the lines of a UTF-8 text, gzip or plain, with or without BOM; bytes that are not UTF-8 are replaced."""
+    binary: Any = gzip.GzipFile(fileobj=stream) if _is_gzip(stream) else stream
+    yield from io.TextIOWrapper(binary, "utf-8-sig", errors="replace")
+
+
+def _is_gzip(stream: io.BufferedReader) -> bool:
+    return stream.peek(2).startswith(b"\x1f\x8b")
+
+
 def read(stream: io.BufferedReader, name: str) -> Iterator[ActionQuery | Failure]:
     """Yields the queries of one file, in order, with a Failure in the place of each bad line.
 
@@ -69,8 +85,7 @@ class _Lines:
     """Decoded physical lines with their numbers, and room to hand some back."""
 
     def __init__(self, stream: io.BufferedReader, name: str) -> None:
-        is_gzip = stream.peek(2).startswith(b"\x1f\x8b")
-        self._binary: Any = gzip.GzipFile(fileobj=stream) if is_gzip else stream
+        self._binary: Any = gzip.GzipFile(fileobj=stream) if _is_gzip(stream) else stream
         self._name = name
         self._returned: deque[tuple[int, str]] = deque()
         self._failures: list[Failure] = []

@@ -1,0 +1,322 @@
+"""Queries become videos: real yt-dlp against a loopback site with faults, through the whole job."""
+
+import json
+import os
+
+import pytest
+
+from pipeline.run import main
+from tests.conftest import COLOURS, read_jsonl
+from tests.media_maker import make_video, stamped
+from tests.web_server import Running
+
+FAULTS = {
+    "403": ("blocked", 1),
+    "404": ("not_found", 1),
+    "429": ("blocked", 1),
+    "500": ("server_error", 2),
+    "500 once": ("", 2),
+    "truncated": ("short_read", 2),
+    "drip": ("fetch_timeout", 1),
+    "stall": ("fetch_timeout", 1),
+    "private redirect": ("refused_address", 1),
+    "no length": ("", 1),
+    "html": ("unreadable_video", 1),
+    "playlist": ("unreadable_video", 1),
+    "large": ("too_large", 1),
+    "large without length": ("too_large", 1),
+}
+OPTIONS = (
+    "--search_prefix=localsearch",
+    "--allow_private_hosts=127.0.0.1",
+    "--download_interval=0",
+    "--retry_wait_seconds=0.05",
+    "--download_attempts=2",
+    "--download_timeout_seconds=4",
+    "--max_video_mb=10",
+    "--sample_fps=2",
+    "--clip_seconds=2",
+)
+
+
+def video(title, **fields):
+    return {"title": title, **fields}
+
+
+def slug(fault):
+    return fault.replace(" ", "_")
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """Media files that the site serves."""
+    folder = tmp_path_factory.mktemp("site")
+    make_video(folder / "small.mp4", 30, rate=10, picture=lambda index: stamped(index, background=COLOURS["red"]))
+    (folder / "page.mp4").write_text("<html><body>no video here</body></html>")
+    (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
+    (folder / "large.mp4").write_bytes((folder / "small.mp4").read_bytes() + os.urandom(14_000_000))
+    return folder
+
+
+@pytest.fixture
+def site(media, monkeypatch):
+    """Starts the site with a catalogue."""
+    running = []
+
+    def start(catalogue):
+        running.append(Running(media, catalogue).__enter__())
+        monkeypatch.setenv("CLIPSCOUT_TEST_PORT", str(running[-1].port))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.__exit__()
+
+
+@pytest.fixture
+def job(tmp_path, colour_spec):
+    """Runs the job over rows; returns exit status and output folder."""
+
+    def run(rows, *options, output="output"):
+        queries = tmp_path / "queries.jsonl"
+        queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        base = ["--input", str(queries), "--output", str(tmp_path / output), "--classifier", colour_spec]
+        return main([*base, *OPTIONS, *options]), tmp_path / output
+
+    return run
+
+
+def by_key(output):
+    return {row["key"]: row for row in read_jsonl(output / "videos.jsonl")}
+
+
+def summary_of(output):
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["adds_up"]
+    return summary
+
+
+def catalogue_of_faults():
+    special = {"html": {"media": "page.mp4"}, "playlist": {"media": "list.mp4"}, "large": {"media": "large.mp4"}}
+    special["large without length"] = {"media": "large.mp4", "fault": "no length"}
+    return {
+        slug(fault): video("fault", **{"fault": "" if fault in special else fault, **special.get(fault, {})})
+        for fault in FAULTS
+    }
+
+
+def test_every_fault_has_its_outcome_and_leaves_nothing(site, job):
+    server = site(catalogue_of_faults())
+    status, output = job(
+        [{"action": "red", "query": "fault"}], "--download_lanes=4", "--blocked_limit=10", "--cut=none"
+    )
+    assert status == 0
+    rows = by_key(output)
+    failures = {row["key"]: row for row in read_jsonl(output / "failures.jsonl")}
+    print(f"{'fault':<22}{'outcome':<10}{'code':<18}attempts")
+    for fault, (code, attempts) in FAULTS.items():
+        key = f"localvideo-{slug(fault)}"
+        print(f"{fault:<22}{rows[key]['outcome']:<10}{rows[key]['code']:<18}{attempts}")
+        assert rows[key]["code"] == code, failures.get(key)
+        assert rows[key]["outcome"] == {"": "result", "too_large": "rejected"}.get(code, "failed")
+        stored = sorted(path.name for path in (output / "videos").glob(f"{key}.*"))
+        assert stored == ([] if code else [f"{key}.json", f"{key}.mp4"])
+        if code:
+            assert failures[key]["attempts"] == attempts
+            assert failures[key]["message"]
+    log = server.log()
+    assert log["/media/500/144/video.mp4"] == 2
+    assert log["/media/404/144/video.mp4"] == 1
+    assert not [path for path in output.rglob("*") if path.name.startswith(".")]
+    assert summary_of(output)["failures"]["DownloadVideos"]["blocked"] == 2
+
+
+def test_from_phrases_alone_to_clips(site, job, tmp_path):
+    server = site(
+        {
+            "a": video("making pizza at home", channel_id="c1"),
+            "b": video("Making PIZZA fast", channel_id="c1", live_status="is_live"),
+            "c": video("pizza making contest", channel_id="c2", duration=9000),
+            "d": video("how to make dough, making pizza", channel_id="c2", live_status="is_upcoming"),
+            "e": video("pizza making, a film", license="Creative Commons Attribution", channel_id="c3"),
+            "f": video("making pizza in a test set", channel_id="c4"),
+            "g": video("unrelated", channel_id="c5"),
+        }
+    )
+    exclude = tmp_path / "test_set.csv"
+    exclude.write_text("label,youtube_id,time_start,time_end,split\nmaking pizza,f,0,10,test\n")
+    rows = [
+        {"action": "red", "query": "making pizza"},
+        {"action": "red", "query": "pizza making"},
+        {"action": "green", "query": "film"},
+        {"action": "red", "url": f"{server.url}/list/c3"},
+        {"action": "red", "query": "nothing like this"},
+    ]
+    status, output = job(rows, "--max_video_seconds=600", f"--exclude={exclude}")
+    assert status == 0
+    videos = by_key(output)
+    codes = {key.removeprefix("localvideo-"): row["code"] for key, row in videos.items()}
+    assert codes == {"a": "", "b": "live", "c": "too_long", "d": "upcoming", "e": "", "f": "excluded"}
+    asks = {(ask["action"], ask["found_by"], ask["rank"]) for ask in videos["localvideo-e"]["asks"]}
+    assert {("red", "pizza making", 5), ("green", "film", 1), ("red", f"{server.url}/list/c3", 1)} <= asks
+    spans = read_jsonl(output / "spans.jsonl")
+    assert {row["key"] for row in spans if row["action"] == "red"} == {"localvideo-a", "localvideo-e"}
+    assert all((output / row["clip"]).is_file() for row in spans)
+    funnel = summary_of(output)["funnel"]
+    assert funnel["rows"] == {"read": 5, "failed": 1, "matched": 4}
+    assert funnel["requests"] == {"unique": 6, "excluded": 1, "filtered": 3, "failed": 0, "fetched": 2}
+    assert [path for path in server.log() if path.startswith("/media")] == [
+        "/media/a/144/video.mp4",
+        "/media/e/144/video.mp4",
+    ]
+    record = json.loads((output / "videos" / "localvideo-e.json").read_text())
+    assert record["content"].startswith("sha256:")
+    assert record["facts"]["license"] == "Creative Commons Attribution"
+    assert record["facts"]["yt_dlp_version"]
+
+
+def test_licence_is_rechecked_on_the_full_information(site, job):
+    site({"a": video("cat", license="Creative Commons Attribution licence (reuse allowed)"), "b": video("cat")})
+    status, output = job([{"action": "red", "query": "cat"}], "--licence=creative_commons", "--cut=none")
+    assert status == 0
+    assert {key: row["code"] for key, row in by_key(output).items()} == {"localvideo-a": "", "localvideo-b": "licence"}
+
+
+def test_channel_cap_keeps_the_best_ranks(site, job):
+    site({f"v{place}": video("dog", channel_id=f"c{place % 2}") for place in range(6)})
+    status, output = job([{"action": "red", "query": "dog"}], "--max_per_channel=1", "--cut=none")
+    assert status == 0
+    kept = {key for key, row in by_key(output).items() if not row["code"]}
+    assert kept == {"localvideo-v0", "localvideo-v1"}
+
+
+def test_max_videos_of_a_row_wins(site, job):
+    site({f"v{place}": video("dog") for place in range(6)})
+    rows = [{"action": "red", "query": "dog"}, {"action": "green", "query": "dog", "max_videos": 4}]
+    status, output = job(rows, "--max_videos=2", "--cut=none")
+    assert status == 0
+    assert sorted(by_key(output)) == [f"localvideo-v{place}" for place in range(4)]
+
+
+def test_takes_the_smallest_format_that_serves_and_none_above_the_cap(site, job):
+    catalogue = {
+        "small": video("bird", heights=[72, 144, 360]),
+        "large": video("bird", heights=[480, 1080]),
+        "huge": video("bird", heights=[1080, 2160]),
+    }
+    server = site(catalogue)
+    status, output = job([{"action": "red", "query": "bird"}], "--cut=none")
+    assert status == 0
+    media = {path for path in server.log() if path.startswith("/media")}
+    assert media == {"/media/small/144/video.mp4", "/media/large/480/video.mp4"}
+    assert by_key(output)["localvideo-huge"]["code"] == "no_format"
+
+
+def test_a_blocked_lane_stops_and_the_next_run_goes_on(site, job):
+    catalogue = {f"v{place}": video("bus", fault="429" if place else "") for place in range(7)}
+    server = site(catalogue)
+    rows = [{"action": "red", "query": "bus"}]
+    options = ("--download_lanes=1", "--blocked_limit=2", "--cut=none")
+    status, output = job(rows, *options)
+    assert status == 0
+    asked = [path for path in server.log() if path.startswith("/media")]
+    assert asked == [f"/media/v{place}/144/video.mp4" for place in range(3)]
+    summary = summary_of(output)
+    assert summary["failures"]["DownloadVideos"] == {"blocked": 6}
+    assert summary["next_run"] == 6
+    attempts = {row["key"][-2:]: row["attempts"] for row in read_jsonl(output / "failures.jsonl")}
+    assert attempts == {"v1": 1, "v2": 1, "v3": 0, "v4": 0, "v5": 0, "v6": 0}
+    server.set({name: {**fields, "fault": ""} for name, fields in catalogue.items()})
+    assert job(rows, *options)[0] == 0
+    assert summary_of(output)["funnel"]["requests"]["fetched"] == 7
+    assert server.log()["/media/v0/144/video.mp4"] == 1
+
+
+def test_a_rerun_leaves_permanent_failures_alone_unless_told(site, job):
+    catalogue = {
+        "gone": video("bee", page_error="This video has been removed by the uploader"),
+        "private": video(
+            "bee", page_error="Private video. Sign in if you\N{RIGHT SINGLE QUOTATION MARK}ve been granted access"
+        ),
+        "flaky": video("bee", fault="500"),
+    }
+    server = site(catalogue)
+    rows = [{"action": "red", "query": "bee"}]
+    assert job(rows, "--cut=none")[0] == 0
+    server.set({name: {"title": "bee"} for name in catalogue})
+    _, output = job(rows, "--cut=none")
+    codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
+    assert codes == {"gone": "removed", "private": "private", "flaky": ""}
+    assert server.log()["/page/gone"] == 1
+    _, output = job(rows, "--cut=none", "--retry_failed=removed")
+    codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
+    assert codes == {"gone": "", "private": "private", "flaky": ""}
+
+
+def test_a_half_written_file_is_never_taken_for_a_video(site, job):
+    server = site({"a": video("ant")})
+    rows = [{"action": "red", "query": "ant"}]
+    _, output = job(rows, "--cut=none")
+    (output / "videos" / "localvideo-a.json").unlink()
+    (output / "videos" / "localvideo-a.mp4").write_bytes(b"half")
+    _, output = job(rows, "--cut=none")
+    assert by_key(output)["localvideo-a"]["outcome"] == "result"
+    assert server.log()["/media/a/144/video.mp4"] == 2
+
+
+def test_private_addresses_are_refused_by_default(site, job):
+    server = site({"a": video("fox")})
+    rows = [{"action": "red", "query": "fox"}, {"action": "red", "url": f"{server.url}/watch/a"}]
+    status, output = job(rows, "--allow_private_hosts=false", "--cut=none")
+    assert status == 0
+    failures = {row["stage"]: row["code"] for row in read_jsonl(output / "failures.jsonl")}
+    assert failures == {"FindVideos": "refused_address", "DownloadVideos": "refused_address"}
+    assert not server.log()
+
+
+def test_a_blocked_search_is_a_failure_of_its_row(site, job):
+    site({"a": video("blocked or not")})
+    status, output = job([{"action": "red", "query": "blocked"}], "--cut=none")
+    assert status == 0
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert (failure["stage"], failure["code"]) == ("FindVideos", "blocked")
+
+
+def test_cookies_are_sent_and_appear_nowhere(site, job, tmp_path, capfd):
+    server = site({"a": video("owl"), "b": video("owl", fault="500")})
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text(
+        "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\ttop-secret-value\n"
+    )
+    before = cookies.read_bytes()
+    _, output = job([{"action": "red", "query": "owl"}], f"--cookies={cookies}", "--cut=none")
+    assert {entry["cookie"] for entry in server.headers()} == {"session=top-secret-value"}
+    assert cookies.read_bytes() == before
+    written = b"".join(path.read_bytes() for path in output.rglob("*") if path.is_file())
+    assert b"top-secret-value" not in written
+    assert str(cookies).encode() not in written
+    printed = capfd.readouterr()
+    assert "top-secret-value" not in printed.out + printed.err
+
+
+def test_a_proxy_from_a_file_is_used_and_its_password_appears_nowhere(site, job, tmp_path, capfd):
+    server = site({"a": video("elk")})
+    proxy = tmp_path / "proxy.txt"
+    proxy.write_text("http://user:hush-hush@127.0.0.1:9\n")  # nothing listens there
+    rows = [{"action": "red", "url": f"{server.url}/watch/a"}]
+    _, output = job(rows, f"--proxy={proxy}", "--cut=none")
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert failure["code"] == "network"
+    assert not server.log()
+    written = b"".join(path.read_bytes() for path in output.rglob("*") if path.is_file())
+    printed = capfd.readouterr()
+    assert b"hush-hush" not in written + (printed.out + printed.err).encode()
+
+
+def test_titles_reach_no_path_and_rows_stay_whole(site, job):
+    title = "../../etc/passwd\n\x1b[31m$(touch /tmp/owned) emu"
+    site({"a": video(title)})
+    _, output = job([{"action": "red", "query": "emu"}], "--cut=none")
+    assert sorted(path.name for path in (output / "videos").iterdir()) == ["localvideo-a.json", "localvideo-a.mp4"]
+    (row,) = read_jsonl(output / "videos.jsonl")
+    assert "\x1b" not in row["facts"]["title"]

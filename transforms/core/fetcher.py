@@ -1,0 +1,120 @@
+"""The parent's side of fetching: settings with their secrets, the child, and retries with backoff."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import tenacity
+
+from transforms.core import storage
+from transforms.core.child import Child, ChildError, Limits, Message
+from transforms.core.lanes import Politeness
+from transforms.failures import CODES
+
+_LONGEST_WAIT_SECONDS = 60.0
+_CHILD_MEMORY_BYTES = 2 << 30
+
+
+class FetchError(Exception):
+    """A fetch that ended as a failure: its `code`, and after how many `attempts`."""
+
+    def __init__(self, code: str, message: str, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+        self.attempts = attempts
+
+    @property
+    def transient(self) -> bool:
+        """Whether another attempt may help."""
+        return CODES[self.code][0] == "transient"
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """How the web is reached.
+
+    Attributes:
+      deadline_seconds: Longest time for one attempt, whatever trickles in.
+      allowed_hosts: Private, loopback and link-local hosts that may be contacted; `true` among them stands for all.
+      socket_timeout_seconds: Longest silence of a connection.
+      cookies: URI of a Netscape cookies file; its content is read by each worker and never logged.
+      proxy: A proxy URL, or the URI of a file that holds one.
+    """
+
+    deadline_seconds: float = 600.0
+    allowed_hosts: tuple[str, ...] = ()
+    socket_timeout_seconds: float = 20.0
+    cookies: str = field(default="", repr=False)
+    proxy: str = field(default="", repr=False)
+
+    def resolved(self) -> dict[str, Any]:
+        """Returns the settings for the child, with the secrets read from their files.
+
+        Raises:
+          StorageError: A file cannot be read.
+        """
+        return {
+            "allowed_hosts": list(self.allowed_hosts),
+            "socket_timeout_seconds": self.socket_timeout_seconds,
+            "cookies": storage.read_bytes(self.cookies).decode() if self.cookies else "",
+            "proxy": read_proxy(self.proxy),
+        }
+
+
+def read_proxy(proxy: str) -> str:
+    """Returns a proxy URL, from the URL itself or from the first line of the file that is named."""
+    if not proxy or ("://" in proxy and not storage.is_remote(proxy)):
+        return proxy
+    return storage.read_bytes(proxy).decode().strip().partition("\n")[0].strip()
+
+
+class Fetcher:
+    """Runs fetching tasks in a supervised child. Make it in `setup`, close it in `teardown`."""
+
+    def __init__(self, web: WebSettings, politeness: Politeness) -> None:
+        self._settings = web.resolved()
+        self._politeness = politeness
+        self._child = Child(Limits(web.deadline_seconds, web.deadline_seconds, _CHILD_MEMORY_BYTES, requests=50))
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._child.close()
+
+    def run(self, task: str, make_request: Callable[[], dict[str, Any]]) -> tuple[list[Message], int]:
+        """Runs a task until it succeeds or its failure is not transient or the attempts are used up.
+
+        Args:
+          task: `module:function`.
+          make_request: Makes the request of one attempt, e.g. with a fresh folder.
+
+        Returns:
+          The messages, and how many attempts it took.
+
+        Raises:
+          FetchError: With the code and message of the last attempt.
+        """
+        attempts = 0
+
+        def once() -> list[Message]:
+            nonlocal attempts
+            attempts += 1
+            try:
+                return list(self._child.call(task, {**make_request(), "web": self._settings}))
+            except ChildError as error:
+                code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(
+                    error.kind
+                )
+                raise FetchError(code or error.kind, str(error), attempts) from error
+
+        wait = self._politeness.retry_wait_seconds
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_transient),
+            stop=tenacity.stop_after_attempt(self._politeness.attempts),
+            wait=tenacity.wait_exponential_jitter(initial=wait, max=_LONGEST_WAIT_SECONDS, jitter=wait / 2),
+            reraise=True,
+        )
+        return retrying(once), attempts
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, FetchError) and error.transient

@@ -1,0 +1,46 @@
+"""Rules that refuse a video by what the site says of it, on the listing and again on the full information."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FilterRule:
+    """Which videos are wanted.
+
+    Attributes:
+      min_seconds, max_seconds: Allowed duration; a duration that is not told passes.
+      licence: `any`, or `creative_commons`.
+    """
+
+    min_seconds: float = 0.0
+    max_seconds: float = float("inf")
+    licence: str = "any"
+
+
+def refusal(facts: Mapping[str, Any], rule: FilterRule, *, complete: bool) -> tuple[str, str] | None:
+    """Returns the code and message of the rule that refuses a video, or None.
+
+    Args:
+      facts: yt-dlp's fields: `duration`, `live_status`, `is_live`, `license`; any may be missing.
+      rule: What is wanted.
+      complete: Whether these are the full facts; a listing does not tell the licence, so it is judged later.
+    """
+    live = facts.get("live_status")
+    if live == "is_upcoming":
+        return "upcoming", "the video has not been shown yet"
+    if live in ("is_live", "post_live") or facts.get("is_live"):
+        return "live", "the video is a live stream"
+    duration = facts.get("duration")
+    if isinstance(duration, (int, float)):
+        if duration < rule.min_seconds:
+            return "too_short", f"{duration:g} s, shorter than {rule.min_seconds:g} s"
+        if duration > rule.max_seconds:
+            return "too_long", f"{duration:g} s, longer than {rule.max_seconds:g} s"
+    if complete and rule.licence == "creative_commons":
+        licence = str(facts.get("license") or "")
+        folded = licence.casefold()
+        if not ("creative commons" in folded or folded.startswith(("cc-", "cc by", "cc0"))):
+            return "licence", f"the licence is {licence or 'not told'!r}, not Creative Commons"
+    return None
