@@ -45,7 +45,7 @@ CODES: dict[str, tuple[str, str]] = {
     "unsupported_url": ("config", "yt-dlp knows no way to a video from this URL"),
     "cookies_invalid": ("config", "the site does not accept the cookies, or they cannot be read"),
     "scheme_refused": ("config", "only http and https are contacted"),
-    "refused_address": ("config", "the host has a private address; --allow_private_hosts lifts the refusal"),
+    "refused_address": ("permanent", "the host has a private address that --allow_private_hosts does not name"),
     "extractor_error": ("config", "yt-dlp no longer understands the page: upgrade it"),
     "server_error": ("transient", "the server answered with an error of its own"),
     "short_read": ("transient", "the answer ended before its announced end"),

@@ -123,7 +123,9 @@ def _build(spec: ClassifierSpec) -> nn.Module:
     try:
         with storage.local_copy(spec.weights) as path:
             if model is None:
-                return torch.jit.load(path, map_location="cpu")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # torch announces the retirement of TorchScript to its users
+                    return torch.jit.load(path, map_location="cpu")
             state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
     except Exception as error:  # torch.load raises whatever the damage suggests
