@@ -1,6 +1,7 @@
 """The configuration: every option judged, all faults reported at once, before a graph exists."""
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -34,8 +35,8 @@ PRESETS: dict[str, dict[str, str]] = {
         "clip_seconds": "5",
     },
 }
+_WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
 _NOTEBOOK = Preprocessing("exact", 128, 128, 0, specs.NOTEBOOK_MEAN, specs.NOTEBOOK_STD)
-_EXCLUSIVE = (("sample_fps", "frame_stride"),)
 
 
 class ConfigError(ValueError):
@@ -104,6 +105,8 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
     replace_results = values.flag("replace")
     _check_fetching(values, numbers)
+    if choices["precision"] == "fp16" and choices["device"] == "cpu":
+        faults.append("--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU")
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
@@ -125,6 +128,10 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             memory_bytes=int(numbers["decode_memory_mb"]) << 20,
             max_pixels=int(numbers["max_pixels"]),
             max_frames=int(numbers["max_frames"]),
+            segment_seconds=numbers["segment_seconds"],
+            precision=choices["precision"],
+            torch_threads=int(numbers["torch_threads"])
+            or max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"]))),
         ),
         spans=SpanRule(clip_seconds, int(numbers["top_k"]), numbers["min_score"], clip_seconds if gap < 0 else gap),
         cut=choices["cut"],
@@ -136,13 +143,12 @@ def from_options(given: Mapping[str, str | None]) -> Config:
 def _resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[str]) -> dict[str, str | None]:
     """Returns each option's text: the user's, else the preset's, else the default."""
     chosen: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
-    for pair in _EXCLUSIVE:
-        by_user = [name for name in pair if name in chosen]
-        if len(by_user) == 2:
-            faults.append(f"--{pair[0]} and --{pair[1]} exclude each other; give one")
-        by_preset = [name for name in pair if name in preset]
-        for name in set(pair) - set((by_user or by_preset or pair)[:1]):
-            chosen.setdefault(name, "")
+    by_user = [name for name in _WAYS_TO_SAMPLE if chosen.get(name, "frames") != "frames"]
+    if len(by_user) > 1:
+        faults.append(f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one")
+    by_preset = [name for name in _WAYS_TO_SAMPLE if name in preset]
+    for name in set(_WAYS_TO_SAMPLE[:2]) - set((by_user or by_preset or ["sample_fps"])[:1]):
+        chosen.setdefault(name, "")
     defaults = {option.name: option.default for option in OPTIONS}
     return {**defaults, **preset, **chosen}
 
@@ -196,6 +202,8 @@ class _Values:
 
 def _sampling(values: _Values) -> Sampling | None:
     stride, fps = values.number("frame_stride"), values.number("sample_fps")
+    if values.text("sampling") == "keyframes":
+        return Sampling(keyframes=True)
     if (stride > 0) == (fps > 0):
         return None  # a fault is noted already
     return Sampling(frame_stride=int(stride)) if stride > 0 else Sampling(fps=fps)

@@ -34,7 +34,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.search)
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch)
     score = ScoreVideos(config.output, config.scoring)
-    scored = fetched.videos | "SpreadVideos" >> beam.Reshuffle() | "ScoreVideos" >> score
+    scored = fetched.videos | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     cutter = CutClips(config.output, config.cut, config.stall_seconds, config.scoring.memory_bytes)
     cut = proposals | "SpreadSpans" >> beam.Reshuffle() | "CutClips" >> cutter

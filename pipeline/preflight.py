@@ -91,7 +91,7 @@ def _classifier_faults(config: Config) -> list[str]:
     from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
 
     try:
-        classifier = torch_models.load(config.scoring.spec, config.scoring.device)
+        classifier = torch_models.load(config.scoring.load_rule())
         preprocessing = config.scoring.spec.preprocessing
         blank = np.zeros((1, preprocessing.input_height, preprocessing.input_width, 3), np.uint8)
         if not np.isfinite(classifier.scores(blank)).all():

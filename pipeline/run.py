@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
-from pipeline import graph, options, preflight
+from pipeline import counters, graph, options, preflight
 from pipeline.config import Config, ConfigError, from_options, unknown_option_fault
 from transforms.core import funnel, storage
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     if state != PipelineState.DONE:
         print(f"clipscout: the job ended as {state}", file=sys.stderr)
         return 1
-    for line in report(config):
+    for line in ["", *counters.lines(result), *report(config)]:
         print(line)
     return 0
 

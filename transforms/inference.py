@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from transforms.core.classifiers.specs import ClassifierSpec
+from transforms.core.classifiers.specs import LoadRule
 from transforms.metrics import StageMetrics
 from transforms.records import FrameBatch, ScoredSamples
 
@@ -14,8 +14,8 @@ from transforms.records import FrameBatch, ScoredSamples
 class LazyClassifier:
     """Loads its classifier at the first batch, so that a run with nothing left to score loads no model."""
 
-    def __init__(self, spec: ClassifierSpec, device: str, metrics: StageMetrics) -> None:
-        self._spec, self._device, self._metrics = spec, device, metrics
+    def __init__(self, rule: LoadRule, metrics: StageMetrics) -> None:
+        self._rule, self._metrics = rule, metrics
         self._loaded: Any = None
 
     def get(self) -> Any:
@@ -24,7 +24,7 @@ class LazyClassifier:
             from transforms.core.classifiers import torch_models
 
             with self._metrics.time("load-msec"):
-                self._loaded = torch_models.load(self._spec, self._device)
+                self._loaded = torch_models.load(self._rule)
             self._metrics.count("models-loaded")
         return self._loaded
 
@@ -35,21 +35,20 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
     Elements are batches of one video's samples; Beam joins them, also over videos, up to `batch_size` frames.
 
     Args:
-      spec: What to load.
-      device: `auto`, `cpu` or `cuda`; `cuda` without a usable GPU stops the job.
+      load: What to load and how.
       batch_size: Frames per call of the model.
       response: `action` or `any` (the best of all labels, as the notebook's step 5).
     """
 
-    def __init__(self, spec: ClassifierSpec, device: str, batch_size: int, response: str) -> None:
+    def __init__(self, load: LoadRule, batch_size: int, response: str) -> None:
         # minimum = maximum: Beam would otherwise try other sizes to learn the best one
         super().__init__(min_batch_size=batch_size, max_batch_size=batch_size, element_size_fn=_frames_in)
-        self._spec, self._device, self._batch_size, self._response = spec, device, batch_size, response
+        self._load, self._batch_size, self._response = load, batch_size, response
         self._metrics = StageMetrics("ScoreVideos")
 
     def load_model(self) -> LazyClassifier:
         """Returns a holder that loads at first use."""
-        return LazyClassifier(self._spec, self._device, self._metrics)
+        return LazyClassifier(self._load, self._metrics)
 
     def run_inference(
         self, batch: Sequence[FrameBatch], model: LazyClassifier, inference_args: Mapping[str, Any] | None = None
@@ -92,11 +91,7 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
 
     def _score(self, classifier: Any, elements: Sequence[FrameBatch]) -> list[ScoredSamples]:
         frames = elements[0].frames if len(elements) == 1 else np.concatenate([e.frames for e in elements])
-        with self._metrics.time("inference-msec"):
-            scores = classifier.scores(frames)
-        self._metrics.count("batches")
-        self._metrics.count("samples", len(frames))
-        self._metrics.observe("batch-frames", len(frames))
+        scores = self._scores(classifier, frames)
         scored, start = [], 0
         for element in elements:
             own = scores[start : start + len(element.times)]
@@ -115,6 +110,29 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
                 )
             )
         return scored
+
+    def _scores(self, classifier: Any, frames: np.ndarray) -> np.ndarray:
+        """Scores frames in calls of at most `batch_size`; a call that runs out of memory is halved, for good."""
+        scores: list[np.ndarray] = []
+        start = 0
+        while start < len(frames):
+            part = frames[start : start + self._batch_size]
+            try:
+                with self._metrics.time("inference-msec"):
+                    scores.append(classifier.scores(part))
+            except classifier.out_of_memory_errors as error:
+                if len(part) == 1 or not classifier.is_out_of_memory(error):
+                    raise
+                classifier.release_memory()
+                self._batch_size = max(1, len(part) // 2)
+                self._metrics.count("batches-halved")
+                continue
+            start += len(part)
+            self._metrics.count("batches")
+            self._metrics.count("samples", len(part))
+            self._metrics.observe("batch-frames", len(part))
+            self._metrics.observe("peak-device-bytes", classifier.peak_bytes())
+        return np.concatenate(scores) if len(scores) > 1 else scores[0]
 
     def get_num_bytes(self, batch: Sequence[FrameBatch]) -> int:
         """Returns the size of the frames; Beam's default would pickle them to find out."""

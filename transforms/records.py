@@ -128,7 +128,7 @@ class FrameBatch:
     Attributes:
       key: The video's key.
       times: float64[n] presentation times in seconds, ascending.
-      frame_indices: int64[n] places of the samples among the decoded frames, from 0.
+      frame_indices: int64[n] places of the samples among the video's frames, from 0; -1 where not known.
       frames: uint8[n, height, width, 3] RGB.
       wanted: The labels of each wanted action, in the order of `VideoRequest.actions()`.
     """
@@ -173,18 +173,37 @@ class ScoredSamples:
 
 
 @dataclass(frozen=True)
-class DecodeReport:
-    """How the decoding of one video (or of one segment of it) ended.
+class Segment:
+    """A time range of a video that is decoded on its own.
 
     Attributes:
       video: The video.
-      frames_decoded: Frames that came out of the decoder.
-      decoded_seconds: End of the last decoded frame, from the start of the video stream.
-      flags: E.g. `truncated`, `no_timestamps`, `damaged`.
-      failure_code, failure_message: Set when nothing usable came out.
+      place: From 0.
+      count: How many segments the video has.
+      start_seconds, end_seconds: [start, end); None is the end of the video.
     """
 
     video: Video
+    place: int
+    count: int
+    start_seconds: float
+    end_seconds: float | None
+
+
+@dataclass(frozen=True)
+class DecodeReport:
+    """How the decoding of one segment ended.
+
+    Attributes:
+      segment: The segment.
+      frames_decoded: Frames that came out of the decoder.
+      decoded_seconds: End of the last decoded frame, from the start of the video stream.
+      flags: E.g. `truncated`, `no_timestamps`, `damaged`.
+      failure_code, failure_message: Set when it could not be decoded.
+      attempts: How often it was tried.
+    """
+
+    segment: Segment
     frames_decoded: int = 0
     decoded_seconds: float = 0.0
     flags: tuple[str, ...] = ()

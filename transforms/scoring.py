@@ -4,6 +4,7 @@ Between the decoder and the model nothing is shuffled: frame batches pass by ref
 memory as a whole. What leaves the stage are times and responses.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
@@ -16,12 +17,12 @@ from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import storage, tracks
 from transforms.core.child import Child, ChildError, Limits, Message
-from transforms.core.classifiers.specs import ClassifierSpec
-from transforms.core.sampling import Sampling
+from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
+from transforms.core.sampling import Sampling, can_split, segments
 from transforms.failures import Failure
 from transforms.inference import ClassifierHandler
 from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, FrameBatch, ScoredSamples, ScoreTrack, Video
+from transforms.records import DecodeReport, FrameBatch, ScoredSamples, ScoreTrack, Segment, Video
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "ScoreVideos"
@@ -43,7 +44,10 @@ class ScoringRule:
       batch_size: Frames per call of the model.
       stall_seconds: Longest silence of the decoder.
       memory_bytes: Memory cap of the decoder.
-      max_pixels, max_frames: Largest picture, and most frames of a video, that are decoded.
+      max_pixels, max_frames: Largest picture, and most frames of a segment, that are decoded.
+      segment_seconds: Longest segment; 0 does not split.
+      precision: `fp32`, `bf16` or `fp16`.
+      torch_threads: Threads of the classifier on a CPU.
     """
 
     spec: ClassifierSpec
@@ -55,11 +59,21 @@ class ScoringRule:
     memory_bytes: int
     max_pixels: int
     max_frames: int
+    segment_seconds: float
+    precision: str
+    torch_threads: int
+
+    def load_rule(self) -> LoadRule:
+        """Returns how the classifier is loaded."""
+        return LoadRule(self.spec, self.device, self.precision, self.torch_threads)
 
     def fingerprint(self) -> str:
         """Returns the digest of what shapes a score (not of what only shapes speed)."""
         return tracks.fingerprint(
-            classifier=self.spec.fingerprint(), sampling=asdict(self.sampling), response=self.response
+            classifier=self.spec.fingerprint(),
+            sampling=asdict(self.sampling),
+            response=self.response,
+            precision=self.precision,
         )
 
 
@@ -87,8 +101,22 @@ class _FindStored(beam.DoFn):
             yield TaggedOutput(_STORED, (video, track))
 
 
+class _Split(beam.DoFn):
+    """Splits long videos into segments that different workers can take."""
+
+    def __init__(self, rule: ScoringRule) -> None:
+        self._rule = rule
+
+    def process(self, video: Video) -> Iterator[Segment]:
+        sampling, facts = self._rule.sampling, video.facts
+        splits = can_split(facts["container"], facts["codec"], by_index=sampling.frame_stride is not None)
+        ranges = segments(video.duration_seconds, self._rule.segment_seconds if splits else 0)
+        for place, (start, end) in enumerate(ranges):
+            yield Segment(video, place, len(ranges), start, end)
+
+
 class _Decode(beam.DoFn):
-    """Streams the samples of a video out of the decoder child."""
+    """Streams the samples of a segment out of the decoder child."""
 
     def __init__(self, output: str, rule: ScoringRule) -> None:
         self._output, self._rule = output, rule
@@ -101,34 +129,38 @@ class _Decode(beam.DoFn):
         self._child.close()
 
     def process(
-        self, video: Video
+        self, segment: Segment
     ) -> Iterator[FrameBatch | TaggedOutput[Literal["reports"], tuple[str, DecodeReport]]]:
-        report = DecodeReport(video)
+        video = segment.video
+        report = DecodeReport(segment)
         try:
             with storage.local_copy(storage.resolve(self._output, video.uri)) as path:
-                for message in self._messages(path):
+                for message in self._messages(path, segment):
                     if "report" in message.facts:
                         facts = message.facts["report"]
-                        report = DecodeReport(video, **{**facts, "flags": tuple(facts["flags"])})
+                        report = DecodeReport(segment, **{**facts, "flags": tuple(facts["flags"])})
                     elif "times" in message.facts:
                         yield _frame_batch(video, message)
-        except (ChildError, storage.StorageError) as error:
-            code = error.code if isinstance(error, storage.StorageError) else error.kind
-            code = f"decode_{code}" if getattr(error, "fatal", False) else code
-            attempts = 2 if getattr(error, "fatal", False) else 1
-            report = DecodeReport(video, failure_code=code, failure_message=str(error), attempts=attempts)
-        self._metrics.count("in-videos")
+        except storage.StorageError as error:
+            report = DecodeReport(segment, failure_code=error.code, failure_message=str(error))
+        except ChildError as error:
+            code = f"decode_{error.kind}" if error.fatal else error.kind
+            attempts = 2 if error.fatal else 1
+            report = DecodeReport(segment, failure_code=code, failure_message=str(error), attempts=attempts)
+        self._metrics.count("in-segments")
         self._metrics.count("frames-decoded", report.frames_decoded)
         yield TaggedOutput(_REPORTS, (video.key, report))
 
-    def _messages(self, path: str) -> Iterator[Message]:
-        """Yields the child's messages; after its first death the samples already seen are left out."""
+    def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
+        """Yields the child's messages; after its first death those already seen are left out."""
         rule = self._rule
         request = {
             "path": path,
             "sampling": asdict(rule.sampling),
             "frame_rule": asdict(rule.spec.preprocessing.frame_rule()),
             "batch_frames": max(1, rule.batch_size // _PARTS_PER_BATCH),
+            "start_seconds": segment.start_seconds,
+            "end_seconds": segment.end_seconds,
             "max_pixels": rule.max_pixels,
             "max_frames": rule.max_frames,
         }
@@ -136,7 +168,7 @@ class _Decode(beam.DoFn):
         for attempt in (1, 2):
             place = 0
             try:
-                for message in self._child.call("decode:samples", request):
+                for message in self._waited(self._child.call("decode:samples", request)):
                     place += 1
                     if place > seen:
                         seen = place
@@ -145,6 +177,17 @@ class _Decode(beam.DoFn):
             except ChildError as error:
                 if not error.fatal or attempt == 2:
                     raise
+
+    def _waited(self, messages: Iterator[Message]) -> Iterator[Message]:
+        """Observes how long the worker waits for the decoder: near 0 where decoding keeps ahead of inference."""
+        while True:
+            before = time.monotonic()
+            message = next(messages, None)
+            self._metrics.observe("decode-wait-msec", round((time.monotonic() - before) * 1000))
+            if message is None:
+                return
+            self._metrics.count("in-bytes", len(message.payload))
+            yield message
 
 
 def _frame_batch(video: Video, message: Message) -> FrameBatch:
@@ -167,37 +210,40 @@ class _Assemble(beam.DoFn):
 
     def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[tuple[Video, ScoreTrack] | Failed]:
         key, grouped = keyed
-        (report,) = grouped[_REPORTS]
+        by_place: dict[int, DecodeReport] = {report.segment.place: report for report in grouped[_REPORTS]}
+        reports = [by_place[place] for place in sorted(by_place)]
+        video = reports[0].segment.video
         samples = sorted(grouped["samples"], key=lambda part: part.times[0])
+        broken = next((report for report in reports if report.failure_code), None)
         error = next((part.error for part in samples if part.error), "")
-        if report.failure_code or error or not samples:
-            code = report.failure_code or ("scoring_failed" if error else "no_frames")
-            message = report.failure_message or error or "no sample in the video"
+        if broken or error or not samples:
+            code = broken.failure_code if broken else "scoring_failed" if error else "no_frames"
+            message = (broken.failure_message if broken else error) or "no sample in the video"
             self._metrics.count(f"failed-{code}")
-            source = report.video.request.source
-            failure = Failure(_STAGE, code, f"{source}: {message}", key=key, attempts=report.attempts)
-            yield failed(failure)
+            attempts = broken.attempts if broken else 1
+            yield failed(Failure(_STAGE, code, f"{video.request.source}: {message}", key=key, attempts=attempts))
             return
-        track = join_samples(report, samples, self._labels)
-        tracks.write(self._output, self._fingerprint, track, report.video.content)
+        track = join_samples(reports, samples, self._labels)
+        tracks.write(self._output, self._fingerprint, track, video.content)
         self._metrics.count("out-tracks")
-        yield report.video, track
+        yield video, track
 
 
-def join_samples(report: DecodeReport, samples: list[ScoredSamples], labels: tuple[str, ...]) -> ScoreTrack:
-    """Joins the scored samples of one video, sorted by time, to a track."""
+def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples], labels: tuple[str, ...]) -> ScoreTrack:
+    """Joins the scored samples of one video, sorted by time, and the reports of its segments to a track."""
+    video = reports[0].segment.video
     top_labels = np.concatenate([part.top_labels for part in samples])
     return ScoreTrack(
-        key=report.video.key,
-        actions=report.video.request.actions(),
+        key=video.key,
+        actions=video.request.actions(),
         times=np.concatenate([part.times for part in samples]),
         frame_indices=np.concatenate([part.frame_indices for part in samples]),
         responses=np.concatenate([part.responses for part in samples]).astype(np.float32),
         top_labels=tuple(labels[index] for index in top_labels),
         top_scores=np.concatenate([part.top_scores for part in samples]).astype(np.float32),
-        decoded_seconds=report.decoded_seconds,
-        frames_decoded=report.frames_decoded,
-        flags=report.flags,
+        decoded_seconds=max(report.decoded_seconds for report in reports),
+        frames_decoded=sum(report.frames_decoded for report in reports),
+        flags=tuple(sorted({flag for report in reports for flag in report.flags})),
     )
 
 
@@ -220,10 +266,11 @@ class ScoreVideos(beam.PTransform):
         found = videos | "FindStored" >> beam.ParDo(_FindStored(self.output, fingerprint)).with_outputs(
             _STORED, main="pending"
         )
-        decoded = found.pending | "Decode" >> beam.ParDo(_Decode(self.output, self.rule)).with_outputs(
+        segments_of = found.pending | "Split" >> beam.ParDo(_Split(self.rule)) | "SpreadSegments" >> beam.Reshuffle()
+        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, self.rule)).with_outputs(
             _REPORTS, main="batches"
         )
-        handler = ClassifierHandler(self.rule.spec, self.rule.device, self.rule.batch_size, self.rule.response)
+        handler = ClassifierHandler(self.rule.load_rule(), self.rule.batch_size, self.rule.response)
         samples = (
             decoded.batches
             | "Infer" >> RunInference(handler)

@@ -56,7 +56,7 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
             yield {"index": index, "code": error.code, "message": str(error)}, None
         except MemoryError:
             raise
-        except (av.error.FFmpegError, ValueError, OSError) as error:
+        except media.DAMAGE as error:
             yield {"index": index, "code": "cut_failed", "message": media.reason(error)}, None
 
 
@@ -112,7 +112,7 @@ def _frames_between(
         try:
             container.seek(target, stream=stream, backward=True)
             first = next(frames, None)
-        except (av.error.FFmpegError, ValueError, OSError):
+        except media.DAMAGE:
             first = None
         if first is not None and first[1] <= start + _EPSILON_SECONDS:
             if first[1] >= start - _EPSILON_SECONDS:
@@ -238,5 +238,5 @@ class _SoundWriter:
                             yield max(offset, 0), samples[:, max(0, -offset) :]
             except MemoryError:
                 raise
-            except (av.error.FFmpegError, ValueError, OSError):
+            except media.DAMAGE:
                 return

@@ -8,6 +8,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import av.container
@@ -27,6 +28,9 @@ from transforms.core.tasks import Item, TaskError
 _REORDER_FRAMES = 16
 _REORDER_BYTES = 64 << 20
 _SIGN_OF_LIFE_FRAMES = 500
+#: A segment is decoded from a key frame so long before it: the chooser needs the frame before the first.
+_LEAD_SECONDS = 1.0
+_UNKNOWN_INDEX = -(1 << 40)
 _TRUNCATED_SECONDS = 1.0
 _SCALERS = {"bilinear": Interpolation.BILINEAR, "bicubic": Interpolation.BICUBIC}
 
@@ -53,44 +57,89 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
 
     Args:
       request: `path`; `sampling` and `frame_rule`, the fields of those classes; `batch_frames`, the largest
-        batch; optional `max_pixels` and `max_frames`.
+        batch; optional `start_seconds` and `end_seconds` of a segment, `max_pixels` and `max_frames`.
 
     Yields:
       `{"times": [...], "frame_indices": [...], "shape": [n, h, w, 3]}` with the RGB bytes; now and then `{}` as a sign
-      of life; last `{"report": {...}}`.
+      of life; last `{"report": {...}}`. An index is -1 where it cannot be known without decoding from the beginning.
 
     Raises:
       TaskError: `unreadable_video`, `no_video` or `no_frames`.
     """
-    rule = FrameRule(**request["frame_rule"])
-    chooser = Sampling(**request["sampling"]).chooser()
+    sampling = Sampling(**request["sampling"])
+    chooser = sampling.chooser()
+    start, end = request.get("start_seconds") or 0.0, request.get("end_seconds")
     report = Report()
     with media.opened(request["path"]) as container:
         stream = media.video_stream(container, request.get("max_pixels", media.MAX_PIXELS))
-        batch = _Batch(request["batch_frames"], rule, stream)
-        for index, (frame, time_seconds) in enumerate(
-            ordered_frames(container, stream, report, request.get("max_frames"))
-        ):
-            if chooser.takes(index, time_seconds):
-                yield from batch.add(frame, index, time_seconds)
-            elif index % _SIGN_OF_LIFE_FRAMES == _SIGN_OF_LIFE_FRAMES - 1:
+        if sampling.keyframes:
+            stream.codec_context.skip_frame = "NONKEY"
+        batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), stream)
+        first_index, first_stamp = _go_to(container, stream, start, sampling) if start else (0, None)
+        frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
+        for index, (frame, time_seconds) in enumerate(frames, start=first_index):
+            taken = chooser.takes(index, time_seconds)
+            if time_seconds < start or (end is not None and time_seconds >= end):
+                report.frames_decoded -= 1  # another segment counts it
+                if time_seconds >= start:
+                    break
+            elif taken:
+                known = index >= 0 and not sampling.keyframes
+                yield from batch.add(frame, index if known else -1, time_seconds)
+            elif index % _SIGN_OF_LIFE_FRAMES == 0:
                 yield {}, None
         yield from batch.take()
-        if not report.frames_decoded:
-            raise TaskError("no_frames", "not one frame could be decoded")
-        claimed = media.claimed_seconds(container, stream)
-        if claimed is not None and claimed - report.decoded_seconds > _TRUNCATED_SECONDS:
-            report.flags.add("truncated")
+        if end is None:
+            _check_end(report, media.claimed_seconds(container, stream), whole=not start)
     yield {"report": report.facts()}, None
 
 
+def _check_end(report: Report, claimed: float | None, whole: bool) -> None:
+    if whole and not report.frames_decoded:
+        raise TaskError("no_frames", "not one frame could be decoded")
+    if claimed is not None and claimed - report.decoded_seconds > _TRUNCATED_SECONDS:
+        report.flags.add("truncated")
+
+
+def _go_to(
+    container: av.container.InputContainer, stream: VideoStream, start: float, sampling: Sampling
+) -> tuple[int, int | None]:
+    """Seeks to some frames before a segment; returns index and timestamp of the first frame that then counts.
+
+    The index is negative and the timestamp None where they are not needed.
+    """
+    base, origin = stream.time_base or Fraction(1, 90_000), stream.start_time or 0
+    target = origin + int((start - _LEAD_SECONDS) / base)
+    if sampling.frame_stride is None:
+        container.seek(max(origin, target), stream=stream, backward=True)
+        return _UNKNOWN_INDEX, None
+    # every n-th frame of the video: count, by their packets alone, those before the key frame that the seek will find
+    stamps = []
+    key_stamp = origin
+    for packet in container.demux(stream):
+        if packet.pts is None or packet.is_discard:
+            continue
+        if packet.pts > target and packet.is_keyframe:
+            break
+        stamps.append(packet.pts)
+        if packet.is_keyframe:
+            key_stamp = packet.pts
+    container.seek(key_stamp, stream=stream, backward=True)
+    return sum(stamp < key_stamp for stamp in stamps), key_stamp
+
+
 def ordered_frames(
-    container: av.container.InputContainer, stream: VideoStream, report: Report, max_frames: int | None = None
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    report: Report,
+    max_frames: int | None = None,
+    first_stamp: int | None = None,
 ) -> Iterator[tuple[VideoFrame, float]]:
     """Yields the frames of a stream with strictly ascending times in seconds from the stream's start.
 
     A damaged file gives the frames before the damage and the flag `damaged`; frames without timestamps get times from
-    the stream's rate and the flag `no_timestamps`. `report` is kept up to date on the way.
+    the stream's rate and the flag `no_timestamps`. `report` is kept up to date on the way. Frames before the timestamp
+    `first_stamp` are left out: after a seek to it they lack what they depend on.
     """
     rate = stream.average_rate or stream.guessed_rate or 25
     base = float(stream.time_base or 1 / 90_000)
@@ -114,6 +163,8 @@ def ordered_frames(
 
     stamp = -ticks_per_frame
     for frame in _tolerant(container, stream, report):
+        if first_stamp is not None and frame.pts is not None and frame.pts < first_stamp:
+            continue
         if frame.pts is None:
             report.flags.add("no_timestamps")
             stamp += ticks_per_frame
@@ -139,7 +190,7 @@ def _tolerant(container: av.container.InputContainer, stream: VideoStream, repor
                 yield frame
     except MemoryError:
         raise
-    except (av.error.FFmpegError, ValueError, OSError):
+    except media.DAMAGE:
         report.flags.update(("damaged", "truncated"))
 
 

@@ -37,6 +37,9 @@ CONTAINERS = (
 )
 _ATTACHED_PICTURE = 0x0400
 MAX_PIXELS = 8192 * 8192
+#: What PyAV raises on damaged files (LookupError: streams that appear in the middle of a damaged MPEG-TS). MemoryError
+#: has to be caught before: FFmpeg's own is one of its errors too, and means the memory cap.
+DAMAGE = (av.error.FFmpegError, ValueError, OSError, LookupError)
 
 # FFmpeg's messages would be a second, unsorted channel of errors.
 av.logging.set_level(av.logging.PANIC)
@@ -54,7 +57,7 @@ def opened(path: str) -> Iterator[av.container.InputContainer]:
         container = av.open(f"file:{path}", metadata_errors="replace", container_options=options)
     except MemoryError:
         raise
-    except (av.error.FFmpegError, ValueError, OSError) as error:
+    except DAMAGE as error:
         raise TaskError("unreadable_video", f"no readable video container: {reason(error)}") from error
     with container:
         yield container
@@ -104,7 +107,7 @@ def probe(request: dict[str, Any]) -> Iterator[Item]:
             frame = next(iter(container.decode(stream)), None)
         except MemoryError:
             raise
-        except (av.error.FFmpegError, ValueError, OSError) as error:
+        except DAMAGE as error:
             raise TaskError("no_frames", f"not one frame could be decoded: {reason(error)}") from error
         if frame is None:
             raise TaskError("no_frames", "the video stream holds no frame")

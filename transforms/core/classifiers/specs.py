@@ -83,6 +83,23 @@ class ClassifierSpec:
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class LoadRule:
+    """How a classifier is loaded.
+
+    Attributes:
+      spec: What to load.
+      device: `auto`, `cpu` or `cuda`; `cuda` without a usable GPU is an error.
+      precision: `fp32`, `bf16` or `fp16`.
+      threads: Threads on a CPU; 0 leaves torch's own choice.
+    """
+
+    spec: ClassifierSpec
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int = 0
+
+
 def weights_digest(weights: str) -> str:
     """Returns a digest of a weights file, or the name of the enum member that stands for fixed weights."""
     return weights if weights.startswith("enum:") else storage.facts(weights)[1]

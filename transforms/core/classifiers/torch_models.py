@@ -1,15 +1,19 @@
 """Torch models behind one interface: uint8 RGB frames in, scores per label out, numpy at both ends."""
 
+import resource
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import nn
 
 from transforms.core import storage
-from transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, SpecError
+from transforms.core.classifiers.specs import ClassifierSpec, LoadRule, Preprocessing, SpecError
 from transforms.core.labels import LabelIndex
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class _Scorer(nn.Module):
@@ -32,7 +36,7 @@ class _Scorer(nn.Module):
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Scores uint8[n, 3, h, w] frames as float32[n, labels]."""
         pixels = frames.to(self.scale.dtype)
-        if self.exact:  # notebook step 3
+        if self.exact:  # the notebook's step 3
             pixels = nn.functional.interpolate(pixels, size=self.size, mode="bilinear", align_corners=False)
         output = self.model(pixels * self.scale + self.shift).float()
         if self.activation == "softmax":
@@ -48,22 +52,35 @@ class TorchClassifier:
     Attributes:
       labels: Names in output order.
       device: Where it runs.
+      out_of_memory_errors: What `scores` raises when memory runs out, among others; see `is_out_of_memory`.
     """
 
-    def __init__(self, model: nn.Module, spec: ClassifierSpec, device: str) -> None:
-        """Freezes the model (batch norm folded, constants propagated) for inference on `device`."""
+    out_of_memory_errors = (RuntimeError,)
+
+    def __init__(self, model: nn.Module, rule: LoadRule) -> None:
+        """Freezes the model (batch norm folded, constants propagated) for inference.
+
+        Raises:
+          SpecError: The model cannot be run, or gives another number of scores than there are labels.
+        """
+        spec = rule.spec
         self.labels = spec.labels
-        self.device = device
+        self.device = resolve_device(rule.device)
         self._index = LabelIndex(spec.labels)
         self._sums = spec.activation != "sigmoid"
-        scorer = _Scorer(model, spec.preprocessing, spec.activation).eval().to(device)
-        scorer = scorer.to(memory_format=torch.channels_last)
+        scorer = _Scorer(model, spec.preprocessing, spec.activation).eval().to(self.device)
+        scorer = scorer.to(_DTYPES[rule.precision]).to(memory_format=torch.channels_last)
         height, width = spec.preprocessing.input_height, spec.preprocessing.input_width
-        example = torch.zeros((2, height, width, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # torch announces the retirement of tracing; nothing replaces its speed yet
-            self._scorer = torch.jit.freeze(torch.jit.trace(scorer, example))
-            outputs = self._scorer(example).shape
+        example = torch.zeros((2, height, width, 3), dtype=torch.uint8, device=self.device).permute(0, 3, 1, 2)
+        try:
+            with warnings.catch_warnings(), torch.inference_mode():
+                warnings.simplefilter("ignore")  # torch announces the end of tracing; nothing has its speed yet
+                self._scorer = torch.jit.freeze(torch.jit.trace(scorer, example, check_trace=False))
+                outputs = tuple(self._scorer(example).shape)
+        except RuntimeError as error:
+            raise SpecError(
+                f"{spec.name}: cannot be run on {self.device} in {rule.precision}: {_first_line(error)}"
+            ) from error
         if outputs != (2, len(spec.labels)):
             raise SpecError(f"{spec.name}: the model gives {outputs[-1]} scores, labels names {len(spec.labels)}")
 
@@ -71,7 +88,22 @@ class TorchClassifier:
         """Returns float32[n, labels] scores of uint8[n, height, width, 3] RGB frames."""
         with torch.inference_mode():
             pixels = torch.from_numpy(frames).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            return self._scorer(pixels).cpu().numpy()
+            return self._scorer(pixels).float().cpu().numpy()
+
+    def is_out_of_memory(self, error: RuntimeError) -> bool:
+        """Tells whether an error of `scores` means that a smaller batch may work."""
+        return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+    def release_memory(self) -> None:
+        """Gives cached device memory back."""
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+    def peak_bytes(self) -> int:
+        """Returns the most memory used so far: of the device, or of the process on a CPU."""
+        if self.device == "cuda":
+            return int(torch.cuda.max_memory_allocated())
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def responses(self, scores: np.ndarray, wanted: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns float32[n, len(wanted)]: the sum (the maximum for sigmoid) over each action's labels."""
@@ -93,13 +125,21 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def load(spec: ClassifierSpec, device: str = "auto") -> TorchClassifier:
-    """Loads a classifier.
+@lru_cache(maxsize=1)
+def load(rule: LoadRule) -> TorchClassifier:
+    """Loads a classifier; one process holds one, so that preflight and the job share it.
 
     Raises:
       SpecError: The weights cannot be read, do not fit the architecture, or give another number of scores.
     """
-    return TorchClassifier(_build(spec), spec, resolve_device(device))
+    if rule.threads:
+        torch.set_num_threads(rule.threads)
+    return TorchClassifier(_build(rule.spec), rule)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _build(spec: ClassifierSpec) -> nn.Module:
@@ -129,6 +169,6 @@ def _build(spec: ClassifierSpec) -> nn.Module:
             state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
     except Exception as error:  # torch.load raises whatever the damage suggests
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SpecError(f"{spec.name}: weights {spec.weights}: {first_line}") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise SpecError(f"{spec.name}: weights {spec.weights}: {lines[0]}") from error
     return model
