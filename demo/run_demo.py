@@ -62,7 +62,7 @@ def assemble_minute(target: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         number = 0
         for name, seconds in SCENES:
-            for frame in scene_frames(sample_videos() / name, seconds):
+            for frame in scene_frames(sample_videos() / name, seconds, RATE):
                 picture = frame.reformat(WIDTH, HEIGHT, "yuv420p")
                 picture.pts, picture.time_base, picture.pict_type = number, Fraction(1, RATE), 0
                 output.mux(stream.encode(picture))
@@ -70,16 +70,16 @@ def assemble_minute(target: Path) -> None:
         output.mux(stream.encode(None))
 
 
-def scene_frames(path: Path, seconds: int) -> Iterator[av.VideoFrame]:
-    """Yields exactly `seconds * RATE` frames: for each tick the last frame before or at it."""
+def scene_frames(path: Path, seconds: int, rate: int) -> Iterator[av.VideoFrame]:
+    """Yields exactly `seconds * rate` frames: for each tick the last frame before or at it."""
     ticks, current = 0, None
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            while current is not None and ticks < seconds * RATE and ticks / RATE < frame.time:
+            while current is not None and ticks < seconds * rate and ticks / rate < frame.time:
                 yield current
                 ticks += 1
             current = frame
-    for _ in range(ticks, seconds * RATE):
+    for _ in range(ticks, seconds * rate):
         yield current
 
 

@@ -33,6 +33,7 @@ PRESETS: dict[str, dict[str, str]] = {
         "response": "any",
         "top_k": "1",
         "clip_seconds": "5",
+        "edges": "clamp",
     },
 }
 _WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
@@ -133,7 +134,13 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             torch_threads=int(numbers["torch_threads"])
             or max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"]))),
         ),
-        spans=SpanRule(clip_seconds, int(numbers["top_k"]), numbers["min_score"], clip_seconds if gap < 0 else gap),
+        spans=SpanRule(
+            clip_seconds=clip_seconds,
+            top_k=int(numbers["top_k"]),
+            min_score=numbers["min_score"],
+            min_gap_seconds=clip_seconds if gap < 0 else gap,
+            edges=choices["edges"],
+        ),
         cut=choices["cut"],
         stall_seconds=numbers["stall_seconds"],
         workers=int(numbers["workers"]),
@@ -170,7 +177,7 @@ class _Values:
         """Returns the number, or -1 for none."""
         option = next(option for option in OPTIONS if option.name == name)
         text = self.text(name)
-        if not text:
+        if not text and (option.default is None or name in _WAYS_TO_SAMPLE):
             return -1
         try:
             value = float(int(text)) if option.kind == "integer" else float(text)
@@ -181,9 +188,7 @@ class _Values:
         except (ValueError, OverflowError):
             pass
         noun = "a whole number" if option.kind == "integer" else "a number"
-        bounds = [f"from {option.low:g}"] * (option.low is not None) + [f"to {option.high:g}"] * (
-            option.high is not None
-        )
+        bounds = [f"{word} {edge:g}" for word, edge in (("from", option.low), ("to", option.high)) if edge is not None]
         self.faults.append(f"--{name} is {text!r}, expected {' '.join([noun, *bounds])}")
         return -1
 

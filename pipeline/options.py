@@ -2,7 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -83,6 +83,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("top_k", _SPANS, "2", "integer", "Most spans per video and action.", 1, 1000),
     Option("min_score", _SPANS, "0", "number", "Weakest response that may become a span.", 0, 1e9),
     Option("min_gap_seconds", _SPANS, None, "number", "Least distance between two peaks of one action. Default: clip_seconds.", 0, 86_400),
+    Option("edges", _SPANS, "shift", "shift|clamp", "A span that would pass the video's edge is shifted to keep its length, or clamped (the notebook's way, which is shorter)."),
     Option("cut", _CLIPS, "exact", "exact|none", "exact: re-encode, first and last frame right. none: spans only."),
     Option("stall_seconds", _LIMITS, "120", "number", "A decoder or cutter that is silent for so long is ended, and its video is a failure.", 1, 86_400),
     Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a decoder or cutter process.", 256, 1_000_000),
@@ -117,9 +118,20 @@ def add_arguments(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -
         )
 
 
+class UsageError(ValueError):
+    """The command line cannot be parsed; the message is one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser behind `python -m pipeline --help`."""
-    made = argparse.ArgumentParser(
+    """Returns the parser behind `python -m pipeline --help`; it raises UsageError."""
+    made = _Parser(
         prog="python -m pipeline",
         description="Mines candidate clips for video action datasets: queries in, spans and clips out.",
         epilog="Options of Beam and its runners (--runner=..., --project, --region, ...) are accepted as well.",
@@ -130,8 +142,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def unknown_options(rest: list[str]) -> list[str]:
-    """Returns those arguments, left over by our parser, that no Beam option takes either."""
-    beam_parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    """Returns those arguments, left over by our parser, that no Beam option takes either.
+
+    Raises:
+      UsageError: A Beam option has a value that it does not take.
+    """
+    beam_parser = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for kind in _subclasses(PipelineOptions):
         if kind is not ClipscoutOptions and kind.__module__.startswith("apache_beam."):
             kind._add_argparse_args(beam_parser)

@@ -8,7 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
-from apache_beam.runners.runner import PipelineResult, PipelineState
+from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 
 from pipeline import counters, graph, options, preflight
 from pipeline.config import Config, ConfigError, from_options, unknown_option_fault
@@ -47,9 +47,17 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     Raises:
       ConfigError: With every fault of the options.
     """
-    known, rest = options.parser().parse_known_args(list(argv))
+    try:
+        known, rest = options.parser().parse_known_args(list(argv))
+        faults = [unknown_option_fault(argument) for argument in options.unknown_options(rest)]
+    except options.UsageError as error:
+        raise ConfigError([str(error)]) from None
     given = {option.name: getattr(known, option.name) for option in options.OPTIONS}
-    faults = [unknown_option_fault(argument) for argument in options.unknown_options(rest)]
+    runner = given["runner"] or options.LOCAL_RUNNER
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        faults.append(f"--runner is {runner!r}: {error}")
     try:
         config = from_options(given)
     except ConfigError as error:
@@ -57,7 +65,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     if faults:
         raise ConfigError(faults)
     beam_options = options.ClipscoutOptions(rest)
-    beam_options.view_as(StandardOptions).runner = given["runner"] or options.LOCAL_RUNNER
+    beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
     if config.workers > 1:
         direct = beam_options.view_as(DirectOptions)

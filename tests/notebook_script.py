@@ -12,6 +12,7 @@ from torch import nn
 SKIP_FRAMES = 2
 BATCH = 64
 CLIP_LEN = 5
+scored_frames = 0
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
@@ -28,6 +29,8 @@ def candidate(path, model):
     pixels = video[::SKIP_FRAMES].permute(0, 3, 1, 2).float() / 255
     pixels = nn.functional.interpolate(pixels, size=(128, 128), mode="bilinear", align_corners=False)
     pixels = (pixels - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    global scored_frames
+    scored_frames = len(pixels)
     predictions = []
     with torch.no_grad():
         for start in range(0, len(pixels), BATCH):

@@ -3,14 +3,14 @@
 The child is a fresh, light interpreter (`python -m transforms.core.child_main`) without Beam or torch. It lives as
 long as its DoFn, works on one request at a time and answers with a stream of messages. The parent bounds its memory,
 watches its signs of life, and replaces it after a crash, a hang or an overrun: those reach the caller as ChildError.
-
-watches its signs of life, and replaces it after a crash, a hang or an overrun, which reach the caller as ChildError.
 """
 
 import contextlib
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -106,6 +106,8 @@ class Child:
                 if kind == "done":
                     return
                 raise ChildError(header["code"], header["message"])
+        except BlockingIOError as error:
+            raise ChildError("timeout", "the child froze while it sent an answer") from error
         except (EOFError, OSError) as error:
             raise self._post_mortem() from error
         finally:
@@ -150,12 +152,20 @@ class Child:
         )
         theirs.close()
         self._connection, self._served = ours, 0
-        if not ours.poll(_STARTUP_SECONDS):
-            raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
+        with socket.socket(fileno=os.dup(ours.fileno())) as channel:  # a bound on reads that began and do not end
+            longest = struct.pack("ll", max(1, round(self._limits.stall_seconds)), 0)
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, longest)
         try:
+            if not ours.poll(_STARTUP_SECONDS):
+                raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
             ours.recv_bytes()
         except (EOFError, OSError) as error:
-            raise self._post_mortem() from error
+            dead = self._post_mortem()
+            self.close()
+            raise dead from error
+        except ChildError:
+            self.close()
+            raise
 
     def _post_mortem(self) -> ChildError:
         assert self._process is not None

@@ -14,7 +14,7 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from transforms.core import decode, geometry, media
@@ -25,7 +25,7 @@ _AUDIO_RATE = 48_000
 _ENCODER = {"preset": "veryfast", "crf": "20"}
 #: A frame belongs to a span when its time is in [start, end); times are compared with this much room for rounding.
 _EPSILON_SECONDS = 5e-4
-_TRANSPOSE = {1: "transpose=cclock", 2: "hflip,vflip", 3: "transpose=clock"}
+_TRANSPOSE = {0: [], 1: ["transpose=cclock"], 2: ["hflip", "vflip"], 3: ["transpose=clock"]}
 
 
 class _AudioError(Exception):
@@ -65,8 +65,11 @@ def describe(path: str) -> dict[str, Any]:
     with av.open(path) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        starts = [packet.pts or 0 for packet in packets]
+        ends = [start + (packet.duration or 0) for start, packet in zip(starts, packets, strict=True)]
         return {
-            "duration_seconds": float((stream.duration or 0) * (stream.time_base or 0)),
+            # the track's own duration counts decoding times, and is short where the rate varies
+            "duration_seconds": float((max(ends) - min(starts)) * (stream.time_base or 0)),
             "frames": len(packets),
             "width": stream.width,
             "height": stream.height,
@@ -80,10 +83,13 @@ def _cut_one(source: str, target: str, start: float, end: float, with_audio: boo
         frames = _frames_between(container, stream, start, end)
         first = next(frames, None)
         if first is None:
+            media.check_memory(stream)
             raise TaskError("cut_failed", f"no frame between {start:.3f} s and {end:.3f} s")
         with av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as output:
             picture = _PictureWriter(output, stream, first[0])
             audio = container.streams.best("audio") if with_audio else None
+            if isinstance(audio, AudioStream) and audio.codec_context is None:  # a codec that FFmpeg does not know
+                raise _AudioError
             sound = _SoundWriter(output, source, audio) if isinstance(audio, AudioStream) else None
             zero, last = first[1], first
             picture.write(first[0], 0.0)
@@ -118,7 +124,7 @@ def _frames_between(
             if first[1] >= start - _EPSILON_SECONDS:
                 yield first
         else:  # the index points behind the span, or nowhere: read from the beginning
-            container.seek(stream.start_time or 0, stream=stream, backward=True)
+            container.seek(0, backward=True)  # with no stream named: MPEG-TS then really begins at its first frame
             frames = decode.ordered_frames(container, stream, decode.Report())
     for frame, time_seconds in frames:
         if time_seconds >= end - _EPSILON_SECONDS:
@@ -139,7 +145,7 @@ class _PictureWriter:
     example: VideoFrame
 
     def __post_init__(self) -> None:
-        turns = geometry.quarter_turns(self.example.rotation)
+        turns, mirrored = media.orientation(self.example)
         aspect = media.sample_aspect(self.source)
         size = geometry.displayed_size(self.example.width, self.example.height, aspect, turns)
         width, height = (max(2, side - side % 2) for side in size)
@@ -150,9 +156,13 @@ class _PictureWriter:
         self._stream.codec_context.thread_count = 1
         self._scaled = (height, width) if turns % 2 else (width, height)
         self._scaler = VideoReformatter()
-        self._turn = self._turning_graph(_TRANSPOSE[turns]) if turns else None
+        for name in ("colorspace", "color_primaries", "color_trc"):
+            setattr(self._stream.codec_context, name, getattr(self.source.codec_context, name))
+        self._stream.codec_context.color_range = ColorRange.MPEG
+        filters = ["hflip"] * mirrored + _TRANSPOSE[turns]
+        self._turn = self._turning_graph(filters) if filters else None
 
-    def _turning_graph(self, filters: str) -> av.filter.Graph:
+    def _turning_graph(self, filters: list[str]) -> av.filter.Graph:
         graph = av.filter.Graph()
         width, height = self._scaled
         nodes = [
@@ -163,14 +173,16 @@ class _PictureWriter:
                 time_base=media.Fraction(1, 90_000),
             )
         ]
-        nodes += [graph.add(*(part.split("=") if "=" in part else (part,))) for part in filters.split(",")]
+        nodes += [graph.add(*(part.split("=") if "=" in part else (part,))) for part in filters]
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()
         return graph
 
     def write(self, frame: VideoFrame, time_seconds: float) -> None:
         """Encodes one frame at a time in seconds from the clip's start."""
         width, height = self._scaled
-        scaled = self._scaler.reformat(frame, width=width, height=height, format="yuv420p", threads=1)
+        scaled = self._scaler.reformat(
+            frame, width=width, height=height, format="yuv420p", dst_color_range=ColorRange.MPEG, threads=1
+        )
         if scaled is frame:  # untouched: still the decoder's own, with its type and times
             scaled = VideoFrame.from_ndarray(frame.to_ndarray(), format="yuv420p")
         scaled.pict_type = 0
@@ -228,8 +240,8 @@ class _SoundWriter:
             try:
                 if start > 1:
                     container.seek(int((start - 1) * 1_000_000), backward=True)
-                for frame in container.decode(stream):
-                    for piece in resampler.resample(cast(AudioFrame, frame)):
+                for frame in _sound_frames(container, stream):
+                    for piece in resampler.resample(frame):
                         if piece.pts is None or piece.time_base is None:
                             return
                         offset = round((float(piece.pts * piece.time_base) - start) * _AUDIO_RATE)
@@ -240,3 +252,12 @@ class _SoundWriter:
                 raise
             except media.DAMAGE:
                 return
+
+
+def _sound_frames(container: av.container.InputContainer, stream: Any) -> Iterator[AudioFrame]:
+    """Yields the frames of a stream; a packet that cannot be decoded (the first after a seek, often) is left out."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from transforms.core import geometry, media
+from transforms.core import media
 from transforms.core.geometry import FrameRule
 from transforms.core.sampling import Sampling
 from transforms.core.tasks import Item, TaskError
@@ -90,13 +90,15 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
                 yield {}, None
         yield from batch.take()
         if end is None:
-            _check_end(report, media.claimed_seconds(container, stream), whole=not start)
+            _check_end(report, container, stream, whole=not start)
     yield {"report": report.facts()}, None
 
 
-def _check_end(report: Report, claimed: float | None, whole: bool) -> None:
+def _check_end(report: Report, container: av.container.InputContainer, stream: VideoStream, whole: bool) -> None:
     if whole and not report.frames_decoded:
+        media.check_memory(stream)
         raise TaskError("no_frames", "not one frame could be decoded")
+    claimed = media.claimed_seconds(container, stream)
     if claimed is not None and claimed - report.decoded_seconds > _TRUNCATED_SECONDS:
         report.flags.add("truncated")
 
@@ -191,6 +193,7 @@ def _tolerant(container: av.container.InputContainer, stream: VideoStream, repor
     except MemoryError:
         raise
     except media.DAMAGE:
+        media.check_memory(stream)
         report.flags.update(("damaged", "truncated"))
 
 
@@ -233,7 +236,7 @@ class _Batch:
         self._frames, self._times, self._indices = None, [], []
 
     def _convert(self, frame: VideoFrame) -> np.ndarray:
-        turns = geometry.quarter_turns(frame.rotation)
+        turns, mirrored = media.orientation(frame)
         width, height = self._rule.scaled_size(frame.width, frame.height, self._aspect, turns)
         scaled = self._scaler.reformat(
             frame,
@@ -243,4 +246,4 @@ class _Batch:
             interpolation=_SCALERS[self._rule.interpolation],
             threads=1,
         )
-        return self._rule.finish(scaled.to_ndarray(), turns)
+        return self._rule.finish(scaled.to_ndarray(), turns, mirrored)

@@ -52,10 +52,11 @@ class FrameRule:
             height = max(self.height, round(shown_height * scale))
         return (height, width) if turned else (width, height)
 
-    def finish(self, picture: np.ndarray, quarter_turns: int) -> np.ndarray:
-        """Turns and crops a scaled uint8[h, w, 3] picture; returns a view."""
+    def finish(self, picture: np.ndarray, quarter_turns: int, mirrored: bool = False) -> np.ndarray:
+        """Mirrors, turns and crops a scaled uint8[h, w, 3] picture; returns a view."""
         if self.mode == "native":
             return picture
+        picture = picture[:, ::-1] if mirrored else picture
         picture = np.rot90(picture, quarter_turns) if quarter_turns else picture
         top, left = (picture.shape[0] - self.height) // 2, (picture.shape[1] - self.width) // 2
         return picture[top : top + self.height, left : left + self.width]
@@ -67,6 +68,6 @@ def displayed_size(coded_width: int, coded_height: int, aspect: float, quarter_t
     return (coded_height, width) if quarter_turns % 2 else (width, coded_height)
 
 
-def quarter_turns(rotation_degrees: int) -> int:
+def quarter_turns(rotation_degrees: float) -> int:
     """Returns the counter-clockwise quarter turns nearest to a rotation in degrees, 0..3."""
     return round(rotation_degrees / 90) % 4

@@ -3,15 +3,19 @@
 The facts behind each guard were found by experiment; ARCHITECTURE.md ("Hostile media") tells them.
 """
 
+import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.container
 import av.error
 import av.logging
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from transforms.core import geometry
@@ -36,6 +40,7 @@ CONTAINERS = (
     "gif",
 )
 _ATTACHED_PICTURE = 0x0400
+_PICTURES_OF_A_DECODER = 20
 MAX_PIXELS = 8192 * 8192
 #: What PyAV raises on damaged files (LookupError: streams that appear in the middle of a damaged MPEG-TS). MemoryError
 #: has to be caught before: FFmpeg's own is one of its errors too, and means the memory cap.
@@ -89,6 +94,11 @@ def video_stream(container: av.container.InputContainer, max_pixels: int = MAX_P
     return stream
 
 
+def check_memory(stream: VideoStream) -> None:
+    """Raises MemoryError where more pictures would not fit: FFmpeg calls its own failed allocations invalid data."""
+    bytearray(_PICTURES_OF_A_DECODER * 2 * max(1, stream.width) * max(1, stream.height))
+
+
 def sample_aspect(stream: VideoStream) -> float:
     """Returns width over height of the stream's samples; 1 where it is absent or absurd."""
     ratio = stream.sample_aspect_ratio or Fraction(1)
@@ -108,10 +118,12 @@ def probe(request: dict[str, Any]) -> Iterator[Item]:
         except MemoryError:
             raise
         except DAMAGE as error:
+            check_memory(stream)
             raise TaskError("no_frames", f"not one frame could be decoded: {reason(error)}") from error
         if frame is None:
+            check_memory(stream)
             raise TaskError("no_frames", "the video stream holds no frame")
-        turns = geometry.quarter_turns(frame.rotation)
+        turns, _ = orientation(frame)
         width, height = geometry.displayed_size(frame.width, frame.height, sample_aspect(stream), turns)
         rate = stream.average_rate or stream.guessed_rate
         yield (
@@ -128,8 +140,27 @@ def probe(request: dict[str, Any]) -> Iterator[Item]:
         )
 
 
+def orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """Returns how a player turns the decoded picture, as the file's display matrix says.
+
+    Returns:
+      Counter-clockwise quarter turns, 0..3, and whether the picture is mirrored left to right before it is turned.
+    """
+    data = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
+    if data is None:
+        return 0, False
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
+    mirrored = a * d - b * c < 0
+    degrees = -math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
+    return geometry.quarter_turns(degrees), mirrored
+
+
 def claimed_seconds(container: av.container.InputContainer, stream: VideoStream) -> float | None:
     """Returns the duration that the stream, or else the container, claims; None where neither does."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else None
+    if not container.duration:
+        return None
+    # Matroska counts its duration from 0, not from the start of a recording that begins late
+    late = (container.start_time or 0) if "matroska" in container.format.name else 0
+    return (container.duration - late) / 1e6

@@ -29,7 +29,7 @@ def action_folder(action: str) -> str:
     """
     if _LOSSLESS_ACTION.fullmatch(action) and len(action) <= 60:
         return action.replace(" ", "_")
-    return f"{slug(action) or 'action'}-{digest(action, 8)}"
+    return f"{slug(action) or 'action'}--{digest(action, 8)}"
 
 
 def file_key(uri: str) -> str:

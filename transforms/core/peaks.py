@@ -20,12 +20,14 @@ class SpanRule:
       top_k: Most spans per video and action.
       min_score: Weakest response that may become a peak.
       min_gap_seconds: Least distance between two peaks of one action.
+      edges: At the video's edges `shift` keeps a span's length, `clamp` (the notebook's step 6) shortens it.
     """
 
     clip_seconds: float = 10.0
     top_k: int = 2
     min_score: float = 0.0
     min_gap_seconds: float = 10.0
+    edges: str = "shift"
 
 
 def pick_peaks(times: np.ndarray, responses: np.ndarray, rule: SpanRule) -> list[int]:
@@ -50,11 +52,15 @@ def pick_peaks(times: np.ndarray, responses: np.ndarray, rule: SpanRule) -> list
     return peaks
 
 
-def window(peak_seconds: float, length_seconds: float, video_seconds: float) -> tuple[float, float]:
+def window(
+    peak_seconds: float, length_seconds: float, video_seconds: float, edges: str = "shift"
+) -> tuple[float, float]:
     """Returns start and end of a span around a peak.
 
-    At the video's edges it is shifted to keep its length; it is shorter only if the video is.
+    At the video's edges it is shifted to keep its length, and shorter only if the video is; with `clamp` it is cut off.
     """
+    if edges == "clamp":
+        return max(0.0, peak_seconds - length_seconds / 2), min(video_seconds, peak_seconds + length_seconds / 2)
     length = min(length_seconds, video_seconds)
     start = min(max(0.0, peak_seconds - length / 2), video_seconds - length)
     return start, start + length
@@ -68,7 +74,7 @@ def propose(track: ScoreTrack, rule: SpanRule) -> list[CandidateSpan]:
         taken: set[tuple[float, float]] = set()
         for index in pick_peaks(track.times, responses, rule):
             peak = float(track.times[index])
-            start, end = (round(edge, 3) for edge in window(peak, rule.clip_seconds, track.decoded_seconds))
+            start, end = (round(edge, 3) for edge in window(peak, rule.clip_seconds, track.decoded_seconds, rule.edges))
             end = max(end, start + 0.001)
             if (start, end) in taken:  # two peaks of a short video, shifted to one and the same span
                 continue

@@ -131,6 +131,7 @@ def _json_records(lines: _Lines) -> _Records:
             continue
         try:
             value = json.loads(text)
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be written again
         except (ValueError, RecursionError) as error:
             yield number, RowError(f"not JSON: {error}")
             continue

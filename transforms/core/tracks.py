@@ -53,7 +53,7 @@ def write(output: str, score_fingerprint: str, track: ScoreTrack, content: str) 
     }
     table = pa.table(columns).replace_schema_metadata({"clipscout": json.dumps(facts)})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     storage.write_bytes(storage.join(output, path(score_fingerprint, track.key)), sink.getvalue().to_pybytes())
 
 
@@ -66,12 +66,12 @@ def read(
     """
     uri = storage.join(output, path(score_fingerprint, key))
     try:
-        table = pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
+        table = pq.read_table(pa.BufferReader(storage.read_bytes(uri)), page_checksum_verification=True)
     except storage.StorageError as error:
         if error.code == "not_found":
             return None
         raise
-    except pa.ArrowInvalid:  # not ours, or damaged: score again
+    except (pa.ArrowException, OSError):  # not ours, or damaged: score again
         return None
     facts = json.loads((table.schema.metadata or {}).get(b"clipscout", b"{}"))
     stored = {action: tuple(labels) for action, labels in facts.get("actions", {}).items()}

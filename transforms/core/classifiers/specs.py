@@ -45,6 +45,11 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"resize is {self.resize!r}, expected one of {', '.join(RESIZES)}")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"interpolation is {self.interpolation!r}, expected bilinear or bicubic")
+        for name in ("input_width", "input_height", "shorter_side"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected a whole number of pixels")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
             raise ValueError(f"mean and std are {self.mean} and {self.std}, expected 3 values each, std above 0")
         self.frame_rule()
@@ -188,15 +193,24 @@ def _from_file(uri: str) -> ClassifierSpec:
         raise SpecError(f"{uri}: activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
     given = {key: fields[key] for key in _PREPROCESSING_KEYS & set(fields)}
     try:
-        for key in ("mean", "std"):
-            if key in given:
-                given[key] = tuple(float(value) for value in given[key])
+        for key in {"mean", "std"} & set(given):
+            given[key] = _three_numbers(key, given[key])
         preprocessing = Preprocessing(**given)
     except (TypeError, ValueError) as error:
         raise SpecError(f"{uri}: {error}") from error
     weights = _beside(uri, str(fields["weights"]))
+    try:
+        storage.facts(weights)
+    except storage.StorageError as error:
+        raise SpecError(f"{uri}: weights: {error}") from error
     labels = _labels(uri, fields["labels"])
     return ClassifierSpec(str(fields.get("name", uri)), architecture, weights, labels, preprocessing, activation)
+
+
+def _three_numbers(field: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list) or not all(isinstance(number, (int, float)) for number in value):
+        raise ValueError(f"{field} is {value!r}, expected three numbers")
+    return tuple(float(number) for number in value)
 
 
 def _labels(uri: str, value: Any) -> tuple[str, ...]:

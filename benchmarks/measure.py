@@ -1,0 +1,140 @@
+"""One measurement in a process of its own: `python -m benchmarks.measure NAME ARGUMENTS` prints a line of JSON.
+
+Every time is taken after imports and with the model loaded, so that what is compared is the work.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def cpu_seconds() -> float:
+    """Returns processor time of this process and of its finished children."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def timed(work: Callable[[], int]) -> dict[str, Any]:
+    """Runs `work`, which returns how many samples it dealt with."""
+    cpu, wall = cpu_seconds(), time.monotonic()
+    samples = work()
+    seconds = time.monotonic() - wall
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"samples": samples, "seconds": seconds, "cpu": cpu_seconds() - cpu, "peak_mb": peak}
+
+
+def notebook(architecture: str, weights: str, video: str) -> dict[str, Any]:
+    """(a) the plain script of the notebook's algorithm."""
+    import torch
+    from torchvision import models
+
+    from tests import notebook_script
+
+    model = models.get_model(architecture, weights=None, num_classes=400)
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    model.eval()
+
+    def work() -> int:
+        frame, label, probability, _ = notebook_script.candidate(video, model)
+        found.update(frame=frame, label=label, probability=probability)
+        return notebook_script.scored_frames
+
+    found: dict[str, Any] = {}
+    return {**timed(work), **found}
+
+
+def decode(video: str, sampling: str, mode: str) -> dict[str, Any]:
+    """(b) the decoder child alone, its samples thrown away."""
+    from transforms.core.child import Child, Limits
+
+    rule = {"mode": "native"} if mode == "native" else {"mode": "squash", "width": 128, "height": 128}
+    request = {"path": video, "sampling": json.loads(sampling), "frame_rule": rule, "batch_frames": 16}
+    child = Child(Limits())
+    list(child.call("media:probe", {"path": video}))
+
+    def work() -> int:
+        taken = sum(len(message.facts.get("times", ())) for message in child.call("decode:samples", request))
+        child.close()
+        return taken
+
+    return timed(work)
+
+
+def bare_decode(video: str) -> dict[str, Any]:
+    """Every frame decoded by PyAV on one thread; nothing converted."""
+    import av
+
+    def work() -> int:
+        with av.open(video) as container:
+            container.streams.video[0].codec_context.thread_count = 1
+            container.streams.video[0].codec_context.thread_type = "NONE"
+            return sum(1 for _ in container.decode(video=0))
+
+    return timed(work)
+
+
+def inference(spec: str, precision: str, samples: str, resize: str) -> dict[str, Any]:
+    """(c) the loaded classifier alone, on random frames in batches of 64."""
+    import dataclasses
+
+    import numpy as np
+
+    from pipeline.config import _NOTEBOOK
+    from transforms.core.classifiers import specs, torch_models
+
+    chosen = specs.resolve(spec)
+    shape = (64, 128, 128, 3)
+    if resize == "native":
+        chosen, shape = dataclasses.replace(chosen, preprocessing=_NOTEBOOK), (64, 144, 256, 3)
+    classifier = torch_models.load(specs.LoadRule(chosen, "auto", precision))
+    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    for _ in range(3):
+        classifier.scores(frames)
+
+    def work() -> int:
+        for _ in range(round(int(samples) / 64)):
+            classifier.scores(frames)
+        return round(int(samples) / 64) * 64
+
+    return timed(work)
+
+
+def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, Any]:
+    """(d) the whole job on the local runner, as `python -m pipeline` runs it."""
+    import torchvision  # noqa: F401 - seconds that every other measurement spends before its clock starts, too
+
+    from pipeline import preflight, run
+
+    shutil.rmtree(output, ignore_errors=True)
+    arguments = ["--input", queries, "--output", output, "--classifier", spec, "--cut=none", *options]
+    config, beam_options = run.configure(arguments)
+    faults = preflight.check(config)
+    if faults:
+        raise SystemExit("\n".join(faults))
+
+    def work() -> int:
+        result = run.run(config, beam_options)
+        result.wait_until_finish()
+        counters = result.metrics().query()["counters"]
+        return sum(one.committed for one in counters if one.key.metric.name == "samples")
+
+    found = timed(work)
+    rows = [json.loads(line) for line in (Path(output) / "spans.jsonl").read_text().splitlines()]
+    best = rows[0] if rows else {}
+    return {**found, "frame": best.get("peak_frame"), "probability": best.get("score")}
+
+
+def library(name: str, video: str, fps: str) -> dict[str, Any]:
+    """Samples at `fps`, 128x128 RGB, with a library that users would pick instead."""
+    from benchmarks import rivals
+
+    return timed(lambda: rivals.SAMPLERS[name](video, float(fps)))
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))

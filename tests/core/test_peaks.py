@@ -1,0 +1,161 @@
+"""Peaks and spans: the properties that hold for every track, and the cases that a person checks by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.core.peaks import SpanRule, pick_peaks, propose, window
+from transforms.records import ScoreTrack
+
+#: Eighths of a second are exact in floating point: no test hangs on rounding.
+EIGHTH = 0.125
+#: Spans are rounded to milliseconds.
+MS = 0.001
+
+
+def track_of(times, responses, decoded_seconds, actions=("red",)):
+    """Returns a track with the same responses for every action."""
+    responses = np.array(responses, np.float32)
+    return ScoreTrack(
+        key="file-a",
+        actions={action: (action,) for action in actions},
+        times=np.array(times, np.float64),
+        frame_indices=np.arange(len(times)) * 2,
+        responses=np.stack([responses] * len(actions), axis=1),
+        top_labels=tuple(f"label {index}" for index in range(len(times))),
+        top_scores=responses + 1,
+        decoded_seconds=decoded_seconds,
+        frames_decoded=len(times) * 2,
+    )
+
+
+@st.composite
+def tracks(draw):
+    eighths = sorted(draw(st.lists(st.integers(0, 400), min_size=1, max_size=40, unique=True)))
+    # few levels: ties are common
+    responses = draw(st.lists(st.sampled_from([0, 0.25, 0.5, 0.75, 1]), min_size=len(eighths), max_size=len(eighths)))
+    tail = draw(st.integers(1, 80))
+    return track_of([place * EIGHTH for place in eighths], responses, (eighths[-1] + tail) * EIGHTH)
+
+
+rules = st.builds(
+    SpanRule,
+    clip_seconds=st.integers(1, 160).map(lambda eighths: eighths * EIGHTH),
+    top_k=st.integers(1, 6),
+    min_score=st.sampled_from([0.0, 0.25, 0.6]),
+    min_gap_seconds=st.integers(0, 120).map(lambda eighths: eighths * EIGHTH),
+)
+
+
+@given(tracks(), rules)
+def test_never_more_than_k_and_ordered_by_score(track, rule):
+    spans = propose(track, rule)
+    assert len(spans) <= rule.top_k
+    assert [span.rank for span in spans] == list(range(1, len(spans) + 1))
+    assert [span.score for span in spans] == sorted((span.score for span in spans), reverse=True)
+
+
+@given(tracks(), rules)
+def test_spans_lie_inside_the_video_and_hold_their_peak(track, rule):
+    for span in propose(track, rule):
+        assert 0 <= span.start_seconds <= span.peak_seconds <= span.end_seconds <= track.decoded_seconds + MS / 2
+        length = min(rule.clip_seconds, track.decoded_seconds)
+        assert span.end_seconds - span.start_seconds == pytest.approx(length, abs=1.01 * MS)
+
+
+@given(tracks(), rules)
+def test_peaks_are_spaced_strong_and_true(track, rule):
+    spans = propose(track, rule)
+    places = {time: index for index, time in enumerate(track.times)}
+    for number, span in enumerate(spans):
+        place = places[span.peak_seconds]
+        assert span.score == track.responses[place, 0] >= rule.min_score
+        assert (span.peak_frame, span.top_label) == (track.frame_indices[place], track.top_labels[place])
+        assert span.top_score == track.top_scores[place]
+        assert all(abs(span.peak_seconds - other.peak_seconds) >= rule.min_gap_seconds for other in spans[:number])
+
+
+@given(tracks(), rules)
+def test_no_span_comes_twice(track, rule):
+    spans = propose(track, rule)
+    assert len({(span.start_seconds, span.end_seconds) for span in spans}) == len(spans)
+
+
+@given(tracks(), rules)
+def test_the_first_peak_is_the_earliest_of_the_strongest(track, rule):
+    spans = propose(track, rule)
+    responses = track.responses[:, 0]
+    assert bool(spans) == bool(responses.max() >= rule.min_score)
+    if spans:
+        assert spans[0].peak_seconds == track.times[responses.argmax()]
+
+
+@given(tracks(), rules)
+def test_no_free_sample_is_stronger_than_a_picked_one(track, rule):
+    responses = track.responses[:, 0]
+    peaks = pick_peaks(track.times, responses, rule)
+    for number, peak in enumerate(peaks):
+        free = [
+            index
+            for index, time in enumerate(track.times)
+            if all(abs(time - track.times[other]) >= rule.min_gap_seconds for other in peaks[:number])
+            and index not in peaks[:number]
+        ]
+        assert responses[peak] == max(responses[index] for index in free)
+    if len(peaks) < rule.top_k:
+        assert all(
+            response < rule.min_score
+            or index in peaks
+            or any(abs(track.times[index] - track.times[peak]) < rule.min_gap_seconds for peak in peaks)
+            for index, response in enumerate(responses)
+        )
+
+
+@pytest.mark.parametrize(
+    ("responses", "rule", "expected"),
+    [
+        ([1, 3, 2, 0, 2.5], SpanRule(top_k=2, min_gap_seconds=2), [1, 4]),
+        ([1, 1, 1, 1, 1], SpanRule(top_k=3, min_gap_seconds=2), [0, 2, 4]),
+        ([0, 5, 0, 5, 0], SpanRule(top_k=1), [1]),
+        ([0, 5, 4, 3, 2], SpanRule(top_k=2, min_gap_seconds=0), [1, 2]),
+        ([0.1, 0.2, 0.3], SpanRule(top_k=2, min_score=0.5), []),
+        ([0.1, 0.5, 0.3], SpanRule(top_k=2, min_score=0.5), [1]),
+        ([-3, -1, -2], SpanRule(top_k=1, min_score=-2), [1]),
+        ([np.nan, 1, np.nan, 2], SpanRule(top_k=4, min_gap_seconds=0), [3, 1]),
+        ([], SpanRule(), []),
+    ],
+    ids=["gap", "ties", "earlier tie", "no gap", "all weak", "at the limit", "negative", "not a number", "empty"],
+)
+def test_pick_peaks(responses, rule, expected):
+    times = np.arange(len(responses), dtype=np.float64)
+    assert pick_peaks(times, np.array(responses, np.float32), rule) == expected
+
+
+@pytest.mark.parametrize(
+    ("peak", "length", "video", "expected"),
+    [
+        (30.0, 10.0, 60.0, (25.0, 35.0)),
+        (2.0, 10.0, 60.0, (0.0, 10.0)),
+        (59.0, 10.0, 60.0, (50.0, 60.0)),
+        (5.0, 10.0, 60.0, (0.0, 10.0)),
+        (3.0, 10.0, 7.0, (0.0, 7.0)),
+        (0.0, 10.0, 10.0, (0.0, 10.0)),
+    ],
+    ids=["middle", "start", "end", "just fits", "short video", "exact"],
+)
+def test_window(peak, length, video, expected):
+    assert window(peak, length, video) == expected
+
+
+def test_every_action_has_its_own_spans():
+    track = track_of([0, 20, 40], [0.2, 0.9, 0.5], 60, actions=("blue", "red"))
+    spans = propose(track, SpanRule(top_k=2))
+    assert [(span.action, span.rank, span.peak_seconds) for span in spans] == [
+        ("blue", 1, 20), ("blue", 2, 40), ("red", 1, 20), ("red", 2, 40)
+    ]  # fmt: skip
+
+
+def test_a_short_video_gives_one_span_not_one_per_peak():
+    spans = propose(track_of([0, 2, 4, 6], [1, 0.5, 0.25, 0], 8), SpanRule(clip_seconds=10, top_k=3, min_gap_seconds=1))
+    assert [(span.start_seconds, span.end_seconds, span.rank, span.score) for span in spans] == [(0, 8, 1, 1)]

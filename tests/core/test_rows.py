@@ -1,0 +1,265 @@
+"""Query files: what a row may be, and that a bad line costs only itself."""
+
+import codecs
+import gzip
+import io
+import json
+
+import pytest
+
+from transforms.core import rows
+from transforms.failures import Failure
+from transforms.records import ActionQuery
+
+URL = "https://www.youtube.com/watch?v=-8Appls4ZFg"
+GOOD = b'{"action": "after", "query": "q"}\n'
+
+
+def read(content, name="q.jsonl"):
+    """Returns all that a file gives."""
+    content = content if isinstance(content, bytes) else content.encode()
+    return list(rows.read(io.BufferedReader(io.BytesIO(content)), name))
+
+
+def only(content, name="q.jsonl"):
+    """Returns the one query that a file gives."""
+    (query,) = read(content, name)
+    assert isinstance(query, ActionQuery), query
+    return query
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("q.jsonl", '{"action": "red", "query": "a b", "note": "n"}\n'),
+        ("q.ndjson", '{"action": "red", "query": "a b", "note": "n"}'),
+        ("q.JSONL", '\n{"action": "red", "query": "a b", "note": "n"}\r\n\n'),
+        ("q.csv", "action,query,note\nred,a b,n\n"),
+        ("q.csv", "note,query,action\r\nn,a b,red\r\n"),
+        ("q.csv", ' action ,query, note\n\n,,\n" red ", a b,n'),
+        ("q.tsv", "action\tquery\tnote\nred\ta b\tn\n"),
+        ("q.csv", "Action,QUERY,note\nred,a b,n\n"),
+    ],
+    ids=["jsonl", "ndjson", "blank lines", "csv", "column order", "spaces", "tsv", "case"],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["no mark", "mark"])
+def test_formats_give_the_same_query(name, content, pack, mark):
+    query = only(pack(mark + content.encode()), name + ".gz" if pack is gzip.compress else name)
+    assert (query.action, query.query, query.extra) == ("red", "a b", {"note": "n"})
+
+
+def test_gzip_is_told_by_the_content():
+    assert only(gzip.compress(GOOD), "q.jsonl").action == "after"
+    assert only(GOOD, "q.jsonl.gz").action == "after"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a/b.csv", ","),
+        ("b.TSV", "\t"),
+        ("gs://b/c.jsonl.gz", "json"),
+        ("c.json", "json"),
+        ("c.txt", None),
+        ("c.gz", None),
+        ("csv", None),
+    ],
+)
+def test_format_of(name, expected):
+    assert rows.format_of(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"label": "red", "query": "q"}, {"action": "red", "query": "q"}),
+        ({"action": "red", "youtube_id": "-8Appls4ZFg"}, {"url": URL}),
+        ({"action": "red", "url": "-8Appls4ZFg"}, {"url": URL}),
+        ({"action": "red", "url": "HTTP://host/a?b#c"}, {"url": "HTTP://host/a?b#c"}),
+        ({"action": "red", "path": "/a b/*.mp4"}, {"path": "/a b/*.mp4", "url": "", "query": ""}),
+        ({"action": "red", "query": "q", "url": "", "path": None}, {"query": "q", "url": "", "path": ""}),
+        ({"action": "red", "query": "q", "classes": ["crane bird", " crane "]}, {"classes": ("crane bird", "crane")}),
+        ({"action": "red", "query": "q", "classes": "a, b;; c ;"}, {"classes": ("a, b", "c")}),
+        ({"action": "red", "query": "q"}, {"classes": (), "max_videos": None, "extra": {}}),
+        ({"action": "red", "query": "q", "max_videos": 3}, {"max_videos": 3}),
+        ({"action": "red", "query": "q", "max_videos": " 12"}, {"max_videos": 12}),
+        ({"action": "red", "label": "x", "query": "q"}, {"action": "red", "extra": {"label": "x"}}),
+        ({"action": "滑雪", "query": "été"}, {"action": "滑雪", "query": "été"}),
+        (
+            {"action": "red", "query": "q", "split": "val", "Deep": {"n": [1, 2.5, True]}, "empty": ""},
+            {"extra": {"split": "val", "Deep": {"n": [1, 2.5, True]}}},
+        ),
+    ],
+    ids=[
+        "label", "youtube_id", "id as url", "url", "path", "empty sources", "classes list", "classes text",
+        "defaults", "max_videos", "max_videos text", "label beside action", "unicode", "extra",
+    ],
+)  # fmt: skip
+def test_columns(fields, expected):
+    query = only(json.dumps(fields))
+    assert {name: getattr(query, name) for name in expected} == expected
+
+
+def test_kinetics_file_as_published():
+    content = (
+        "label,youtube_id,time_start,time_end,split\n"
+        "testifying,---QUuC4vJs,84,94,validate\n"
+        '"eating, spaghetti",--3ouPhoy2A,20,30,validate\n'
+    )
+    first, second = read(content, "kinetics/validate.csv")
+    assert first == ActionQuery(
+        action="testifying",
+        row="kinetics/validate.csv:2",
+        url="https://www.youtube.com/watch?v=---QUuC4vJs",
+        extra={"time_start": "84", "time_end": "94", "split": "validate"},
+    )
+    assert (second.action, second.row) == ("eating, spaghetti", "kinetics/validate.csv:3")
+
+
+BAD_OBJECTS = {
+    "no action": ({"query": "q"}, "no action"),
+    "blank action": ({"action": "  ", "query": "q"}, "no action"),
+    "no source": ({"action": "red"}, "none"),
+    "two sources": ({"action": "red", "query": "q", "path": "/a.mp4"}, "['query', 'path']"),
+    "three sources": ({"action": "red", "query": "q", "path": "/a", "url": URL}, "['query', 'url', 'path']"),
+    "action is a number": ({"action": 7, "query": "q"}, "action is 7"),
+    "query is a list": ({"action": "red", "query": ["q"]}, "query is ['q']"),
+    "file address": ({"action": "red", "url": "file:///etc/passwd"}, "file:///etc/passwd"),
+    "ftp address": ({"action": "red", "url": "ftp://host/a.mp4"}, "ftp://host/a.mp4"),
+    "search prefix": ({"action": "red", "url": "ytsearch5:red"}, "ytsearch5:red"),
+    "no host": ({"action": "red", "url": "http:///a.mp4"}, "http:///a.mp4"),
+    "no scheme": ({"action": "red", "url": "www.youtube.com"}, "www.youtube.com"),
+    "bad host": ({"action": "red", "url": "http://[::1/a.mp4"}, "http://[::1/a.mp4"),
+    "short id": ({"action": "red", "youtube_id": "-8Appls4ZF"}, "-8Appls4ZF"),
+    "control character": ({"action": "re\x00d", "query": "q"}, "control character"),
+    "newline in path": ({"action": "red", "path": "/a\n/b"}, "control character"),
+    "escape in query": ({"action": "red", "query": "\x1b[2J"}, "control character"),
+    "half a surrogate pair": ({"action": "red\ud800", "query": "q"}, "surrogate"),
+    "half a surrogate pair in extra": ({"action": "red", "query": "q", "note": "\udfff"}, "surrogate"),
+    "endless text": ({"action": "red", "query": "q" * 2001}, "2001 characters"),
+    "max_videos 0": ({"action": "red", "query": "q", "max_videos": 0}, "max_videos is 0"),
+    "max_videos negative": ({"action": "red", "query": "q", "max_videos": -1}, "max_videos is -1"),
+    "max_videos text": ({"action": "red", "query": "q", "max_videos": "many"}, "max_videos is 'many'"),
+    "max_videos fraction": ({"action": "red", "query": "q", "max_videos": 1.5}, "max_videos is 1.5"),
+    "max_videos truth": ({"action": "red", "query": "q", "max_videos": True}, "max_videos is True"),
+    "classes is a number": ({"action": "red", "query": "q", "classes": 5}, "classes is 5"),
+    "classes hold a number": ({"action": "red", "query": "q", "classes": ["a", 5]}, "classes is ['a', 5]"),
+}
+
+
+@pytest.mark.parametrize(("fields", "reason"), BAD_OBJECTS.values(), ids=BAD_OBJECTS)
+def test_bad_json_row_costs_itself(fields, reason):
+    failure, query = read(json.dumps(fields).encode() + b"\n" + GOOD)
+    assert isinstance(failure, Failure)
+    assert (failure.stage, failure.code, failure.row) == ("ReadQueries", "bad_row", "q.jsonl:1")
+    assert failure.message.startswith("q.jsonl:1: ")
+    assert reason in failure.message
+    assert query == ActionQuery(action="after", query="q", row="q.jsonl:2")
+
+
+BAD_LINES = {
+    "not json": (b"{oops", "bad_row", "not JSON"),
+    "half json": (b'{"action": "red", "query": "q"', "bad_row", "not JSON"),
+    "two objects": (GOOD.strip() * 2, "bad_row", "not JSON"),
+    "list": (b'["red", "q"]', "bad_row", "not a JSON object"),
+    "text": (b'"red"', "bad_row", "not a JSON object"),
+    "null": (b"null", "bad_row", "not a JSON object"),
+    "nested beyond reason": (b'{"a":' * 100_000, "bad_row", "not JSON"),
+    "number beyond reason": (b'{"a":' + b"9" * 10_000 + b"}", "bad_row", "not JSON"),
+    "latin-1": ('{"action": "café", "query": "q"}'.encode("latin-1"), "bad_encoding", "at byte 16 of the line"),
+    "over-long": (b'{"action": "red", "query": "' + b"q" * (3 << 20) + b'"}', "bad_row", "more than 1048576 bytes"),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "reason"), BAD_LINES.values(), ids=BAD_LINES)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_bad_json_line_costs_itself(line, code, reason, pack):
+    before, failure, after = read(pack(GOOD + line + b"\n" + GOOD))
+    assert (before.row, after.row) == ("q.jsonl:1", "q.jsonl:3")
+    assert (failure.code, failure.row) == (code, "q.jsonl:2")
+    assert reason in failure.message
+    assert len(failure.message) <= 1000
+
+
+BAD_CELLS = {
+    "too many cells": (b"red,q,,surplus", "bad_row", "4 cells where the header has 3"),
+    "unbalanced quote": (b'red,"q', "bad_row", "not valid CSV"),
+    "text after quote": (b'"red"s,q', "bad_row", "not valid CSV"),
+    "no source": (b"red", "bad_row", "none"),
+    "no action": (b",q,5", "bad_row", "no action"),
+    "zero": (b"red,q,0", "bad_row", "max_videos is '0'"),
+    "nul": (b"re\x00d,q,5", "bad_row", "q.csv:3"),
+    "latin-1": ("café,q,5".encode("latin-1"), "bad_encoding", "not UTF-8"),
+    "over-long": (b"red," + b"q" * (1 << 20), "bad_row", "more than 1048576 bytes"),
+    "over-long cell": (b"red," + b"q" * 200_000, "bad_row", "field larger than field limit"),
+}
+
+
+@pytest.mark.parametrize(("line", "code", "reason"), BAD_CELLS.values(), ids=BAD_CELLS)
+def test_bad_csv_line_costs_itself(line, code, reason):
+    content = b"action,query,max_videos\nbefore,q,1\n" + line + b"\nafter,q,2\nlast,q,3\n"
+    before, failure, after, last = read(content, "q.csv")
+    assert (failure.code, failure.row) == (code, "q.csv:3")
+    assert reason in failure.message
+    assert [(query.action, query.row) for query in (before, after, last)] == [
+        ("before", "q.csv:2"),
+        ("after", "q.csv:4"),
+        ("last", "q.csv:5"),
+    ]
+
+
+def test_unbalanced_quote_costs_its_line_also_before_quoted_cells():
+    lines = ["action,query", 'red,"open', *(f'"n{number}","q ""{number}"""' for number in range(300))]
+    failure, *queries = read("\n".join(lines), "q.csv")
+    assert (failure.code, failure.row) == ("bad_row", "q.csv:2")
+    assert [query.query for query in queries] == [f'q "{number}"' for number in range(300)]
+    assert queries[-1].row == "q.csv:302"
+
+
+def test_unbalanced_quote_in_the_last_line():
+    before, failure = read('action,query\nred,q\nred,"open', "q.csv")
+    assert (before.action, failure.row) == ("red", "q.csv:3")
+
+
+def test_cell_of_several_lines_is_one_cell():
+    first, second = read('action,query,note\nred,q,"one\ntwo, ""three""\n"\nblue,q,\n', "q.csv")
+    assert (first.row, first.extra) == ("q.csv:2", {"note": 'one\ntwo, "three"\n'})
+    assert (second.action, second.row) == ("blue", "q.csv:5")
+
+
+def test_every_line_of_a_utf_16_file_is_reported():
+    failures = read('{"action": "red", "query": "q"}\n'.encode("utf-16") * 2)
+    assert {failure.code for failure in failures} <= {"bad_encoding", "bad_row"}
+    assert failures[0].row == "q.jsonl:1"
+
+
+@pytest.mark.parametrize("part", [0.3, 0.7], ids=["early", "late"])
+def test_truncated_gzip_keeps_what_came_before(part):
+    lines = [json.dumps({"action": f"red {number}", "query": f"q {number * 7919 % 1000}"}) for number in range(5000)]
+    content = gzip.compress("\n".join(lines).encode())
+    *queries, failure = read(content[: int(len(content) * part)], "q.jsonl.gz")
+    assert 0 < len(queries) < 5000
+    assert [query.action for query in queries] == [f"red {number}" for number in range(len(queries))]
+    assert (failure.code, failure.row) == ("unreadable_queries", f"q.jsonl.gz:{len(queries)}")
+
+
+def test_damaged_gzip_is_a_failure():
+    content = bytearray(gzip.compress(GOOD * 50))
+    content[-12:-8] = b"\xff\xff\xff\xff"
+    assert read(bytes(content))[-1].code == "unreadable_queries"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", codecs.BOM_UTF8, gzip.compress(b"")], ids=["0", "blank", "mark", "gz"]
+)
+@pytest.mark.parametrize("name", ["q.jsonl", "q.csv"])
+def test_empty_file_gives_nothing(content, name):
+    assert read(content, name) == []
+
+
+def test_unknown_format_is_a_failure():
+    (failure,) = read(GOOD, "q.txt")
+    assert failure.code == "unreadable_queries"
+    assert "q.txt" in failure.message
+    assert ".jsonl" in failure.message

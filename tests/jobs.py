@@ -1,0 +1,85 @@
+"""Ways to run the job in tests, and videos whose scenes have known colours."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import preflight
+from pipeline.run import configure, main, run
+from tests.conftest import COLOURS, read_jsonl
+from tests.media_maker import make_video, stamped
+
+ROOT = Path(__file__).parent.parent
+RATE = 10
+
+
+def scenes(*parts, rate=RATE):
+    """Returns (frame count, picture function) for (colour, seconds) parts."""
+    colours = [colour for colour, seconds in parts for _ in range(round(seconds * rate))]
+    return len(colours), lambda index: stamped(index, background=COLOURS[colours[index]])
+
+
+def scene_video(path, *parts, **settings):
+    """Writes a video of (colour, seconds) scenes at 10 frames/s and returns its path as text."""
+    count, picture = scenes(*parts)
+    return make_video(path, count, rate=RATE, picture=picture, **settings)
+
+
+def arguments(folder, rows, classifier, *more):
+    """Writes `rows` as the query file of `folder` and returns the job's arguments; the output is `folder/output`."""
+    queries = folder / "queries.jsonl"
+    if rows is not None:
+        queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    where = ["--input", str(queries), "--output", str(folder / "output"), "--classifier", str(classifier)]
+    return [*where, *map(str, more)]
+
+
+def run_rows(folder, rows, classifier, *more):
+    """Runs the job in this process; returns exit status and output folder."""
+    return main(arguments(folder, rows, classifier, *more)), folder / "output"
+
+
+def run_measured(folder, rows, classifier, *more):
+    """Runs the job in this process; returns {"Stage/name": counter} and {"Stage/name": distribution}."""
+    config, beam_options = configure(arguments(folder, rows, classifier, *more))
+    assert preflight.check(config) == []
+    result = run(config, beam_options)
+    result.wait_until_finish()
+    return measured(result)
+
+
+def measured(result):
+    """Returns the counters and distributions of a finished pipeline, by "namespace/name", summed over its steps."""
+    metrics = result.metrics().query()
+    counters, distributions = {}, {}
+    for counter in metrics["counters"]:
+        name = f"{counter.key.metric.namespace}/{counter.key.metric.name}"
+        counters[name] = counters.get(name, 0) + counter.committed
+    for distribution in metrics["distributions"]:
+        distributions[f"{distribution.key.metric.namespace}/{distribution.key.metric.name}"] = distribution.committed
+    return counters, distributions
+
+
+def run_cli(*given, environment=None):
+    """Runs `python -m pipeline` as a process of its own and returns it with its output as text."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, given)],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def summary_of(output):
+    """Returns the content of summary.json."""
+    return json.loads((output / "summary.json").read_text())
+
+
+def by_source(output, name="videos"):
+    """Returns the rows of a manifest by the file name of their source (the last one where there are several)."""
+    return {Path(row["source"]).name: row for row in read_jsonl(output / f"{name}.jsonl")}

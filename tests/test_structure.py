@@ -1,0 +1,167 @@
+"""What holds of the source as a whole: the direction of imports, names, failure codes and packaging."""
+
+import ast
+import functools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transforms.core.child import ChildError
+from transforms.failures import CATEGORIES, CODES
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted(path for package in ("pipeline", "transforms") for path in (ROOT / package).rglob("*.py"))
+OURS = {"pipeline", "transforms", "templates", "demo", "benchmarks", "tests"}
+LEAVES = {"transforms.records", "transforms.failures", "transforms.metrics"}
+#: How a child process can die; each prefix of a failure code that is joined with one needs all of them.
+DEATHS = ("crashed", "timeout", "memory")
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path):
+    """Returns every module that a file imports, anywhere in it, by full name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # `from transforms.core import storage` imports a module, `from x.y import name` only x.y
+            found.update(
+                f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
+                for alias in node.names
+            )
+    return found
+
+
+def is_module(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def may_import(importer, imported):
+    """Tells whether one of our modules may import another one of ours."""
+    if imported.split(".")[0] not in ("pipeline", "transforms"):
+        return False
+    if importer in LEAVES:
+        return False
+    if importer.startswith("transforms.core"):
+        return imported.startswith("transforms.core") or imported in LEAVES
+    return importer.startswith("pipeline") or imported.startswith("transforms")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=module_name)
+def test_imports_run_one_way(path):
+    ours = {name for name in imported_modules(path) if name.split(".")[0] in OURS}
+    assert {name for name in ours if not may_import(module_name(path), name)} == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "transforms/core").rglob("*.py")), ids=module_name)
+def test_core_does_not_import_beam(path):
+    assert {name for name in imported_modules(path) if name.split(".")[0] == "apache_beam"} == set()
+
+
+def test_a_child_process_loads_neither_beam_nor_torch():
+    modules = ", ".join(f"transforms.core.{name}" for name in ("child_main", "decode", "cutting", "fetch", "media"))
+    program = (
+        f"import sys, {modules}\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'apache_beam', 'torch', 'torchvision'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_no_module_shadows_the_standard_library():
+    names = {part for path in SHIPPED for part in module_name(path).split(".")[-1:]}
+    names |= {path.stem for folder in ("demo", "templates", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
+    assert names & set(sys.stdlib_module_names) - {"__init__", "__main__"} == set()
+
+
+def strings(node):
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def code_position_strings(tree):
+    """Yields the strings at places of a failure code: arguments of failures and errors, and values named code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if re.search(r"(Failure|Error|_fail\w*|failed)$", name):
+                for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                    if not isinstance(argument, (ast.Call, ast.JoinedStr)):
+                        yield from strings(argument)
+            for keyword in node.keywords:
+                if keyword.arg in ("code", "failure_code"):
+                    yield from strings(keyword.value)
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
+                    yield from strings(value)
+        elif isinstance(node, ast.FunctionDef):
+            for argument, default in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False):
+                if argument.arg == "code":
+                    yield from strings(default)
+
+
+@functools.cache
+def sources():
+    return [ast.parse(path.read_text()) for path in SHIPPED if path.name != "failures.py"]
+
+
+def test_every_failure_code_in_the_source_is_known():
+    found = {text for tree in sources() for text in code_position_strings(tree)}
+    codes = {text for text in found if re.fullmatch(r"[a-z]+(_[a-z]+)+", text)}
+    assert len(codes) > 10  # the search itself works
+    assert codes - set(CODES) == set()
+
+
+def death_prefixes():
+    """Returns the prefixes that the source puts before the way in which a child died."""
+    prefixes = {code.rpartition("_")[0] for code in CODES if code.endswith("_crashed")}
+    for tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr) and len(node.values) == 2 and isinstance(node.values[0], ast.Constant):
+                hole = node.values[1].value if isinstance(node.values[1], ast.FormattedValue) else None
+                name = getattr(hole, "attr", getattr(hole, "id", ""))
+                if name in ("kind", "code") and re.fullmatch(r"[a-z]+_", node.values[0].value):
+                    prefixes.add(node.values[0].value[:-1])
+    return sorted(prefixes)
+
+
+@pytest.mark.parametrize("prefix", death_prefixes())
+def test_every_death_of_a_child_has_a_code(prefix):
+    assert all(ChildError(death, "").fatal for death in DEATHS)
+    assert {f"{prefix}_{death}" for death in DEATHS} - set(CODES) == set()
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_known_failure_code_is_used(code):
+    written = {text for tree in sources() for text in strings(tree)}
+    prefix, _, death = code.rpartition("_")
+    joined = death in DEATHS and ({prefix, f"{prefix}_"} & written)
+    assert code in written or joined
+
+
+def test_every_failure_code_has_a_known_category_and_a_meaning():
+    for category, meaning in CODES.values():
+        assert category in CATEGORIES
+        assert meaning
+
+
+def test_setup_lists_exactly_the_packages_that_exist():
+    (listed,) = (
+        ast.literal_eval(keyword.value)
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "packages"
+    )
+    assert sorted(listed) == sorted({module_name(path.parent / "__init__.py") for path in SHIPPED})
+    assert [name for name in listed if not ROOT.joinpath(*name.split("."), "__init__.py").is_file()] == []

@@ -1,0 +1,68 @@
+"""Rows with a url: fetched by the real yt-dlp from a real server on 127.0.0.1."""
+
+import hashlib
+import json
+
+import pytest
+
+from tests.conftest import read_jsonl
+from tests.jobs import by_source, run_rows, scene_video
+from tests.servers import file_server
+
+MORE = ("--clip_seconds=2", "--top_k=1", "--allow_private_hosts=127.0.0.1", "--download_interval=0")
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A server with a video at /good.mp4, a page without media at /page, and nothing else."""
+    scene_video(tmp_path / "made.mp4", ("grey", 2), ("red", 2), ("grey", 2))
+    with file_server() as files:
+        files.pages["/good.mp4"] = 200, "video/mp4", (tmp_path / "made.mp4").read_bytes()
+        files.pages["/page"] = 200, "text/html", b"<!DOCTYPE html><html><body>Nothing to see.</body></html>"
+        yield files
+
+
+def test_urls_are_fetched_once_or_fail_with_the_reason(tmp_path, colour_spec, site):
+    rows = [{"action": "red", "url": f"{site.url}/{name}"} for name in ("good.mp4", "gone.mp4", "page")]
+    rows.append({"action": "grey", "url": f"{site.url}/good.mp4"})
+    status, output = run_rows(tmp_path, rows, colour_spec, *MORE)
+    assert status == 0
+
+    videos = by_source(output)
+    assert {name: row["outcome"] for name, row in videos.items()} == {
+        "good.mp4": "result",
+        "gone.mp4": "failed",
+        "page": "failed",
+    }
+    good = videos["good.mp4"]
+    original = (tmp_path / "made.mp4").read_bytes()
+    assert good["uri"] == f"videos/{good['key']}.mp4"
+    assert (output / good["uri"]).read_bytes() == original
+    assert good["content"] == f"sha256:{hashlib.sha256(original).hexdigest()}"
+    assert {ask["action"] for ask in good["asks"]} == {"red", "grey"}
+    assert sorted(path.name for path in (output / "videos").iterdir()) == [f"{good['key']}.json", f"{good['key']}.mp4"]
+    record = json.loads((output / "videos" / f"{good['key']}.json").read_text())
+    assert (record["uri"], record["content"]) == (good["uri"], good["content"])
+    (red,) = (row for row in read_jsonl(output / "spans.jsonl") if row["action"] == "red")
+    assert 2 <= red["peak_seconds"] < 4
+
+    messages = {row["message"].split(": ")[0]: row["message"] for row in read_jsonl(output / "failures.jsonl")}
+    assert "HTTP Error 404" in messages[f"{site.url}/gone.mp4"]
+    assert "Unsupported URL" in messages[f"{site.url}/page"]
+    assert videos["gone.mp4"]["code"]
+
+    asked = site.hits("/good.mp4")
+    assert asked >= 1
+    spans = (output / "spans.jsonl").read_bytes()
+    assert run_rows(tmp_path, None, colour_spec, *MORE)[0] == 0
+    assert site.hits("/good.mp4") == asked
+    assert (output / "spans.jsonl").read_bytes() == spans
+
+    # half a file, and no record of it: a run that was ended in between
+    record = output / "videos" / f"{good['key']}.json"
+    record.unlink()
+    record.with_suffix(".mp4").write_bytes(original[:1000])
+    assert run_rows(tmp_path, None, colour_spec, *MORE)[0] == 0
+    assert site.hits("/good.mp4") == 2 * asked
+    assert record.is_file()
+    assert record.with_suffix(".mp4").read_bytes() == original

@@ -1,0 +1,200 @@
+"""The scoring stage: dying decoders, batches over several videos, and a classifier that fails on one of them."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import torch
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipeline.run import configure
+from tests.conftest import COLOURS, read_jsonl
+from tests.jobs import by_source, measured, run_measured, scene_video, summary_of
+from transforms.core import storage, tracks
+from transforms.failures import Failure
+from transforms.records import Ask, ScoreTrack, Video, VideoRequest
+from transforms.scoring import ScoreVideos
+
+
+def rule_of(colour_spec):
+    """Returns a rule with tiny batches, so that the decoder waits for the classifier most of the time."""
+    more = ["--frame_stride=1", "--batch_size=4", "--device=cpu", "--stall_seconds=30"]
+    return configure(["--input=unused.csv", "--output=unused", "--classifier", colour_spec, *more])[0].scoring
+
+
+def video_of(path):
+    """Returns the record of a made video, as the stage before gives it."""
+    size, content = storage.facts(str(path))
+    key = Path(path).stem
+    request = VideoRequest(key, (Ask("red", ("red",), "q:1"), Ask("blue", ("blue",), "q:2")), path=str(path))
+    return Video(
+        key, str(path), request, size, content, None, 192, 108, 10.0, {"container": "mov,mp4", "codec": "h264"}
+    )
+
+
+class Killer:
+    """Kills children of this process that hold certain files open: file name -> how many of them, at most."""
+
+    def __init__(self, deaths):
+        self.left, self.killed = dict(deaths), []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._stop.is_set():
+            for pid in children():
+                for name in open_files(pid) & {name for name, left in self.left.items() if left}:
+                    if pid not in self.killed:
+                        time.sleep(0.05)  # some samples are on their way
+                        self.left[name] -= 1
+                        self.killed.append(pid)
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
+
+
+def children():
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            yield from map(int, (task / "children").read_text().split())
+
+
+def open_files(pid):
+    names = set()
+    with contextlib.suppress(OSError):
+        for descriptor in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                names.add(os.path.basename(os.readlink(descriptor.path)))
+    return names
+
+
+def score(output, rule, paths):
+    """Runs the stage alone; returns what is stored of each video, the failures, and the counters."""
+    collected = output / "failures.txt"
+    pipeline = beam.Pipeline(runner=FnApiRunner())
+    scored = pipeline | beam.Create([video_of(path) for path in paths]) | ScoreVideos(str(output), rule)
+    _ = scored.failures | beam.Map(_line) | beam.io.WriteToText(str(collected), shard_name_template="")
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = {}
+    for path in paths:
+        video = video_of(path)
+        found[video.key] = tracks.read(
+            str(output), rule.fingerprint(), video.key, video.content, video.request.actions()
+        )
+    return found, [json.loads(line) for line in collected.read_text().splitlines()], measured(result)[0]
+
+
+def _line(failure: Failure) -> str:
+    return json.dumps(failure.to_row())
+
+
+def assert_same_track(track: ScoreTrack, expected: ScoreTrack):
+    np.testing.assert_array_equal(track.times, expected.times)
+    np.testing.assert_array_equal(track.frame_indices, expected.frame_indices)
+    np.testing.assert_allclose(track.responses, expected.responses, atol=1e-6)
+    assert track.top_labels == expected.top_labels
+    assert (track.frames_decoded, track.decoded_seconds) == (expected.frames_decoded, expected.decoded_seconds)
+
+
+def test_a_killed_decoder_is_tried_once_more_and_costs_only_its_own_video(tmp_path, colour_spec):
+    long = scene_video(tmp_path / "twin.mp4", ("grey", 30), ("red", 40), ("blue", 50))
+    for name in ("once", "twice"):
+        (tmp_path / f"{name}.mp4").write_bytes(Path(long).read_bytes())
+    other = scene_video(tmp_path / "other.mp4", ("grey", 1), ("red", 1))
+    paths = [other, *(str(tmp_path / f"{name}.mp4") for name in ("once", "twice", "twin"))]
+    with Killer({"once.mp4": 1, "twice.mp4": 2}) as killer:
+        found, failures, counters = score(tmp_path, rule_of(colour_spec), paths)
+    assert killer.left == {"once.mp4": 0, "twice.mp4": 0}
+    assert len(found["twin"].times) == 1200
+    assert_same_track(found["once"], found["twin"])
+    assert len(found["other"].times) == 20
+    assert found["twice"] is None
+    (failure,) = failures
+    assert (failure["code"], failure["key"], failure["attempts"]) == ("decode_crashed", "twice", 2)
+    assert "SIGKILL" in failure["message"]
+    assert counters["ScoreVideos/failed-decode_crashed"] == 1
+    assert counters["ScoreVideos/in-segments"] == 4
+    assert counters["ScoreVideos/out-tracks"] == 3
+
+
+def test_frames_of_several_videos_share_a_batch(tmp_path, colour_spec):
+    for number in range(8):
+        scene_video(tmp_path / f"{number}.mp4", ("red", 0.3), ("grey", 0.2))
+    rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}]
+    more = ["--frame_stride=1", "--batch_size=16", "--cut=none", "--clip_seconds=0.2"]
+    counters, distributions = run_measured(tmp_path, rows, colour_spec, *more)
+    batches = distributions["ScoreVideos/batch-frames"]
+    assert counters["ScoreVideos/samples"] == batches.sum == 8 * 5
+    assert counters["ScoreVideos/batches"] == batches.count <= 5
+    assert 5 < batches.max <= 16
+    assert counters["ScoreVideos/models-loaded"] == 1
+
+
+def test_a_batch_never_exceeds_the_batch_size(tmp_path, colour_spec):
+    scene_video(tmp_path / "long.mp4", ("red", 5), ("grey", 3))
+    scene_video(tmp_path / "short.mp4", ("red", 0.7))
+    rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}]
+    more = ["--frame_stride=1", "--batch_size=10", "--cut=none"]
+    counters, distributions = run_measured(tmp_path, rows, colour_spec, *more)
+    assert counters["ScoreVideos/samples"] == 87
+    assert distributions["ScoreVideos/batch-frames"].max <= 10
+
+
+class FailsOnGreen(torch.nn.Module):
+    """Knows red from the rest; of green pictures it says that they are not a number."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        mean = pixels[:, :, pixels.shape[2] // 2 :, :].mean(dim=(2, 3))
+        green = (mean[:, 1] - mean[:, 0] > 0.3).float()[:, None]
+        logits = torch.stack([8 * (mean[:, 0] - mean[:, 1]), 0 * mean[:, 0] + 1], dim=1)
+        return logits + (torch.zeros_like(green) / (1 - green) - 0.0)
+
+
+@pytest.fixture
+def fails_on_green(tmp_path):
+    torch.jit.script(FailsOnGreen()).save(str(tmp_path / "fails.pt"))
+    spec = {"architecture": "torchscript", "weights": "fails.pt", "labels": ["red", "rest"], "resize": "squash"}
+    spec |= {"input_width": 32, "input_height": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    (tmp_path / "fails.json").write_text(json.dumps(spec))
+    return tmp_path / "fails.json"
+
+
+def test_a_video_that_the_classifier_cannot_score_fails_alone(tmp_path, fails_on_green):
+    assert "green" in COLOURS
+    scene_video(tmp_path / "a.mp4", ("grey", 1), ("red", 1))
+    scene_video(tmp_path / "b.mp4", ("grey", 1), ("green", 0.1), ("red", 0.9))
+    scene_video(tmp_path / "c.mp4", ("red", 1), ("grey", 1))
+    rows = [{"action": "red", "path": str(tmp_path / "?.mp4")}]
+    more = ["--frame_stride=1", "--batch_size=64", "--clip_seconds=1", "--top_k=1"]
+    counters, distributions = run_measured(tmp_path, rows, fails_on_green, *more)
+    output = tmp_path / "output"
+    assert {name: row["outcome"] for name, row in by_source(output).items()} == {
+        "a.mp4": "result",
+        "b.mp4": "failed",
+        "c.mp4": "result",
+    }
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert (failure["code"], failure["stage"]) == ("scoring_failed", "ScoreVideos")
+    assert "not finite" in failure["message"]
+    assert summary_of(output)["adds_up"]
+    assert counters["ScoreVideos/out-tracks"] == 2
+    assert distributions["ScoreVideos/batch-frames"].max > 20  # they did share a batch
+    spans = by_source(output, "spans")
+    assert 1 <= spans["a.mp4"]["peak_seconds"] < 2
+    assert spans["c.mp4"]["peak_seconds"] < 1
