@@ -1,6 +1,7 @@
 """What the benchmark runs on: videos of mixed real scenes, and models with random weights of a fixed seed."""
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def video(folder: Path, name: str, width: int, height: int, rate: int, seconds: 
     return target
 
 
-def _frames(rate: int):
+def _frames(rate: int) -> Iterator[av.VideoFrame]:
     while True:
         for name, seconds in SCENES:
             yield from scene_frames(sample_videos() / name, seconds, rate)
@@ -43,7 +44,8 @@ def classifier(folder: Path, architecture: str) -> Path:
     target = folder / f"{architecture}.json"
     if not target.exists():
         torch.manual_seed(0)
-        torch.save(models.get_model(architecture, weights=None, num_classes=400).state_dict(), folder / f"{architecture}.pt")
+        model = models.get_model(architecture, weights=None, num_classes=400)
+        torch.save(model.state_dict(), folder / f"{architecture}.pt")
         spec = {"architecture": f"torchvision:{architecture}", "weights": f"{architecture}.pt", "labels": LABELS}
         target.write_text(json.dumps({**spec, "resize": "squash", "input_width": 128, "input_height": 128}))
     return target

@@ -1,7 +1,7 @@
-"""A loopback video site with faults: `python -m tests.web_server FOLDER` prints its port and serves until it is stopped.
+"""A loopback video site with faults: `python -m tests.web_server FOLDER` prints its port and serves until stopped.
 
-FOLDER holds catalogue.json (id -> fields) and media files. A video's `fault` says how its media answer misbehaves. `/log`
-returns how often each path was asked.
+FOLDER holds catalogue.json (id -> fields) and media files. A video's `fault` says how its media answer misbehaves.
+`/log` returns how often each path was asked.
 """
 
 import json
@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 DEFAULTS = {
@@ -33,8 +34,8 @@ DEFAULTS = {
 class Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder = Path()
-    counts: Counter = Counter()
-    headers_seen: list = []
+    counts: ClassVar[Counter] = Counter()
+    headers_seen: ClassVar[list] = []
 
     def log_message(self, *_):
         pass
@@ -51,7 +52,8 @@ class Site(BaseHTTPRequestHandler):
         else:
             handler(*parts[1:], **{name: values[0] for name, values in parse_qs(path.query).items()})
 
-    do_HEAD = do_GET
+    def do_HEAD(self):
+        self.do_GET()
 
     def answer(self, status, body, kind="text/html", headers=(), length=None):
         self.send_response(status)

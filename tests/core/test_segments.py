@@ -1,5 +1,7 @@
 """A long video in segments gives the samples of the whole, to the pixel."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -76,4 +78,4 @@ def test_segments_cover_the_video(duration, longest, count):
     assert len(ranges) == count
     assert ranges[0][0] == 0
     assert ranges[-1][1] is None
-    assert all(before[1] == after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(ranges))

@@ -1,4 +1,4 @@
-"""200 videos, nearly a third of them faulty in every way, two worker processes: all accounted for, none fetched twice."""
+"""200 videos, 30% of them faulty in every way, two worker processes: all accounted for, none fetched twice."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A search extractor and a video extractor over the loopback catalogue of tests/web_server.py: real yt-dlp code runs."""
+"""Search, list and video extractors over the loopback catalogue of tests/web_server.py: real yt-dlp code runs."""
 
 import os
 from urllib.parse import quote

@@ -1,0 +1,170 @@
+"""`make bench`: one command, one table. Ratios hold within one run; absolute numbers drift on shared machines."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import material
+
+CORES = os.cpu_count() or 1
+STRIDE, TWO_PER_SECOND, KEYFRAMES = '{"frame_stride": 2}', '{"fps": 2}', '{"keyframes": true}'
+RIVALS_FOLDER = Path("bench_output/rivals").resolve()
+RIVALS = {"opencv": "opencv-python-headless", "torchcodec": "torchcodec"}
+
+
+def measure(name: str, *arguments: object, repeat: int = 1) -> dict[str, Any]:
+    """Runs one measurement `repeat` times, each in a process of its own; returns the one of median time."""
+    runs = []
+    for _ in range(repeat):
+        command = [sys.executable, "-m", "benchmarks.measure", name, *map(str, arguments)]
+        start = time.monotonic()
+        paths = [*sys.path, str(RIVALS_FOLDER)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
+        runs.append({**json.loads(done.stdout.splitlines()[-1]), "process_seconds": time.monotonic() - start})
+    middle = statistics.median_low(run["seconds"] for run in runs)
+    return next(run for run in runs if run["seconds"] == middle)
+
+
+class Bench:
+    """The measurements; each method yields lines of the table as it goes."""
+
+    def __init__(self, folder: Path, repeat: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.repeat = folder, repeat
+        self.small = material.video(folder, "144p_4min", 256, 144, 15, 240)
+        self.large = material.video(folder, "720p_4min", 1280, 720, 15, 240)
+        self.second = material.video(folder, "144p_1s", 256, 144, 15, 1)
+
+    def job(self, architecture: str, videos: list[Path], *options: str) -> dict[str, Any]:
+        """(d) on some videos."""
+        name = "_".join(sorted({video.stem for video in videos}))
+        queries = material.queries(self.folder, f"{name}_{len(videos)}", videos)
+        spec = material.classifier(self.folder, architecture)
+        return measure("pipeline", spec, queries, self.folder / "out", *options, repeat=self.repeat)
+
+    def scoring(self) -> Iterator[str]:
+        """The four measurements for both models and sizes."""
+        columns = ("model, video", "(a) script", "(b) decode", "(c) inference", "(d) job", "start of a job")
+        yield f"| {' | '.join((*columns, '(d) against (a)', 'net of start', 'efficiency'))} |"
+        yield "|---|---|---|---|---|---|---|---|---|"
+        for architecture in ("mobilenet_v3_small", "densenet121"):
+            spec = material.classifier(self.folder, architecture)
+            start = self.job(architecture, [self.second], "--frame_stride=2")["seconds"]
+            for video in (self.small, self.large):
+                script = measure("notebook", architecture, spec.with_suffix(".pt"), video)
+                samples = script["samples"]
+                decode = measure("decode", video, STRIDE, "squash", repeat=self.repeat)
+                infer = measure("inference", spec, "fp32", samples, "squash", repeat=self.repeat)
+                job = self.job(architecture, [video], "--frame_stride=2")
+                yield self.row(f"{architecture}, {video.stem}", script, decode, infer, job, start)
+            script = measure("notebook", architecture, spec.with_suffix(".pt"), self.small)
+            decode = measure("decode", self.small, STRIDE, "native", repeat=self.repeat)
+            infer = measure("inference", spec, "fp32", script["samples"], "native", repeat=self.repeat)
+            job = self.job(architecture, [self.small], "--preset=notebook")
+            yield self.row(f"{architecture}, 144p_4min, --preset=notebook", script, decode, infer, job, start)
+            same = script["frame"] == job["frame"] and abs(script["probability"] - job["probability"]) < 1e-4
+            yield f"| | | | | | | winning frame and probability {'agree' if same else 'DIFFER'} | | |"
+            if _has_bf16():
+                infer = measure("inference", spec, "bf16", script["samples"], "squash", repeat=self.repeat)
+                job = self.job(architecture, [self.small], "--frame_stride=2", "--precision=bf16")
+                decode = measure("decode", self.small, STRIDE, "squash", repeat=self.repeat)
+                yield self.row(f"{architecture}, 144p_4min, bf16", script, decode, infer, job, start)
+
+    def row(self, name: str, script: Any, decode: Any, infer: Any, job: Any, start: float) -> str:
+        """A line of the table: samples per second, ratios, and CPU-seconds of (b) + (c) over cores x wall of (d)."""
+        net = max(1e-9, job["seconds"] - start)
+        rates = " | ".join(f"{one['samples'] / one['seconds']:,.0f}/s" for one in (script, decode, infer, job))
+        efficiency = (decode["cpu"] + infer["cpu"]) / (CORES * net)
+        against, net_ratio = script["seconds"] / job["seconds"], script["seconds"] / net
+        return f"| {name} | {rates} | {start:.1f} s | {against:.2f}x | {net_ratio:.2f}x | {efficiency:.2f} |"
+
+    def decoding(self) -> Iterator[str]:
+        """Sampling at 720p against bare decoding and other libraries."""
+        yield "| sampling of 720p_4min, one thread | frames of video/s | against bare decoding |"
+        yield "|---|---|---|"
+        frames = 15 * 240
+        bare = measure("bare_decode", self.large, repeat=self.repeat)["seconds"]
+        yield f"| bare decoding (PyAV, no conversion) | {frames / bare:,.0f} | 1.00x |"
+        ways = {"2 samples/s": TWO_PER_SECOND, "every 2nd frame": STRIDE, "key frames": KEYFRAMES}
+        for name, sampling in ways.items():
+            seconds = measure("decode", self.large, sampling, "squash", repeat=self.repeat)["seconds"]
+            yield f"| Clipscout, {name} | {frames / seconds:,.0f} | {bare / seconds:.2f}x |"
+        for name, package in RIVALS.items():
+            if not _install(package, RIVALS_FOLDER):
+                yield f"| {name}: cannot be installed here | | |"
+                continue
+            try:
+                seconds = measure("library", name, self.large, 2, repeat=self.repeat)["seconds"]
+                yield f"| {name}, 2 samples/s | {frames / seconds:,.0f} | {bare / seconds:.2f}x |"
+            except SystemExit as error:
+                yield f"| {name}: does not run here ({str(error).strip().splitlines()[-1][:80]}) | | |"
+
+    def memory(self) -> Iterator[str]:
+        """Peak resident memory of the job's process over the length of the video."""
+        peaks, scripts = [], []
+        spec = material.classifier(self.folder, "mobilenet_v3_small")
+        lengths = (1, 4, 16)
+        for minutes in lengths:
+            video = material.video(self.folder, f"144p_{minutes}min", 256, 144, 15, 60 * minutes)
+            peaks.append(self.job("mobilenet_v3_small", [video], "--frame_stride=2", "--segment_seconds=0")["peak_mb"])
+            scripts.append(measure("notebook", "mobilenet_v3_small", spec.with_suffix(".pt"), video)["peak_mb"])
+        yield "| peak memory of the process | 1 min | 4 min | 16 min |"
+        yield "|---|---|---|---|"
+        yield "| plain script | " + " | ".join(f"{peak:,.0f} MB" for peak in scripts) + " |"
+        growth = f" ({(peaks[2] / peaks[0] - 1) * 100:+.1f}%)"
+        yield "| Clipscout | " + " | ".join(f"{peak:,.0f} MB" for peak in peaks) + growth + " |"
+
+    def workers(self) -> Iterator[str]:
+        """One against two worker processes over 20 videos, the model on one thread."""
+        videos = []
+        for place in range(20):
+            copy = self.folder / f"copy_{place:02d}.mp4"
+            if not copy.exists():
+                shutil.copyfile(material.video(self.folder, "144p_1min", 256, 144, 15, 60), copy)
+            videos.append(copy)
+        options = ("--frame_stride=2", "--torch_threads=1")
+        one, two = (self.job("densenet121", videos, f"--workers={n}", *options)["seconds"] for n in (1, 2))
+        name = "20 videos of a minute, densenet121 on one thread"
+        yield f"{name}: 1 worker {one:.1f} s, 2 workers {two:.1f} s, {one / two:.2f}x"
+
+
+def _has_bf16() -> bool:
+    return "avx512_bf16" in Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else False
+
+
+def _install(package: str, folder: Path) -> bool:
+    """Installs a library beside the results, not into the product's environment."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", folder, package]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def main() -> None:
+    """Runs the chosen parts and prints their tables."""
+    parts = ("scoring", "decoding", "memory", "workers")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", choices=parts, action="append", help="only these parts")
+    parser.add_argument("--repeat", type=int, default=3, help="runs per measurement; the median counts")
+    chosen = parser.parse_args()
+    bench = Bench(chosen.folder, chosen.repeat)
+    print(f"{CORES} cores, {platform.machine()}, Python {platform.python_version()}")
+    for part in chosen.part or parts:
+        print()
+        for line in getattr(bench, part)():
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

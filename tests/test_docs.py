@@ -1,0 +1,47 @@
+"""The documents say what is: codes, options and files that they name exist, and every code is told."""
+
+import re
+from pathlib import Path
+
+from pipeline.options import OPTIONS
+from transforms.failures import CATEGORIES, CODES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_has_the_table_of_failure_codes():
+    for code, (category, meaning) in CODES.items():
+        assert f"| `{code}` | {category} | {meaning} |" in README, code
+    for category in CATEGORIES:
+        assert f"\n| {category} |" in README
+
+
+def test_documents_name_only_options_that_exist():
+    known = {option.name for option in OPTIONS} | {
+        "help",
+        "constraint",
+        "runner",
+        "direct_num_workers",
+        "part",
+        "repeat",
+    }
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "templates/README.md", "CHANGELOG.md"):
+        named = set(re.findall(r"(?<![\w-])--([a-z][a-z_]+)", (ROOT / document).read_text()))
+        assert named <= known, (document, named - known)
+
+
+def test_every_option_has_help_and_a_default_or_a_reason():
+    for option in OPTIONS:
+        assert option.help.endswith(".") or option.help.endswith(")"), option.name
+        assert option.default is not None or "efault" in option.help, option.name
+
+
+def test_readme_names_targets_that_make_has():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
+
+
+def test_no_placeholder_is_left():
+    for document in ROOT.glob("*.md"):
+        assert not re.search(r"TODO|FIXME|_TABLE|^LIMITS$", document.read_text(), re.MULTILINE), document
