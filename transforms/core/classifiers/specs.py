@@ -96,7 +96,7 @@ class LoadRule:
       spec: What to load.
       device: `auto`, `cpu` or `cuda`; `cuda` without a usable GPU is an error.
       precision: `fp32`, `bf16` or `fp16`.
-      threads: Threads on a CPU; 0 leaves torch's own choice.
+      threads: Threads on a CPU; 0 takes every core.
     """
 
     spec: ClassifierSpec
