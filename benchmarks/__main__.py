@@ -23,7 +23,7 @@ RIVALS = {"opencv": "opencv-python-headless", "torchcodec": "torchcodec"}
 
 
 def measure(name: str, *arguments: object, repeat: int = 1) -> dict[str, Any]:
-    """Runs one measurement `repeat` times (a long one once), each in its own process; returns the one of median time."""
+    """Runs a measurement `repeat` times (a long one once), in processes of their own; returns the median one."""
     runs = []
     for _ in range(repeat):
         command = [sys.executable, "-m", "benchmarks.measure", name, *map(str, arguments)]

@@ -75,25 +75,18 @@ class TorchClassifier:
         self.device = resolve_device(rule.device)
         self._index = LabelIndex(spec.labels)
         self._sums = spec.activation != "sigmoid"
-        # On a CPU each thread takes a part of the batch. Torch's own threads meet after every layer instead, and wait for
-        # the one whose core the decoder shares.
+        # On a CPU each thread takes a part of the batch. Torch's own threads meet after every layer instead, and wait
+        # for the one whose core the decoder shares.
         self._threads = rule.threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads) if self.device == "cpu" and self._threads > 1 else None
         scorer = _Scorer(model, spec.preprocessing, spec.activation).eval().to(self.device)
-        scorer = scorer.to(memory_format=torch.channels_last)
-        height, width = spec.preprocessing.input_height, spec.preprocessing.input_width
-        example = torch.zeros((2, height, width, 3), dtype=torch.uint8, device=self.device).permute(0, 3, 1, 2)
         try:
-            with warnings.catch_warnings(), torch.inference_mode(), _autocast(self.device, rule.precision):
-                warnings.simplefilter("ignore")  # torch announces the end of tracing; nothing has its speed yet
-                self._scorer = torch.jit.freeze(torch.jit.trace(scorer, example, check_trace=False))
-                outputs = tuple(self._scorer(example).shape)
+            self._scorer, outputs = _frozen(scorer, spec.preprocessing, self.device, rule.precision)
         except RuntimeError as error:
-            raise SpecError(
-                f"{spec.name}: cannot be run on {self.device} in {rule.precision}: {_first_line(error)}"
-            ) from error
-        if outputs != (2, len(spec.labels)):
-            raise SpecError(f"{spec.name}: the model gives {outputs[-1]} scores, labels names {len(spec.labels)}")
+            how = f"on {self.device} in {rule.precision}"
+            raise SpecError(f"{spec.name}: cannot be run {how}: {_last_line(error)}") from error
+        if outputs != len(spec.labels):
+            raise SpecError(f"{spec.name}: the model gives {outputs} scores, labels names {len(spec.labels)}")
 
     def scores(self, frames: np.ndarray) -> np.ndarray:
         """Returns float32[n, labels] scores of uint8[n, height, width, 3] RGB frames."""
@@ -171,7 +164,18 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _first_line(error: Exception) -> str:
+def _frozen(scorer: _Scorer, preprocessing: Preprocessing, device: str, precision: str) -> tuple[Any, int]:
+    """Returns the scorer as a frozen graph, and how many scores it gives."""
+    height, width = preprocessing.input_height, preprocessing.input_width
+    example = torch.zeros((2, height, width, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
+    scorer = scorer.to(memory_format=torch.channels_last)
+    with warnings.catch_warnings(), torch.inference_mode(), _autocast(device, precision):
+        warnings.simplefilter("ignore")  # torch announces the end of tracing; nothing has its speed yet
+        frozen = torch.jit.freeze(torch.jit.trace(scorer, example, check_trace=False))
+        return frozen, int(frozen(example).shape[-1])
+
+
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 

@@ -1,0 +1,115 @@
+"""Scoring under pressure: memory that runs out, other precisions, a GPU that is not there, segments, counters."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pipeline.run import main
+from tests.conftest import COLOURS, ColourModel
+from tests.jobs import arguments, run_measured, run_rows, scene_video
+from transforms.core.classifiers import specs, torch_models
+
+
+class Hungry(ColourModel):
+    """Asks for more memory than any machine has when it is given more than 8 frames."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if pixels.shape[0] > 8:
+            pixels = pixels + torch.zeros([1 << 45])[0]
+        mean = pixels[:, :, pixels.shape[2] // 2 :, :].mean(dim=(2, 3))
+        return -20.0 * (mean[:, None, :] - self.colours[None]).abs().sum(dim=2)
+
+
+def spec_of(folder, model):
+    folder.mkdir(exist_ok=True)
+    torch.jit.script(model).save(str(folder / "model.pt"))
+    fields = {"architecture": "torchscript", "weights": "model.pt", "labels": list(COLOURS), "resize": "squash"}
+    sizes = {"input_width": 64, "input_height": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    (folder / "spec.json").write_text(json.dumps({**fields, **sizes}))
+    return str(folder / "spec.json")
+
+
+def track_of(output):
+    (path,) = (output / "scores").glob("*/*.parquet")
+    return pq.read_table(path)
+
+
+def test_a_batch_that_runs_out_of_memory_is_halved_and_the_run_goes_on(tmp_path, colour_spec):
+    video = scene_video(tmp_path / "a.mp4", ("grey", 5), ("red", 5))
+    rows = [{"action": "red", "path": video}]
+    options = ("--frame_stride=1", "--cut=none", "--torch_threads=1")
+    hungry = spec_of(tmp_path / "hungry", Hungry())
+    counters, distributions = run_measured(tmp_path, rows, hungry, *options)
+    assert counters["ScoreVideos/batches-halved"] == 3  # 64, 32, 16
+    assert counters["ScoreVideos/samples"] == 100
+    assert distributions["ScoreVideos/batch-frames"].max == 8
+    (tmp_path / "plain").mkdir()
+    run_rows(tmp_path / "plain", rows, colour_spec, *options)
+    halved, whole = track_of(tmp_path / "output"), track_of(tmp_path / "plain" / "output")
+    np.testing.assert_allclose(halved["response_0"], whole["response_0"], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [2, 3.3])
+def test_a_split_run_gives_the_scores_of_an_unsplit_one(tmp_path, colour_spec, length):
+    parts = [(colour, seconds) for colour in COLOURS for seconds in (1.3, 2.1)]
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", *parts, gop=7)}]
+    found = {}
+    for segment in (0, length):
+        folder = tmp_path / str(segment)
+        folder.mkdir()
+        status, output = run_rows(folder, rows, colour_spec, f"--segment_seconds={segment}", "--frame_stride=3")
+        assert status == 0
+        found[segment] = track_of(output), (output / "spans.csv").read_text()
+    whole, split = found[0], found[length]
+    for column in ("time_seconds", "frame_index", "response_0", "top_score"):
+        np.testing.assert_array_equal(split[0][column].to_numpy(), whole[0][column].to_numpy())
+    assert split[1] == whole[1]
+
+
+def test_keyframe_sampling_runs_through_the_job(tmp_path, colour_spec):
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("grey", 3), ("red", 3), gop=5)}]
+    counters, _ = run_measured(tmp_path, rows, colour_spec, "--sampling=keyframes", "--cut=none")
+    assert 12 <= counters["ScoreVideos/samples"] <= 14
+    assert counters["ScoreVideos/frames-decoded"] == counters["ScoreVideos/samples"]
+
+
+def test_bf16_scores_are_close(colour_spec):
+    frames = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
+    spec = specs.resolve(colour_spec)
+    scores = {
+        precision: torch_models.load(specs.LoadRule(spec, "cpu", precision)).scores(frames)
+        for precision in ("fp32", "bf16")
+    }
+    assert scores["bf16"].dtype == np.float32
+    np.testing.assert_allclose(scores["bf16"], scores["fp32"], atol=0.05)
+
+
+def test_parts_of_a_batch_on_several_threads_score_alike(colour_spec):
+    frames = np.random.default_rng(0).integers(0, 256, (13, 64, 64, 3), np.uint8)
+    spec = specs.resolve(colour_spec)
+    one, three = (torch_models.load(specs.LoadRule(spec, "cpu", "fp32", threads)).scores(frames) for threads in (1, 3))
+    np.testing.assert_allclose(one, three, atol=1e-6)
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_stops_the_job(tmp_path, colour_spec, capsys):
+    assert not torch.cuda.is_available(), "on a machine with a GPU this test has to become another one"
+    rows = [{"action": "red", "path": "a.mp4"}]
+    assert main(arguments(tmp_path, rows, colour_spec, "--device=cuda")) == 2
+    assert "torch finds no usable CUDA device" in capsys.readouterr().err
+
+
+def test_a_local_run_ends_with_the_counters_of_each_stage(tmp_path, colour_spec, capsys):
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("grey", 3), ("red", 3))}, {"action": "no"}]
+    assert run_rows(tmp_path, rows, colour_spec)[0] == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "out-queries 1" in lines["ReadQueries"]
+    assert "failed-bad_row 1" in lines["ReadQueries"]
+    assert "out-videos 1" in lines["DownloadVideos"]
+    for name in ("samples 12", "frames-decoded 60", "batches 1", "inference-msec", "decode-wait-msec", "in-bytes"):
+        assert name in lines["ScoreVideos"], name
+    assert "batch-frames mean 12" in lines["ScoreVideos"]
+    assert "peak-device-bytes" in lines["ScoreVideos"]
+    assert "out-clips 1" in lines["CutClips"]
