@@ -85,6 +85,8 @@ class TorchClassifier:
         except RuntimeError as error:
             how = f"on {self.device} in {rule.precision}"
             raise SpecError(f"{spec.name}: cannot be run {how}: {_last_line(error)}") from error
+        # an error inside a frozen graph walks the stack of the scripted functions that it came from: they must live
+        self._scripted = model if isinstance(model, torch.jit.ScriptModule) else None
         if outputs != len(spec.labels):
             raise SpecError(f"{spec.name}: the model gives {outputs} scores, labels names {len(spec.labels)}")
 
