@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,10 @@ RIVALS = {"opencv": "opencv-python-headless", "torchcodec": "torchcodec"}
 
 
 def measure(name: str, *arguments: object, repeat: int = 1) -> dict[str, Any]:
-    """Runs a measurement `repeat` times (a long one once), in processes of their own; returns the median one."""
+    """Runs a measurement `repeat` times (a long one once), in processes of their own; returns the median one.
+
+    One that the kernel kills (for its memory, as a rule) gives `{"killed": True}`.
+    """
     runs = []
     for _ in range(repeat):
         command = [sys.executable, "-m", "benchmarks.measure", name, *map(str, arguments)]
@@ -31,6 +35,8 @@ def measure(name: str, *arguments: object, repeat: int = 1) -> dict[str, Any]:
         paths = [*sys.path, str(RIVALS_FOLDER)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode == -signal.SIGKILL:
+            return {"killed": True}
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
         runs.append({**json.loads(done.stdout.splitlines()[-1]), "process_seconds": time.monotonic() - start})
@@ -67,8 +73,8 @@ class Bench:
             start = self.job(architecture, [self.second], "--frame_stride=2")["seconds"]
             for video in (self.small, self.large):
                 script = measure("notebook", architecture, spec.with_suffix(".pt"), video)
-                samples = script["samples"]
-                decode = measure("decode", video, STRIDE, "squash", repeat=self.repeat)
+                samples = script.get("samples", 1800)
+                decode = measure("decode", video, STRIDE, "squash", CORES, repeat=self.repeat)
                 infer = measure("inference", spec, "fp32", samples, "squash", repeat=self.repeat)
                 job = self.job(architecture, [video], "--frame_stride=2")
                 yield self.row(f"{architecture}, {video.stem}", script, decode, infer, job, start)
@@ -88,10 +94,15 @@ class Bench:
     def row(self, name: str, script: Any, decode: Any, infer: Any, job: Any, start: float) -> str:
         """A line of the table: samples per second, ratios, and CPU-seconds of (b) + (c) over cores x wall of (d)."""
         net = max(1e-9, job["seconds"] - start)
-        rates = " | ".join(f"{one['samples'] / one['seconds']:,.0f}/s" for one in (script, decode, infer, job))
+        rates = " | ".join(
+            "killed, out of memory" if one.get("killed") else f"{one['samples'] / one['seconds']:,.0f}/s"
+            for one in (script, decode, infer, job)
+        )
         efficiency = (decode["cpu"] + infer["cpu"]) / (CORES * net)
-        against, net_ratio = script["seconds"] / job["seconds"], script["seconds"] / net
-        return f"| {name} | {rates} | {start:.1f} s | {against:.2f}x | {net_ratio:.2f}x | {efficiency:.2f} |"
+        ratios = "- | -"
+        if not script.get("killed"):
+            ratios = f"{script['seconds'] / job['seconds']:.2f}x | {script['seconds'] / net:.2f}x"
+        return f"| {name} | {rates} | {start:.1f} s | {ratios} | {efficiency:.2f} |"
 
     def decoding(self) -> Iterator[str]:
         """Sampling at 720p against bare decoding and other libraries."""
@@ -122,10 +133,11 @@ class Bench:
         for minutes in lengths:
             video = material.video(self.folder, f"144p_{minutes}min", 256, 144, 15, 60 * minutes)
             peaks.append(self.job("mobilenet_v3_small", [video], "--frame_stride=2", "--segment_seconds=0")["peak_mb"])
-            scripts.append(measure("notebook", "mobilenet_v3_small", spec.with_suffix(".pt"), video)["peak_mb"])
+            script = measure("notebook", "mobilenet_v3_small", spec.with_suffix(".pt"), video)
+            scripts.append("killed" if script.get("killed") else f"{script['peak_mb']:,.0f} MB")
         yield "| peak memory of the process | 1 min | 4 min | 16 min |"
         yield "|---|---|---|---|"
-        yield "| plain script | " + " | ".join(f"{peak:,.0f} MB" for peak in scripts) + " |"
+        yield "| plain script | " + " | ".join(scripts) + " |"
         growth = f" ({(peaks[2] / peaks[0] - 1) * 100:+.1f}%)"
         yield "| Clipscout | " + " | ".join(f"{peak:,.0f} MB" for peak in peaks) + growth + " |"
 
@@ -135,11 +147,11 @@ class Bench:
         for place in range(20):
             copy = self.folder / f"copy_{place:02d}.mp4"
             if not copy.exists():
-                shutil.copyfile(material.video(self.folder, "144p_1min", 256, 144, 15, 60), copy)
+                shutil.copyfile(material.video(self.folder, "144p_20s", 256, 144, 15, 20), copy)
             videos.append(copy)
-        options = ("--frame_stride=2", "--torch_threads=1")
+        options = ("--frame_stride=2", "--threads=1")
         one, two = (self.job("densenet121", videos, f"--workers={n}", *options)["seconds"] for n in (1, 2))
-        name = "20 videos of a minute, densenet121 on one thread"
+        name = "20 videos of 20 s, densenet121 on one thread"
         yield f"{name}: 1 worker {one:.1f} s, 2 workers {two:.1f} s, {one / two:.2f}x"
 
 

@@ -53,12 +53,13 @@ def notebook(architecture: str, weights: str, video: str) -> dict[str, Any]:
     return {**timed(work), **found}
 
 
-def decode(video: str, sampling: str, mode: str) -> dict[str, Any]:
+def decode(video: str, sampling: str, mode: str, threads: str = "1") -> dict[str, Any]:
     """(b) the decoder child alone, its samples thrown away."""
     from transforms.core.child import Child, Limits
 
     rule = {"mode": "native"} if mode == "native" else {"mode": "squash", "width": 128, "height": 128}
     request = {"path": video, "sampling": json.loads(sampling), "frame_rule": rule, "batch_frames": 16}
+    request["threads"] = int(threads)
     child = Child(Limits())
     list(child.call("media:probe", {"path": video}))
 

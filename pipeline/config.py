@@ -131,8 +131,7 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             max_frames=int(numbers["max_frames"]),
             segment_seconds=numbers["segment_seconds"],
             precision=choices["precision"],
-            torch_threads=int(numbers["torch_threads"])
-            or max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"]))),
+            threads=int(numbers["threads"]) or max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"]))),
         ),
         spans=SpanRule(
             clip_seconds=clip_seconds,

@@ -161,13 +161,22 @@ class _FetchFile(_Fetch):
     def process(self, request: VideoRequest) -> Iterator[Video | Failed]:
         try:
             with self._metrics.time("fetch-msec"):
-                video = (self._store.find(request) if self._rule.copy_inputs else None) or self._fetch(request)
+                video = self._fetch(request)
             yield self._done(video)
         except (FetchError, storage.StorageError) as error:
             yield self._failed(request, error)
 
     def _fetch(self, request: VideoRequest) -> Video:
-        size, content = storage.facts(request.path)
+        stored = self._store.find(request) if self._rule.copy_inputs else None
+        try:
+            size, content = storage.facts(request.path)
+        except storage.StorageError:
+            if stored is not None:  # the copy outlives its original
+                return stored
+            raise
+        if stored is not None and stored.content == content:
+            self._metrics.count("reused-videos")
+            return stored
         if size > self._rule.max_bytes:
             raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
         with storage.local_copy(request.path) as path:
@@ -248,7 +257,8 @@ class _Decided(beam.DoFn):
     def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[VideoRequest | Failed]:
         earlier = next(iter(keyed[1]["earlier"]), None)
         for request in keyed[1]["requests"]:
-            final = earlier is not None and CODES[earlier.code][0] in ("permanent", "skipped")
+            # a file of the user's own may have been replaced since, and to look again costs no site anything
+            final = earlier is not None and request.url and CODES[earlier.code][0] in ("permanent", "skipped")
             if earlier is not None and final and earlier.code not in self._retry_codes:
                 yield failed(earlier)
             else:

@@ -201,6 +201,7 @@ class DecodeReport:
       flags: E.g. `truncated`, `no_timestamps`, `damaged`.
       failure_code, failure_message: Set when it could not be decoded.
       attempts: How often it was tried.
+      cpu_msec: Processor time of the decoder in milliseconds.
     """
 
     segment: Segment
@@ -210,6 +211,7 @@ class DecodeReport:
     failure_code: str = ""
     failure_message: str = ""
     attempts: int = 1
+    cpu_msec: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)

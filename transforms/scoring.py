@@ -47,7 +47,7 @@ class ScoringRule:
       max_pixels, max_frames: Largest picture, and most frames of a segment, that are decoded.
       segment_seconds: Longest segment; 0 does not split.
       precision: `fp32`, `bf16` or `fp16`.
-      torch_threads: Threads of the classifier on a CPU.
+      threads: Threads of the classifier on a CPU, and most threads of the decoder.
     """
 
     spec: ClassifierSpec
@@ -61,11 +61,11 @@ class ScoringRule:
     max_frames: int
     segment_seconds: float
     precision: str
-    torch_threads: int
+    threads: int
 
     def load_rule(self) -> LoadRule:
         """Returns how the classifier is loaded."""
-        return LoadRule(self.spec, self.device, self.precision, self.torch_threads)
+        return LoadRule(self.spec, self.device, self.precision, self.threads)
 
     def fingerprint(self) -> str:
         """Returns the digest of what shapes a score (not of what only shapes speed)."""
@@ -149,6 +149,7 @@ class _Decode(beam.DoFn):
             report = DecodeReport(segment, failure_code=code, failure_message=str(error), attempts=attempts)
         self._metrics.count("in-segments")
         self._metrics.count("frames-decoded", report.frames_decoded)
+        self._metrics.observe("decode-msec", report.cpu_msec)
         yield TaggedOutput(_REPORTS, (video.key, report))
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
@@ -163,6 +164,7 @@ class _Decode(beam.DoFn):
             "end_seconds": segment.end_seconds,
             "max_pixels": rule.max_pixels,
             "max_frames": rule.max_frames,
+            "threads": rule.threads,
         }
         seen = 0
         for attempt in (1, 2):

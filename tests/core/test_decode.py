@@ -34,7 +34,7 @@ class Decoded:
     def __init__(self, path, sampling=None, frame_rule=None, batch_frames=16, **rest):
         fields = {"path": path, "sampling": sampling or EVERY_FRAME, "frame_rule": frame_rule or NATIVE}
         items = list(decode.samples({**fields, "batch_frames": batch_frames, **rest}))
-        self.report = items[-1][0]["report"]
+        self.report = {name: value for name, value in items[-1][0]["report"].items() if name != "cpu_msec"}
         self.batches = []
         self.times, self.indices, self.pictures = [], [], []
         for facts, payload in items[:-1]:

@@ -263,3 +263,12 @@ def test_unknown_format_is_a_failure():
     assert failure.code == "unreadable_queries"
     assert "q.txt" in failure.message
     assert ".jsonl" in failure.message
+
+
+@pytest.mark.parametrize("header", [b'"action,path\n', b"action\xff,path\n"], ids=["quote", "encoding"])
+def test_a_header_that_cannot_be_read_stops_the_file(tmp_path, header):
+    (tmp_path / "q.csv").write_bytes(header + b"red,a.mp4\nred,b.mp4\n")
+    with open(tmp_path / "q.csv", "rb") as stream:
+        found = list(rows.read(stream, "q.csv"))
+    assert all(isinstance(item, Failure) for item in found)
+    assert any("header" in item.message for item in found)

@@ -66,3 +66,32 @@ def test_urls_are_fetched_once_or_fail_with_the_reason(tmp_path, colour_spec, si
     assert site.hits("/good.mp4") == 2 * asked
     assert record.is_file()
     assert record.with_suffix(".mp4").read_bytes() == original
+
+
+def test_inputs_are_copied_on_demand_and_the_copy_outlives_the_original(tmp_path, colour_spec):
+    video = scene_video(tmp_path / "a.mp4", ("grey", 1), ("red", 1))
+    rows = [{"action": "red", "path": video}]
+    status, output = run_rows(tmp_path, rows, colour_spec, "--copy_inputs", "--clip_seconds=1", "--top_k=1")
+    assert status == 0
+    (row,) = read_jsonl(output / "videos.jsonl")
+    assert row["uri"] == f"videos/{row['key']}.mp4"
+    assert (output / row["uri"]).read_bytes() == (tmp_path / "a.mp4").read_bytes()
+    record = output / f"videos/{row['key']}.json"
+    before = record.stat().st_mtime_ns
+    assert run_rows(tmp_path, rows, colour_spec, "--copy_inputs", "--clip_seconds=1", "--top_k=1")[0] == 0
+    assert record.stat().st_mtime_ns == before
+    scene_video(tmp_path / "a.mp4", ("grey", 2), ("red", 1))
+    assert run_rows(tmp_path, rows, colour_spec, "--copy_inputs", "--clip_seconds=1", "--top_k=1")[0] == 0
+    (again,) = read_jsonl(output / "videos.jsonl")
+    assert again["content"] != row["content"]
+    assert (output / row["uri"]).read_bytes() == (tmp_path / "a.mp4").read_bytes()
+
+
+def test_a_broken_file_that_was_replaced_is_looked_at_again(tmp_path, colour_spec):
+    (tmp_path / "a.mp4").write_text("not yet a video")
+    rows = [{"action": "red", "path": str(tmp_path / "a.mp4")}]
+    _, output = run_rows(tmp_path, rows, colour_spec, "--cut=none")
+    assert read_jsonl(output / "videos.jsonl")[0]["code"] == "unreadable_video"
+    scene_video(tmp_path / "a.mp4", ("red", 1))
+    run_rows(tmp_path, rows, colour_spec, "--cut=none")
+    assert read_jsonl(output / "videos.jsonl")[0]["outcome"] == "result"

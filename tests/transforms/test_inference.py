@@ -40,7 +40,7 @@ def track_of(output):
 def test_a_batch_that_runs_out_of_memory_is_halved_and_the_run_goes_on(tmp_path, colour_spec):
     video = scene_video(tmp_path / "a.mp4", ("grey", 5), ("red", 5))
     rows = [{"action": "red", "path": video}]
-    options = ("--frame_stride=1", "--cut=none", "--torch_threads=1")
+    options = ("--frame_stride=1", "--cut=none", "--threads=1")
     hungry = spec_of(tmp_path / "hungry", Hungry())
     counters, distributions = run_measured(tmp_path, rows, hungry, *options)
     assert counters["ScoreVideos/batches-halved"] == 3  # 64, 32, 16

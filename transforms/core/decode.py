@@ -5,6 +5,7 @@ once: a batch leaves as soon as it is full.
 """
 
 import heapq
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Report:
     frames_decoded: int = 0
     decoded_seconds: float = 0.0
     flags: set[str] = field(default_factory=set)
+    cpu_msec: int = 0
 
     def facts(self) -> dict[str, Any]:
         """Returns the report as JSON-able fields."""
@@ -49,6 +51,7 @@ class Report:
             "frames_decoded": self.frames_decoded,
             "decoded_seconds": self.decoded_seconds,
             "flags": sorted(self.flags),
+            "cpu_msec": self.cpu_msec,
         }
 
 
@@ -57,7 +60,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
 
     Args:
       request: `path`; `sampling` and `frame_rule`, the fields of those classes; `batch_frames`, the largest
-        batch; optional `start_seconds` and `end_seconds` of a segment, `max_pixels` and `max_frames`.
+        batch; optional `start_seconds` and `end_seconds` of a segment, `max_pixels`, `max_frames` and `threads`.
 
     Yields:
       `{"times": [...], "frame_indices": [...], "shape": [n, h, w, 3]}` with the RGB bytes; now and then `{}` as a sign
@@ -69,9 +72,10 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
     sampling = Sampling(**request["sampling"])
     chooser = sampling.chooser()
     start, end = request.get("start_seconds") or 0.0, request.get("end_seconds")
-    report = Report()
+    report, cpu_seconds = Report(), time.process_time()
     with media.opened(request["path"]) as container:
-        stream = media.video_stream(container, request.get("max_pixels", media.MAX_PIXELS))
+        limits = request.get("max_pixels", media.MAX_PIXELS), request.get("threads", 1)
+        stream = media.video_stream(container, *limits)
         if sampling.keyframes:
             stream.codec_context.skip_frame = "NONKEY"
         batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), stream)
@@ -91,6 +95,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         yield from batch.take()
         if end is None:
             _check_end(report, container, stream, whole=not start)
+    report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
     yield {"report": report.facts()}, None
 
 

@@ -41,6 +41,7 @@ CONTAINERS = (
 )
 _ATTACHED_PICTURE = 0x0400
 _PICTURES_OF_A_DECODER = 20
+_LARGE_PIXELS = 640 * 480
 MAX_PIXELS = 8192 * 8192
 #: What PyAV raises on damaged files (LookupError: streams that appear in the middle of a damaged MPEG-TS). MemoryError
 #: has to be caught before: FFmpeg's own is one of its errors too, and means the memory cap.
@@ -74,8 +75,13 @@ def reason(error: BaseException) -> str:
     return " ".join(str(text).split())
 
 
-def video_stream(container: av.container.InputContainer, max_pixels: int = MAX_PIXELS) -> VideoStream:
+def video_stream(container: av.container.InputContainer, max_pixels: int = MAX_PIXELS, threads: int = 1) -> VideoStream:
     """Returns the best video stream that is not cover art, with the guards on its decoder set.
+
+    Args:
+      container: The opened file.
+      max_pixels: Largest picture that is decoded.
+      threads: Most threads of the decoder. Small pictures get one: the classifier is what the cores are for then.
 
     Raises:
       TaskError: `no_video`.
@@ -89,8 +95,9 @@ def video_stream(container: av.container.InputContainer, max_pixels: int = MAX_P
     stream = best if best in streams else streams[0]
     context = stream.codec_context
     context.options = {"max_pixels": str(max_pixels)}
-    context.thread_type = "NONE"  # one thread: the classifier uses the other cores
-    context.thread_count = 1
+    several = threads > 1 and stream.width * stream.height >= _LARGE_PIXELS
+    context.thread_type = "AUTO" if several else "NONE"
+    context.thread_count = threads if several else 1
     return stream
 
 

@@ -95,6 +95,11 @@ class _Lines:
         taken, self._failures = self._failures, []
         return taken
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a line was left out that nobody has been told of yet."""
+        return bool(self._failures)
+
     def give_back(self, lines: Sequence[tuple[int, str]]) -> None:
         self._returned.extendleft(reversed(lines))
 
@@ -143,6 +148,9 @@ def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
         header: list[str] | None = None
         while (item := _next_record(lines, delimiter)) is not None:
             number, cells = item
+            if header is None and (isinstance(cells, RowError) or lines.has_failed):
+                yield number, RowError("the header cannot be read, and without it no row of this file")
+                return
             if isinstance(cells, RowError):
                 yield number, cells
             elif not any(cell.strip() for cell in cells):
