@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -20,6 +20,7 @@ from transforms.core.child import Child, ChildError, Limits
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Lane, Politeness
+from transforms.core.video_store import VideoStore
 from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
 from transforms.queries import match_files
@@ -64,46 +65,12 @@ class Fetched(NamedTuple):
     failures: beam.PCollection
 
 
-class _Store:
-    """The stored videos: `videos/<key>.<ext>` and, written last, `videos/<key>.json` with the facts."""
-
-    def __init__(self, output: str) -> None:
-        self._output = output
-
-    def find(self, request: VideoRequest) -> Video | None:
-        """Returns the stored video of a request, if its record and its file are there."""
-        try:
-            stored = json.loads(storage.read_bytes(self._record(request.key)))
-        except storage.StorageError as error:
-            if error.code == "not_found":
-                return None
-            raise
-        except ValueError:  # damaged: fetch again
-            return None
-        if not storage.exists(storage.join(self._output, stored["uri"])):
-            return None
-        return Video(key=request.key, request=request, **stored)
-
-    def put(self, video: Video, path: str) -> Video:
-        """Moves a finished file in and returns the video with its place."""
-        extension = "".join(c for c in os.path.splitext(path)[1] if c.isalnum()).lower()[:5] or "video"
-        video = replace(video, uri=f"videos/{video.key}.{extension}")
-        storage.move_in(path, storage.join(self._output, video.uri))
-        names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
-        record = {name: getattr(video, name) for name in names}
-        storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
-        return video
-
-    def _record(self, key: str) -> str:
-        return storage.join(self._output, f"videos/{key}.json")
-
-
 class _Fetch(beam.DoFn):
     """What fetching files and fetching from the web have in common."""
 
     def __init__(self, output: str, rule: FetchRule) -> None:
         self._rule = rule
-        self._store = _Store(output)
+        self._store = VideoStore(output)
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:

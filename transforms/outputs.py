@@ -10,10 +10,9 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import funnel, manifests, storage
@@ -22,7 +21,11 @@ from transforms.metrics import StageMetrics
 from transforms.records import Clip, Video, VideoRequest, VideoSpans
 
 _OWN_CLIP = re.compile(r"clips/[^/]+/.+_\d+_\d+\.(mp4|json)")
-_SPANS: Literal["spans"] = "spans"
+_MANIFESTS = ("videos", "spans", "failures")
+_SPANS_CSV = "spans.csv"
+
+#: A manifest's file, and a row with its place in it.
+_Entry = tuple[str, tuple[tuple[Any, ...], Any]]
 
 
 class Results(NamedTuple):
@@ -36,12 +39,13 @@ class Results(NamedTuple):
 
 
 class _DescribeVideo(beam.DoFn):
-    """Makes the rows of one video from all that is known of it."""
+    """Makes the manifest entries of one video from all that is known of it."""
 
-    def process(
-        self, keyed: tuple[str, Mapping[str, Iterable[Any]]]
-    ) -> Iterator[dict[str, Any] | TaggedOutput[Literal["spans"], dict[str, Any]]]:
-        _, parts = keyed
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+
+    def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[_Entry]:
+        key, parts = keyed
         request: VideoRequest = _only(parts["requests"])
         video: Video | None = _only(parts["videos"])
         proposal: VideoSpans | None = _only(parts["proposals"])
@@ -49,12 +53,16 @@ class _DescribeVideo(beam.DoFn):
             (clip.span.action, clip.span.start_seconds, clip.span.end_seconds): clip for clip in parts["clips"]
         }
         failure = min(parts["failures"], key=lambda f: (bool(f.action), f.stage, f.message), default=None)
-        yield manifests.video_row(request, video, proposal, len(clips), failure)
-        if proposal is not None:
-            for span in proposal.spans:
-                clip = clips.get((span.action, span.start_seconds, span.end_seconds))
-                row = manifests.span_row(span, clip, proposal.video)
-                yield TaggedOutput(_SPANS, row)
+        row = manifests.video_row(request, video, proposal, len(clips), failure)
+        yield _entry("videos", (key,), row, self._shards)
+        if proposal is None:
+            return
+        for span in proposal.spans:
+            clip = clips.get((span.action, span.start_seconds, span.end_seconds))
+            order = (span.action, span.key, span.rank)
+            row = manifests.span_row(span, clip, proposal.video)
+            yield _entry("spans", order, row, self._shards)
+            yield _SPANS_CSV, (order, manifests.kinetics_row(row))
 
 
 def _only(values: Iterable[Any]) -> Any:
@@ -62,19 +70,15 @@ def _only(values: Iterable[Any]) -> Any:
     return next(iter(values), None)
 
 
-class _WriteShard(beam.DoFn):
-    def __init__(self, output: str, name: str, shards: int) -> None:
-        self._output, self._name, self._shards = output, name, shards
+def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
+    """Returns the manifest file that a row belongs to, with its place there and the row."""
+    return manifest_path(name, zlib.crc32(repr(order).encode()) % shards, shards), (order, row)
 
-    def process(self, keyed: tuple[int, Mapping[str, Iterable[Any]]]) -> Iterator[str]:
-        shard, parts = keyed
-        rows = [row for _, row in sorted(parts["rows"], key=lambda pair: pair[0])]
-        if self._name == "spans.csv":
-            path, data = self._name, manifests.kinetics_csv(rows)
-        else:
-            path, data = manifest_path(self._name, shard, self._shards), manifests.json_lines(rows)
-        storage.write_bytes(storage.join(self._output, path), data)
-        yield path
+
+def _failure_entry(failure: Failure, shards: int) -> _Entry:
+    row = failure.to_row()
+    order = (row["stage"], row["row"], row["key"], row["action"], row["message"])
+    return _entry("failures", order, row, shards)
 
 
 def manifest_path(name: str, shard: int, shards: int) -> str:
@@ -82,39 +86,22 @@ def manifest_path(name: str, shard: int, shards: int) -> str:
     return f"{name}.jsonl" if shards == 1 else f"{name}-{shard:05d}-of-{shards:05d}.jsonl"
 
 
-@dataclass
-class _WriteRows(beam.PTransform):
-    """Writes (sort key, row) pairs; a shard without rows is written too."""
+class _WriteManifest(beam.DoFn):
+    """Writes one file of a manifest, also where it has no rows."""
 
-    output: str
-    name: str
-    shards: int
+    def __init__(self, output: str) -> None:
+        self._output = output
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        sharded = rows | "Shard" >> beam.WithKeys(self._shard)
-        every = rows.pipeline | "EveryShard" >> beam.Create([(shard, None) for shard in range(self.shards)])
-        grouped = {"rows": sharded, "every": every} | beam.CoGroupByKey()
-        return grouped | "Write" >> beam.ParDo(_WriteShard(self.output, self.name, self.shards))
-
-    def _shard(self, pair: tuple[tuple[Any, ...], Any]) -> int:
-        return zlib.crc32(repr(pair[0]).encode()) % self.shards
+    def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[str]:
+        path, parts = keyed
+        rows = [row for _, row in sorted(parts["rows"], key=_order)]
+        data = manifests.kinetics_csv(rows) if path == _SPANS_CSV else manifests.json_lines(rows)
+        storage.write_bytes(storage.join(self._output, path), data)
+        yield path
 
 
-def _video_pair(row: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
-    return (row["key"],), row
-
-
-def _span_pair(row: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
-    return (row["action"], row["key"], row["rank"]), row
-
-
-def _kinetics_pair(row: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
-    return (row["action"], row["key"], row["rank"]), manifests.kinetics_row(row)
-
-
-def _failure_pair(failure: Failure) -> tuple[tuple[Any, ...], Any]:
-    row = failure.to_row()
-    return (row["stage"], row["row"], row["key"], row["action"], row["message"]), row
+def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
+    return placed[0]
 
 
 def _by_key(item: Any) -> str:
@@ -154,22 +141,15 @@ class WriteManifests(beam.PTransform):
             "clips": results.clips,
             "failures": results.failures | beam.Filter(_has_key) | "KeyFailures" >> beam.WithKeys(_by_key),
         }
-        described = (
-            keyed | "PerVideo" >> beam.CoGroupByKey() | beam.ParDo(_DescribeVideo()).with_outputs(_SPANS, main="videos")
+        described = keyed | "PerVideo" >> beam.CoGroupByKey() | beam.ParDo(_DescribeVideo(self.shards))
+        failures = results.failures | "FailureEntries" >> beam.Map(_failure_entry, self.shards)
+        files = [manifest_path(name, n, self.shards) for name in _MANIFESTS for n in range(self.shards)]
+        every = results.requests.pipeline | beam.Create([(path, None) for path in [*files, _SPANS_CSV]])
+        rows = (described, failures) | "Rows" >> beam.Flatten()
+        paths = (
+            {"rows": rows, "every": every} | "ByFile" >> beam.CoGroupByKey() | beam.ParDo(_WriteManifest(self.output))
         )
-        spans = described[_SPANS]
-        pairs = {
-            "videos": described.videos | "VideoPairs" >> beam.Map(_video_pair),
-            "spans": spans | "SpanPairs" >> beam.Map(_span_pair),
-            "spans.csv": spans | "KineticsPairs" >> beam.Map(_kinetics_pair),
-            "failures": results.failures | "FailurePairs" >> beam.Map(_failure_pair),
-        }
-        paths = [
-            rows | f"Write {name}" >> _WriteRows(self.output, name, 1 if name == "spans.csv" else self.shards)
-            for name, rows in pairs.items()
-        ]
-        clip_paths = results.clips | "ClipPaths" >> beam.Map(_clip_path)
-        return Written(tuple(paths) | "Paths" >> beam.Flatten(), clip_paths)
+        return Written(paths, results.clips | "ClipPaths" >> beam.Map(_clip_path))
 
 
 def _clip_path(pair: tuple[str, Clip]) -> str:
@@ -181,16 +161,16 @@ class _WriteSummary(beam.DoFn):
         self._output, self._about, self._remove_stale = output, about, remove_stale
         self._metrics = StageMetrics("WriteSummary")
 
-    def process(
-        self, _: Any, counts: dict[str, int], paths: list[str], clip_paths: list[str]
-    ) -> Iterator[dict[str, Any]]:
-        for name in ("videos", "spans", "failures"):  # shards of an earlier run with another number of them
+    def process(self, keyed: tuple[None, Mapping[str, Iterable[Any]]]) -> Iterator[dict[str, Any]]:
+        _, parts = keyed
+        paths, clip_paths = set(parts["paths"]), set(parts["clip_paths"])
+        for name in _MANIFESTS:  # shards of an earlier run with another number of them
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.jsonl")
-            for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - set(paths):
+            for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
                 storage.delete(storage.join(self._output, stale))
         summary = {
-            **funnel.assemble(counts),
-            "stale_clips": self._stale_clips(set(clip_paths)),
+            **funnel.assemble(dict(parts["counts"])),
+            "stale_clips": self._stale_clips(clip_paths),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._about,
         }
@@ -227,15 +207,13 @@ class WriteSummary(beam.PTransform):
     def expand(self, inputs: tuple[beam.PCollection, Written]) -> beam.PCollection:
         """Takes (name, number) tallies and what was written; returns the summary."""
         tallies, written = inputs
-        counts = tallies | "SumTallies" >> beam.CombinePerKey(sum)
-        do_fn = _WriteSummary(self.output, self.about, self.remove_stale)
-        return (
-            tallies.pipeline
-            | beam.Create([None])
-            | beam.ParDo(
-                do_fn,
-                counts=beam.pvalue.AsDict(counts),
-                paths=beam.pvalue.AsList(written.paths),
-                clip_paths=beam.pvalue.AsList(written.clip_paths),
-            )
-        )
+        joined = {
+            "counts": tallies | "SumTallies" >> beam.CombinePerKey(sum) | "KeyCounts" >> beam.WithKeys(_nothing),
+            "paths": written.paths | "KeyPaths" >> beam.WithKeys(_nothing),
+            "clip_paths": written.clip_paths | "KeyClips" >> beam.WithKeys(_nothing),
+        } | beam.CoGroupByKey()
+        return joined | beam.ParDo(_WriteSummary(self.output, self.about, self.remove_stale))
+
+
+def _nothing(_: Any) -> None:
+    return None

@@ -34,6 +34,10 @@ def match_files(pattern: str) -> list[str]:
     return sorted(item.path for item in found if not item.path.endswith("/"))
 
 
+def _match_all(patterns: tuple[str, ...]) -> list[str]:
+    return sorted({uri for pattern in patterns for uri in match_files(pattern)})
+
+
 class _ReadFile(beam.DoFn):
     def __init__(self) -> None:
         self._metrics = StageMetrics("ReadQueries")
@@ -68,9 +72,9 @@ class ReadQueries(beam.PTransform):
         """Returns the queries, and a failure for each bad row."""
         read = (
             root
-            | beam.Create(list(self.patterns))
-            | "MatchFiles" >> beam.FlatMap(match_files)
-            | "OneReaderPerFile" >> beam.Distinct()
+            | beam.Create([self.patterns])
+            | "MatchFiles" >> beam.FlatMap(_match_all)
+            | "OneReaderPerFile" >> beam.Reshuffle()
             | "ReadRows" >> beam.ParDo(_ReadFile()).with_outputs(FAILURES, main="queries")
         )
         return Queries(read.queries, read[FAILURES])
@@ -128,7 +132,7 @@ class ReadExcludes(beam.PTransform):
         """Returns ids, keys of URLs and keys, as `transforms.core.excludes` reads them."""
         return (
             root
-            | beam.Create(list(self.patterns))
-            | "MatchFiles" >> beam.FlatMap(match_files)
+            | beam.Create([self.patterns])
+            | "MatchFiles" >> beam.FlatMap(_match_all)
             | "ReadIds" >> beam.FlatMap(read_excludes)
         )

@@ -78,6 +78,16 @@ def exists(uri: str) -> bool:
         return bool(_blob(uri).exists())
 
 
+def size(uri: str) -> int | None:
+    """Returns a file's size in bytes, or None where there is no such file."""
+    if not is_remote(uri):
+        return os.path.getsize(uri) if os.path.isfile(uri) else None
+    with _explained(uri):
+        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        blob = _client().bucket(bucket).get_blob(name)
+        return int(blob.size) if blob is not None else None
+
+
 def read_bytes(uri: str) -> bytes:
     """Returns the whole content of a file.
 

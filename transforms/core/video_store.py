@@ -1,0 +1,42 @@
+"""The stored videos of an output folder."""
+
+import json
+import os
+from dataclasses import replace
+
+from transforms.core import storage
+from transforms.records import Video, VideoRequest
+
+
+class VideoStore:
+    """The stored videos: `videos/<key>.<ext>` and, written last, `videos/<key>.json` with the facts."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def find(self, request: VideoRequest) -> Video | None:
+        """Returns the stored video of a request, if its record is there and its file too, in its full size."""
+        try:
+            stored = json.loads(storage.read_bytes(self._record(request.key)))
+            video = Video(key=request.key, request=request, **stored)
+        except storage.StorageError as error:
+            if error.code == "not_found":
+                return None
+            raise
+        except (ValueError, TypeError):  # damaged, or not ours: fetch again
+            return None
+        size = storage.size(storage.join(self._output, video.uri))
+        return video if size == video.size_bytes else None
+
+    def put(self, video: Video, path: str) -> Video:
+        """Moves a finished file in and returns the video with its place."""
+        extension = "".join(c for c in os.path.splitext(path)[1] if c.isalnum()).lower()[:5] or "video"
+        video = replace(video, uri=f"videos/{video.key}.{extension}")
+        storage.move_in(path, storage.join(self._output, video.uri))
+        names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
+        record = {name: getattr(video, name) for name in names}
+        storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
+        return video
+
+    def _record(self, key: str) -> str:
+        return storage.join(self._output, f"videos/{key}.json")
