@@ -263,9 +263,6 @@ def _search(values: _Values, numbers: Mapping[str, float], choices: Mapping[str,
 
 
 def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
-    again = (
-        {code for code, (category, _) in CODES.items() if category == "skipped"} if values.flag("replace") else set()
-    )
     return FetchRule(
         max_height=int(numbers["max_height"]),
         height_cap=int(numbers["max_height_cap"]),
@@ -275,7 +272,7 @@ def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, 
         web=_web(values, numbers),
         politeness=_politeness(numbers),
         max_pixels=int(numbers["max_pixels"]),
-        retry_codes=tuple(sorted({*values.parts("retry_failed"), *again})),
+        retry_codes=values.parts("retry_failed"),
     )
 
 

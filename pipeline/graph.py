@@ -31,7 +31,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     read = root | "ReadQueries" >> ReadQueries(config.inputs)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
-    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.search)
+    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search)
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch)
     score = ScoreVideos(config.output, config.scoring)
     scored = fetched.videos | "ScoreVideos" >> score

@@ -88,7 +88,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("stall_seconds", _LIMITS, "120", "number", "A decoder or cutter that is silent for so long is ended, and its video is a failure.", 1, 86_400),
     Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a decoder or cutter process.", 256, 1_000_000),
     Option("max_pixels", _LIMITS, "67108864", "integer", "Largest picture that is decoded, width times height.", 1, 2**31 - 1),
-    Option("max_frames", _LIMITS, "10000000", "integer", "Decode at most so many frames of a video; the rest is left out and flagged.", 1),
+    Option("max_frames", _LIMITS, "10000000", "integer", "Decode at most so many frames of a video, or of each segment of a long one; the rest is left out and flagged.", 1),
     Option("workers", _RUN, "1", "integer", "Worker processes of the local runner.", 1, 256),
     Option("runner", _RUN, LOCAL_RUNNER, "text", "Any Beam runner, e.g. DataflowRunner. Default: Beam's local runner. Every option of that runner may be given too."),
 )  # fmt: skip

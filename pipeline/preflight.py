@@ -36,7 +36,11 @@ def check(config: Config) -> list[str]:
 def _input_faults(config: Config) -> list[str]:
     faults = []
     for pattern in config.inputs:
-        files = match_files(pattern)
+        try:
+            files = match_files(pattern)
+        except storage.StorageError as error:
+            faults.append(f"--input: {error}")
+            continue
         if not files:
             faults.append(f"--input: no file matches {pattern!r}")
         for name in files:
@@ -46,7 +50,13 @@ def _input_faults(config: Config) -> list[str]:
 
 
 def _web_faults(config: Config) -> list[str]:
-    faults = [f"--exclude: no file matches {pattern!r}" for pattern in config.excludes if not match_files(pattern)]
+    faults = []
+    for pattern in config.excludes:
+        try:
+            if not match_files(pattern):
+                faults.append(f"--exclude: no file matches {pattern!r}")
+        except storage.StorageError as error:
+            faults.append(f"--exclude: {error}")
     web = config.fetch.web
     for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
         try:
@@ -70,12 +80,15 @@ def _settings_faults(config: Config) -> list[str]:
     """An output continues under the same settings; other ones replace its results only when asked to."""
     try:
         stored: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, _RECORD)))
-    except storage.StorageError:
-        return []
+    except storage.StorageError as error:
+        return [] if error.code == "not_found" else [f"--output: {error}"]
     except ValueError:
         return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"]
     now = json.loads(json.dumps(config.shaping()))
     changed = [f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]]
+    if changed and config.replace:  # what was decided under other settings is not decided any more
+        for name in storage.list_files(config.output, "failures"):
+            storage.delete(storage.join(config.output, name))
     if not changed or config.replace:
         return []
     return [

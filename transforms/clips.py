@@ -80,8 +80,9 @@ class _Cut(beam.DoFn):
             ]
             try:
                 for message in self._child.call("cutting:cut", {"path": source, "spans": wishes}):
-                    place, deaths = left.pop(0), 0
-                    yield self._finished(proposal, spans[place], targets[place], message.facts)
+                    if "index" in message.facts:  # not a mere sign of life
+                        place, deaths = left.pop(0), 0
+                        yield self._finished(proposal, spans[place], targets[place], message.facts)
             except ChildError as error:
                 deaths += 1
                 if not error.fatal or deaths == 2:
@@ -94,6 +95,12 @@ class _Cut(beam.DoFn):
     ) -> tuple[str, Clip] | Failed:
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
+        try:
+            return span.key, self._store(proposal, span, target, facts)
+        except (storage.StorageError, OSError) as error:
+            return self._failed(span, getattr(error, "code", "storage_error"), str(error))
+
+    def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
         path = _clip_path(span)
         with open(target, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -104,18 +111,18 @@ class _Cut(beam.DoFn):
         record = {**{k: v for k, v in asdict(clip).items() if k != "span"}, "content": proposal.video.content}
         storage.write_bytes(self._record(span), json.dumps(record).encode())
         self._metrics.count("out-clips")
-        return span.key, clip
+        return clip
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
         """Returns the clip of an earlier run, if it was cut from this content and is still there."""
         try:
             record = json.loads(storage.read_bytes(self._record(span)))
-        except storage.StorageError:
+            content = record.pop("content")
+            if content != proposal.video.content or not storage.exists(storage.join(self._output, record["path"])):
+                return None
+            return Clip(span, **{**record, "flags": tuple(record["flags"])})
+        except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
             return None
-        content = record.pop("content")
-        if content != proposal.video.content or not storage.exists(storage.join(self._output, record["path"])):
-            return None
-        return Clip(span, **{**record, "flags": tuple(record["flags"])})
 
     def _record(self, span: CandidateSpan) -> str:
         return storage.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")

@@ -4,6 +4,8 @@ Searches and listings are asked politely, in lanes; files are matched; URLs of o
 are merged by video, and rules refuse what need not be downloaded.
 """
 
+import contextlib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from transforms.core.excludes import is_excluded
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Lane, Politeness
-from transforms.failures import Failure
+from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
 from transforms.queries import match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
@@ -92,18 +94,22 @@ class _NameDirectly(beam.DoFn):
             yield _candidate(query, 1, web.key_of(url), url=url)
             return
         pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
-        paths = match_files(pattern)[: query.max_videos]
+        try:
+            paths = match_files(pattern)[: query.max_videos]
+        except storage.StorageError as error:
+            yield _failed(query, error.code, str(error))
+            return
         if not paths:
             yield _failed(query, "no_match", f"no file matches {query.path!r}")
-        for rank, path in enumerate(paths, start=1):
+        for rank, path in enumerate(map(naming.printable, paths), start=1):
             yield _candidate(query, rank, naming.file_key(path), path=path)
 
 
 class _AskSites(beam.DoFn):
     """Rows that a site has to be asked about, one lane at a time."""
 
-    def __init__(self, rule: SearchRule) -> None:
-        self._rule = rule
+    def __init__(self, output: str, rule: SearchRule) -> None:
+        self._output, self._rule = output, rule
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
@@ -115,24 +121,19 @@ class _AskSites(beam.DoFn):
     def process(self, lane_of_queries: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | Failed]:
         lane = Lane(self._rule.politeness)
         for query in sorted(lane_of_queries[1], key=_row_order):
-            if lane.stopped:
-                yield _failed(query, "blocked", "not asked: the lane was blocked before", attempts=0)
-                continue
-            lane.wait_turn()
             try:
-                entries = list(self._entries(query))
+                entries = self._entries(query, lane)
             except FetchError as error:
-                lane.note(error.code)
                 self._metrics.count(f"failed-{error.code}")
                 yield _failed(query, error.code, str(error), error.attempts)
                 continue
-            lane.note("")
             if not entries:
                 yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
             for rank, (url, listed) in enumerate(entries, start=1):
                 yield _candidate(query, rank, web.key_of(url), url=url, listed=listed)
 
-    def _entries(self, query: ActionQuery) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _entries(self, query: ActionQuery, lane: Lane) -> list[tuple[str, dict[str, Any]]]:
+        """Returns URL and facts of what the site lists, or listed in an earlier run where it does not answer now."""
         request = {
             "query": query.query,
             "url": query.url,
@@ -140,14 +141,36 @@ class _AskSites(beam.DoFn):
             "limit": query.max_videos or self._rule.max_videos,
             "licence": self._rule.filter.licence,
         }
-        with self._metrics.time("search-msec"):
-            messages, _ = self._fetcher.run("fetch:listing", lambda: request)
+        stored = storage.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
+        try:
+            entries = self._ask(request, lane)
+        except FetchError as error:
+            if CODES[error.code][0] not in ("blocked", "transient"):
+                raise
+            try:  # a site that refuses today must not make yesterday's results vanish
+                return [(url, facts) for url, facts in json.loads(storage.read_bytes(stored))]
+            except (storage.StorageError, ValueError, TypeError):
+                raise error from None
+        with contextlib.suppress(storage.StorageError):  # it only helps a later run
+            storage.write_bytes(stored, json.dumps(list(entries.items())).encode())
+        return list(entries.items())
+
+    def _ask(self, request: dict[str, Any], lane: Lane) -> dict[str, dict[str, Any]]:
+        if lane.stopped:
+            raise FetchError("blocked", "not asked: the lane was blocked before", attempts=0)
+        lane.wait_turn()
+        try:
+            with self._metrics.time("search-msec"):
+                messages, _ = self._fetcher.run("fetch:listing", lambda: request)
+        except FetchError as error:
+            lane.note(error.code)
+            raise
+        lane.note("")
         self._metrics.count("searches")
-        seen = set()
+        entries: dict[str, dict[str, Any]] = {}
         for message in messages:
-            if message.facts["url"] not in seen:
-                seen.add(message.facts["url"])
-                yield message.facts["url"], message.facts["facts"]
+            entries.setdefault(message.facts["url"], message.facts["facts"])
+        return entries
 
 
 def _row_order(query: ActionQuery) -> tuple[str, int]:
@@ -204,9 +227,11 @@ class FindVideos(beam.PTransform):
     """Finds the videos of every query and merges them: a video is fetched and scored once.
 
     Attributes:
+      output: The output folder, where what sites listed is kept.
       rule: How videos are looked for and which are wanted.
     """
 
+    output: str
     rule: SearchRule
 
     @no_annotations  # Beam knows no named tuples of collections
@@ -220,7 +245,7 @@ class FindVideos(beam.PTransform):
             | "Asked" >> beam.Filter(_is_asked)
             | "ToLanes" >> beam.WithKeys(self._lane_of)
             | "ByLane" >> beam.GroupByKey()
-            | "AskSites" >> beam.ParDo(_AskSites(self.rule)).with_outputs(FAILURES, main="candidates")
+            | "AskSites" >> beam.ParDo(_AskSites(self.output, self.rule)).with_outputs(FAILURES, main="candidates")
         )
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
         merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)

@@ -6,6 +6,7 @@ through the same steps without lanes.
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,12 +24,12 @@ from transforms.core.lanes import Lane, Politeness
 from transforms.core.video_store import VideoStore
 from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
-from transforms.queries import match_files
 from transforms.records import Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "DownloadVideos"
 _MEMORY_BYTES = 2 << 30
+_FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,29 @@ class _Fetch(beam.DoFn):
 
     def teardown(self) -> None:
         self._prober.close()
+
+    def _asked(self, request: VideoRequest) -> dict[str, Any]:
+        """Returns the settings that decide which file a request brings."""
+        return {"max_height": self._rule.max_height, "height_cap": self._rule.height_cap} if request.url else {}
+
+    def _stored(self, request: VideoRequest) -> Video | None:
+        """Returns the video that an earlier run stored, if today's rules would still take it.
+
+        Raises:
+          FetchError: They refuse it.
+        """
+        video = self._store.find(request, self._asked(request))
+        if video is None:
+            return None
+        facts = {**video.facts, "duration": video.duration_seconds}
+        if refused := filters.refusal(facts, self._rule.filter, complete=bool(request.url)):
+            raise FetchError(*refused)
+        self._check_size(video.size_bytes)
+        return video
+
+    def _check_size(self, size: int) -> None:
+        if size > self._rule.max_bytes:
+            raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
 
     def _done(self, video: Video) -> Video:
         self._metrics.count("out-videos")
@@ -132,9 +156,11 @@ class _FetchFile(_Fetch):
             yield self._done(video)
         except (FetchError, storage.StorageError) as error:
             yield self._failed(request, error)
+        except OSError as error:  # this machine's own disk
+            yield self._failed(request, storage.StorageError(str(error)))
 
     def _fetch(self, request: VideoRequest) -> Video:
-        stored = self._store.find(request) if self._rule.copy_inputs else None
+        stored = self._stored(request) if self._rule.copy_inputs else None
         try:
             size, content = storage.facts(request.path)
         except storage.StorageError:
@@ -144,8 +170,7 @@ class _FetchFile(_Fetch):
         if stored is not None and stored.content == content:
             self._metrics.count("reused-videos")
             return stored
-        if size > self._rule.max_bytes:
-            raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
+        self._check_size(size)
         with storage.local_copy(request.path) as path:
             video = self._probed(request, path, size, content, {})
             if not self._rule.copy_inputs:
@@ -153,7 +178,7 @@ class _FetchFile(_Fetch):
             with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
                 copy = os.path.join(folder, "media" + os.path.splitext(request.path)[1])
                 shutil.copyfile(path, copy)
-                return self._store.put(video, copy)
+                return self._store.put(video, copy, self._asked(request))
 
 
 class _FetchWeb(_Fetch):
@@ -171,7 +196,7 @@ class _FetchWeb(_Fetch):
         lane = Lane(self._rule.politeness)
         for request in sorted(lane_of_requests[1], key=_by_rank):
             try:
-                video = self._store.find(request)
+                video = self._stored(request)
                 if video is not None:
                     self._metrics.count("reused-videos")
                 elif lane.stopped:
@@ -183,8 +208,11 @@ class _FetchWeb(_Fetch):
                     lane.note("")
                 yield self._done(video)
             except (FetchError, storage.StorageError) as error:
-                lane.note(error.code)
+                if isinstance(error, FetchError) and not lane.stopped:
+                    lane.note(error.code)
                 yield self._failed(request, error)
+            except OSError as error:  # this machine's own disk
+                yield self._failed(request, storage.StorageError(str(error)))
 
     def _fetch(self, request: VideoRequest) -> Video:
         rule = self._rule
@@ -208,7 +236,7 @@ class _FetchWeb(_Fetch):
             if attempts > 1:
                 self._metrics.count("retried-videos")
             video = self._probed(request, path, facts["size_bytes"], facts["content"], facts["facts"])
-            return self._store.put(video, path)
+            return self._store.put(video, path, self._asked(request))
 
 
 def _by_rank(request: VideoRequest) -> tuple[int, str]:
@@ -234,8 +262,9 @@ class _Decided(beam.DoFn):
 
 def earlier_failures(_: Any, output: str) -> Iterator[tuple[str, Failure]]:
     """Yields key and failure of every fetch that an earlier run of the same output gave up."""
-    for uri in match_files(storage.join(output, "failures*.jsonl")):
-        for line in storage.read_bytes(uri).decode().splitlines():
+    for name in filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures")):
+        # not splitlines: it also splits at separators that JSON may hold
+        for line in filter(None, storage.read_bytes(storage.join(output, name)).decode().split("\n")):
             row = json.loads(line)
             if row["stage"] == _STAGE and row["code"] in CODES:
                 names = ("stage", "code", "message", "key", "attempts")

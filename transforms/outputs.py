@@ -168,9 +168,11 @@ class _WriteSummary(beam.DoFn):
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.jsonl")
             for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
                 storage.delete(storage.join(self._output, stale))
+        counts = funnel.assemble(dict(parts["counts"]))
         summary = {
-            **funnel.assemble(dict(parts["counts"])),
-            "stale_clips": self._stale_clips(clip_paths),
+            **counts,
+            # what the next run may yet find again is not stale for good
+            "stale_clips": self._stale_clips(clip_paths, self._remove_stale and not counts["next_run"]),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._about,
         }
@@ -178,11 +180,11 @@ class _WriteSummary(beam.DoFn):
         self._metrics.count("summaries")
         yield summary
 
-    def _stale_clips(self, current: set[str]) -> int:
+    def _stale_clips(self, current: set[str], remove: bool) -> int:
         """Counts (or removes) the clips below the output that the new manifests do not name."""
         files = [name for name in storage.list_files(self._output, "clips/") if _OWN_CLIP.fullmatch(name)]
         stale = [name for name in files if name.rsplit(".", 1)[0] + ".mp4" not in current]
-        if self._remove_stale:
+        if remove:
             for name in stale:
                 storage.delete(storage.join(self._output, name))
             return 0

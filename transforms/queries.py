@@ -1,6 +1,7 @@
 """ReadQueries: query files to ActionQuery records; MatchLabels: from actions to the classifier's labels."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -26,15 +27,27 @@ class Queries(NamedTuple):
 
 
 def match_files(pattern: str) -> list[str]:
-    """Returns the sorted URIs of the files that a path or glob matches, local or gs://; empty for none."""
+    """Returns the sorted URIs of the files that a path or glob matches, local or gs://; empty for none.
+
+    A name that is there is itself before it is a glob: yt-dlp's own names hold brackets.
+
+    Raises:
+      StorageError: The storage did not answer.
+    """
+    if not storage.is_remote(pattern) and os.path.isfile(pattern):
+        return [pattern]
     try:
         found = FileSystems.match([pattern])[0].metadata_list
-    except BeamIOError:
-        return []
+    except BeamIOError as error:
+        raise storage.StorageError(f"{pattern}: {error}") from error
     return sorted(item.path for item in found if not item.path.endswith("/"))
 
 
 def _match_all(patterns: tuple[str, ...]) -> list[str]:
+    """Matches patterns that preflight saw match: nothing now means a fault, and it must not pass for an empty list."""
+    for pattern in patterns:
+        if not match_files(pattern):
+            raise storage.StorageError(f"{pattern}: no file matches any more", "not_found")
     return sorted({uri for pattern in patterns for uri in match_files(pattern)})
 
 

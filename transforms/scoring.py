@@ -7,7 +7,7 @@ memory as a whole. What leaves the stage are times and responses.
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
 import numpy as np
@@ -74,6 +74,7 @@ class ScoringRule:
             sampling=asdict(self.sampling),
             response=self.response,
             precision=self.precision,
+            max_frames=self.max_frames,
         )
 
 
@@ -84,6 +85,9 @@ class Scored(NamedTuple):
     failures: beam.PCollection
 
 
+_FindOutput: TypeAlias = Video | Failed | TaggedOutput[Literal["stored"], tuple[Video, ScoreTrack]]
+
+
 class _FindStored(beam.DoFn):
     """Lets videos through whose scores are not stored yet; the others leave with their track."""
 
@@ -91,9 +95,13 @@ class _FindStored(beam.DoFn):
         self._output, self._fingerprint = output, fingerprint
         self._metrics = StageMetrics(_STAGE)
 
-    def process(self, video: Video) -> Iterator[Video | TaggedOutput[Literal["stored"], tuple[Video, ScoreTrack]]]:
+    def process(self, video: Video) -> Iterator[_FindOutput]:
         wanted: dict[str, Any] = video.request.actions()
-        track = tracks.read(self._output, self._fingerprint, video.key, video.content, wanted)
+        try:
+            track = tracks.read(self._output, self._fingerprint, video.key, video.content, wanted)
+        except storage.StorageError as error:
+            yield failed(Failure(_STAGE, error.code, str(error), key=video.key))
+            return
         if track is None:
             yield video
         else:
@@ -109,7 +117,9 @@ class _Split(beam.DoFn):
 
     def process(self, video: Video) -> Iterator[Segment]:
         sampling, facts = self._rule.sampling, video.facts
-        splits = can_split(facts["container"], facts["codec"], by_index=sampling.frame_stride is not None)
+        splits = can_split(
+            facts.get("container", ""), facts.get("codec", ""), by_index=sampling.frame_stride is not None
+        )
         ranges = segments(video.duration_seconds, self._rule.segment_seconds if splits else 0)
         for place, (start, end) in enumerate(ranges):
             yield Segment(video, place, len(ranges), start, end)
@@ -226,7 +236,11 @@ class _Assemble(beam.DoFn):
             yield failed(Failure(_STAGE, code, f"{video.request.source}: {message}", key=key, attempts=attempts))
             return
         track = join_samples(reports, samples, self._labels)
-        tracks.write(self._output, self._fingerprint, track, video.content)
+        try:
+            tracks.write(self._output, self._fingerprint, track, video.content)
+        except storage.StorageError as error:
+            yield failed(Failure(_STAGE, error.code, f"its scores cannot be stored: {error}", key=key))
+            return
         self._metrics.count("out-tracks")
         yield video, track
 
@@ -266,7 +280,7 @@ class ScoreVideos(beam.PTransform):
         """Returns a track per video, and a failure for each video that has none."""
         fingerprint = self.rule.fingerprint()
         found = videos | "FindStored" >> beam.ParDo(_FindStored(self.output, fingerprint)).with_outputs(
-            _STORED, main="pending"
+            _STORED, FAILURES, main="pending"
         )
         segments_of = found.pending | "Split" >> beam.ParDo(_Split(self.rule)) | "SpreadSegments" >> beam.Reshuffle()
         decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, self.rule)).with_outputs(
@@ -282,7 +296,8 @@ class ScoreVideos(beam.PTransform):
         assemble = _Assemble(self.output, fingerprint, self.rule.spec.labels)
         assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
         all_tracks = (found[_STORED], assembled.tracks) | "AllTracks" >> beam.Flatten()
-        return Scored(all_tracks, assembled[FAILURES])
+        failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()
+        return Scored(all_tracks, failures)
 
 
 def _key_of(samples: ScoredSamples) -> str:

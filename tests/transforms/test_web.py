@@ -320,3 +320,35 @@ def test_titles_reach_no_path_and_rows_stay_whole(site, job):
     assert sorted(path.name for path in (output / "videos").iterdir()) == ["localvideo-a.json", "localvideo-a.mp4"]
     (row,) = read_jsonl(output / "videos.jsonl")
     assert "\x1b" not in row["facts"]["title"]
+
+
+def test_a_site_that_refuses_today_keeps_yesterdays_results(site, job):
+    catalogue = {"a": video("yak"), "b": video("yak", page_error="This video has been removed by the uploader")}
+    server = site(catalogue)
+    rows = [{"action": "red", "query": "yak"}]
+    _, output = job(rows)
+    clips = sorted(output.glob("clips/*/*.mp4"))
+    assert clips
+    server.__exit__()
+    status, _ = job(rows)
+    assert status == 0
+    assert {key: row["outcome"] for key, row in by_key(output).items()} == {
+        "localvideo-a": "result",
+        "localvideo-b": "failed",
+    }
+    assert sorted(output.glob("clips/*/*.mp4")) == clips
+
+
+def test_replaced_rules_hold_for_stored_videos_too(site, job):
+    site(
+        {
+            "a": video("gnu", heights=[144, 360]),
+            "b": video("gnu", license="Creative Commons Attribution", heights=[144, 360]),
+        }
+    )
+    rows = [{"action": "red", "query": "gnu"}]
+    job(rows, "--cut=none")
+    _, output = job(rows, "--cut=none", "--replace", "--licence=creative_commons", "--max_height=360")
+    rows_now = by_key(output)
+    assert (rows_now["localvideo-a"]["outcome"], rows_now["localvideo-a"]["code"]) == ("rejected", "licence")
+    assert json.loads((output / "videos/localvideo-b.json").read_text())["facts"]["format_id"] == "360"

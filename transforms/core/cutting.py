@@ -25,6 +25,7 @@ _AUDIO_RATE = 48_000
 _ENCODER = {"preset": "veryfast", "crf": "20"}
 #: A frame belongs to a span when its time is in [start, end); times are compared with this much room for rounding.
 _EPSILON_SECONDS = 5e-4
+_SIGN_OF_LIFE_FRAMES = 100
 _TRANSPOSE = {0: [], 1: ["transpose=cclock"], 2: ["hflip", "vflip"], 3: ["transpose=clock"]}
 
 
@@ -40,17 +41,17 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
 
     Yields:
       For each span in order `{"index", "duration_seconds", "frames", "width", "height", "has_audio", "flags"}`, or
-      `{"index", "code", "message"}`.
+      `{"index", "code", "message"}`; now and then `{}` as a sign of life.
     """
     for index, span in enumerate(request["spans"]):
         arguments = request["path"], span["path"], span["start_seconds"], span["end_seconds"]
         flags = []
         try:
             try:
-                _cut_one(*arguments, with_audio=True)
+                yield from _cut_one(*arguments, with_audio=True)
             except _AudioError:
                 flags.append("audio_dropped")
-                _cut_one(*arguments, with_audio=False)
+                yield from _cut_one(*arguments, with_audio=False)
             yield {"index": index, **describe(span["path"]), "flags": flags}, None
         except TaskError as error:
             yield {"index": index, "code": error.code, "message": str(error)}, None
@@ -77,11 +78,18 @@ def describe(path: str) -> dict[str, Any]:
         }
 
 
-def _cut_one(source: str, target: str, start: float, end: float, with_audio: bool) -> None:
+def _cut_one(source: str, target: str, start: float, end: float, with_audio: bool) -> Iterator[Item]:
+    """Cuts one span; yields signs of life."""
     with media.opened(source) as container:
         stream = media.video_stream(container)
         frames = _frames_between(container, stream, start, end)
-        first = next(frames, None)
+        first = None
+        for number, (frame, time_seconds) in enumerate(frames):
+            if frame is not None:
+                first = frame, time_seconds
+                break
+            if number % _SIGN_OF_LIFE_FRAMES == 0:
+                yield {}, None
         if first is None:
             media.check_memory(stream)
             raise TaskError("cut_failed", f"no frame between {start:.3f} s and {end:.3f} s")
@@ -93,8 +101,12 @@ def _cut_one(source: str, target: str, start: float, end: float, with_audio: boo
             sound = _SoundWriter(output, source, audio) if isinstance(audio, AudioStream) else None
             zero, last = first[1], first
             picture.write(first[0], 0.0)
-            for last in frames:
-                picture.write(last[0], last[1] - zero)
+            for number, (frame, time_seconds) in enumerate(frames):
+                if frame is not None:
+                    last = frame, time_seconds
+                    picture.write(frame, time_seconds - zero)
+                if number % _SIGN_OF_LIFE_FRAMES == 0:
+                    yield {}, None
             picture.finish()
             if sound is not None:
                 origin = float((stream.start_time or 0) * (stream.time_base or 0))
@@ -110,8 +122,8 @@ def _frame_seconds(frame: VideoFrame, stream: VideoStream) -> float:
 
 def _frames_between(
     container: av.container.InputContainer, stream: VideoStream, start: float, end: float
-) -> Iterator[tuple[VideoFrame, float]]:
-    """Yields the frames of [start, end), after a seek where the container's times allow one."""
+) -> Iterator[tuple[VideoFrame | None, float]]:
+    """Yields the frames of [start, end), after a seek where the container's times allow one; None for skipped ones."""
     frames = decode.ordered_frames(container, stream, decode.Report())
     if _can_seek(container, stream) and start > 0:
         target = int(start / float(stream.time_base or 1)) + (stream.start_time or 0)
@@ -129,8 +141,7 @@ def _frames_between(
     for frame, time_seconds in frames:
         if time_seconds >= end - _EPSILON_SECONDS:
             return
-        if time_seconds >= start - _EPSILON_SECONDS:
-            yield frame, time_seconds
+        yield (frame if time_seconds >= start - _EPSILON_SECONDS else None), time_seconds
 
 
 def _can_seek(container: av.container.InputContainer, stream: VideoStream) -> bool:

@@ -104,7 +104,11 @@ def _check_end(report: Report, container: av.container.InputContainer, stream: V
         media.check_memory(stream)
         raise TaskError("no_frames", "not one frame could be decoded")
     claimed = media.claimed_seconds(container, stream)
-    if claimed is not None and claimed - report.decoded_seconds > _TRUNCATED_SECONDS:
+    if (
+        "frame_cap" not in report.flags
+        and claimed is not None
+        and claimed - report.decoded_seconds > _TRUNCATED_SECONDS
+    ):
         report.flags.add("truncated")
 
 

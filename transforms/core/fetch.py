@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from transforms.core import fetch_failures, filters, guard, web
+from transforms.core import fetch_failures, filters, guard, naming, web
 from transforms.core.filters import FilterRule
 from transforms.core.tasks import Item, TaskError
 
@@ -19,6 +19,8 @@ _CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=
 _FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
 _DOWNLOAD_FACTS = (*_FACTS, "format_id", "width", "height", "vcodec", "webpage_url", "extractor_key", "id")
 _LONGEST_TEXT = 500
+#: Protocols that yt-dlp fetches itself, below the guard; others would start programs.
+_NATIVE = "[protocol~='^(https?|m3u8_native|http_dash_segments)$']"
 
 
 class _ByteCapError(Exception):
@@ -45,7 +47,7 @@ def listing(request: dict[str, Any]) -> Iterator[Item]:
         for entry, _ in zip(entries if entries is not None else [info], range(limit), strict=False):
             url = (entry or {}).get("url") or (entry or {}).get("webpage_url") or ""
             if web.is_web(url):
-                yield {"url": web.canonical(url), "facts": facts_of(entry, _FACTS)}, None
+                yield {"url": naming.printable(web.canonical(url)), "facts": facts_of(entry, _FACTS)}, None
 
 
 def _search_target(request: dict[str, Any]) -> str:
@@ -68,10 +70,8 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
     Raises:
       TaskError: With the code of the failure table, and yt-dlp's own message.
     """
-    long_side = request["height_cap"] * 16 // 9
-    cap = f"[width<=?{long_side}][height<=?{long_side}]"
     options = {
-        "format": f"bv[protocol^=http]{cap}/bv*[protocol^=http]{cap}/bv*{cap}/b{cap}",
+        "format": f"bv[protocol^=http]/bv*[protocol^=http]/bv*{_NATIVE}/b{_NATIVE}",
         # `res` is the smaller side, so that vertical video is treated alike
         "format_sort": [f"res:{request['max_height']}", "vcodec:h264", "+size"],
         "outtmpl": os.path.join(request["folder"], "media.%(ext)s"),
@@ -86,6 +86,9 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         refused = filters.refusal(info, FilterRule(**request["filter"]), complete=True)
         if refused is not None:
             raise TaskError(*refused)
+        if min(info.get("width") or 0, info.get("height") or 0) > request["height_cap"]:
+            smallest = f"{info['width']}x{info['height']}"
+            raise TaskError("no_format", f"the smallest format is {smallest}, --max_height_cap {request['height_cap']}")
         expected = max((info.get(name) or 0 for name in ("filesize", "filesize_approx")), default=0)
         if expected > request["max_bytes"]:
             raise TaskError("too_large", f"{expected} bytes announced, {request['max_bytes']} allowed")
@@ -152,6 +155,7 @@ class _Session:
             "fixup": "never",
             "postprocessors": [],
             "external_downloader": {"default": "native"},
+            "ffmpeg_location": os.devnull,  # never on hostile input: it has neither deadline nor guard
             "skip_unavailable_fragments": False,
             "retries": 0,  # whole attempts are repeated, with a wait between them
             "extractor_retries": 0,
@@ -162,7 +166,7 @@ class _Session:
             "extractor_args": {"youtube": {"skip": ["hls", "dash"]}},
         }
         try:
-            self._downloader = yt_dlp.YoutubeDL({**unattended, **cookies, "proxy": proxy or None, **options})
+            self._downloader = yt_dlp.YoutubeDL({**unattended, **cookies, "proxy": proxy, **options})
         except Exception as error:  # noqa: BLE001 - a cookie jar or proxy that cannot be used may raise anything
             raise self._explain(error) from None
 
@@ -192,7 +196,7 @@ class _Session:
         text = fetch_failures.message(error)
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return TaskError(fetch_failures.classify(error), text)
+        return TaskError(fetch_failures.classify(error), naming.printable(text))
 
 
 class _Silent:

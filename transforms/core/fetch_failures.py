@@ -28,15 +28,16 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("network_timeout", r"timed? ?out"),
     ("network", r"name or service not known|temporary failure in name|getaddrinfo|failed to resolve|connection"),
     ("network", r"proxy|reset by peer|remote end closed|broken pipe|unreachable|ssl|handshake|transporterror"),
-    ("not_found", r"http error 4\d\d"),
     ("extractor_error", r"please report this issue|unable to extract|failed to parse|confirm you are on the latest"),
 )
+#: Addresses, hosts and ids stand in the texts, and a video may be called anything.
+_NAMES = re.compile(r"https?://\S+|host='[^']*'|\[[\w:+.-]+\] [^\s:]+:")
 _COMPILED = tuple((code, re.compile(pattern)) for code, pattern in _PATTERNS)
 
 
 def classify(error: BaseException) -> str:
     """Returns the failure code of an error that yt-dlp raised, `download_failed` where nothing tells."""
-    text = " | ".join(fold(f"{type(link).__name__}: {link}") for link in chain(error))
+    text = " | ".join(f"{type(link).__name__}: {_NAMES.sub(' ', fold(str(link)))}".lower() for link in chain(error))
     for code, pattern in _COMPILED:
         if pattern.search(text):
             return code

@@ -104,7 +104,9 @@ class Fetcher:
                 code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(
                     error.kind
                 )
-                raise FetchError(code or error.kind, str(error), attempts) from error
+                # what a dying child wrote last may hold a line of the cookies file
+                message = str(error).partition(": ")[0] if error.fatal else str(error)
+                raise FetchError(code or error.kind, message, attempts) from error
 
         wait = self._politeness.retry_wait_seconds
         retrying = tenacity.Retrying(

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
 
 class RefusedAddressError(OSError):
     """A connection to a private, loopback or link-local address was refused."""
@@ -20,8 +22,11 @@ def is_public(host: str) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    if address in _NAT64:
+        address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return address.is_global and not address.is_multicast and (mapped is None or mapped.is_global)
+    special = address.is_multicast or address.is_reserved or getattr(address, "is_site_local", False)
+    return address.is_global and not special and (mapped is None or mapped.is_global)
 
 
 def install(allowed_hosts: Iterable[str] = ()) -> None:

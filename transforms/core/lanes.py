@@ -28,7 +28,7 @@ class Politeness:
 
     def lane_of(self, name: str) -> int:
         """Returns the lane of an item, the same on every worker."""
-        return zlib.crc32(name.encode()) % self.lanes
+        return zlib.crc32(name.encode("utf-8", "surrogatepass")) % self.lanes
 
 
 @dataclass

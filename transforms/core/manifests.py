@@ -92,8 +92,8 @@ def _ask(ask: Ask) -> dict[str, Any]:
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Returns rows as JSON Lines in UTF-8."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    """Returns rows as JSON Lines in UTF-8; half a surrogate pair (a file name that is not UTF-8) stays escaped."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
 
 
 def kinetics_row(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:

@@ -12,7 +12,12 @@ _LOSSLESS_ACTION = re.compile(r"[a-z0-9]+(?:[ -][a-z0-9]+)*")
 
 def digest(text: str, characters: int = 12) -> str:
     """Returns the first `characters` hexadecimal digits of the SHA-256 of `text`."""
-    return hashlib.sha256(text.encode()).hexdigest()[:characters]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:characters]
+
+
+def printable(text: str) -> str:
+    """Escapes what is not Unicode text (names of files that are not UTF-8): no coder and no manifest can carry it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def slug(text: str, *, max_characters: int = 60) -> str:

@@ -56,7 +56,9 @@ def _blob(uri: str) -> Any:
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
     """Turns every library's errors into StorageError with a code."""
-    from google.api_core import exceptions as api  # light: a few milliseconds once requests is loaded
+    from google.api_core import exceptions as api
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
     try:
         yield
@@ -66,7 +68,7 @@ def _explained(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri}: no permission", "permission_denied") from error
     except IsADirectoryError as error:
         raise StorageError(f"{uri}: is a folder", "not_found") from error
-    except (OSError, api.GoogleAPIError) as error:
+    except (OSError, api.GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse) as error:
         raise StorageError(f"{uri}: {error}") from error
 
 

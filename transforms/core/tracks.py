@@ -73,6 +73,13 @@ def read(
         raise
     except (pa.ArrowException, OSError):  # not ours, or damaged: score again
         return None
+    try:
+        return _track(table, key, content, wanted)
+    except (ValueError, KeyError, TypeError, AttributeError):  # a Parquet file, but none of ours
+        return None
+
+
+def _track(table: pa.Table, key: str, content: str, wanted: dict[str, Sequence[str]]) -> ScoreTrack | None:
     facts = json.loads((table.schema.metadata or {}).get(b"clipscout", b"{}"))
     stored = {action: tuple(labels) for action, labels in facts.get("actions", {}).items()}
     if facts.get("content") != content or any(stored.get(a) != tuple(labels) for a, labels in wanted.items()):

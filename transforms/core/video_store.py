@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from typing import Any
 
 from transforms.core import storage
 from transforms.records import Video, VideoRequest
@@ -14,27 +15,34 @@ class VideoStore:
     def __init__(self, output: str) -> None:
         self._output = output
 
-    def find(self, request: VideoRequest) -> Video | None:
-        """Returns the stored video of a request, if its record is there and its file too, in its full size."""
+    def find(self, request: VideoRequest, asked: dict[str, Any]) -> Video | None:
+        """Returns the stored video of a request, if its record is there and its file too, in its full size.
+
+        Args:
+          request: The request.
+          asked: The settings that decide which file is fetched; one that was fetched under others does not count.
+        """
         try:
             stored = json.loads(storage.read_bytes(self._record(request.key)))
+            if stored.pop("asked") != asked:
+                return None
             video = Video(key=request.key, request=request, **stored)
         except storage.StorageError as error:
             if error.code == "not_found":
                 return None
             raise
-        except (ValueError, TypeError):  # damaged, or not ours: fetch again
+        except (ValueError, TypeError, KeyError, AttributeError):  # damaged, or not ours: fetch again
             return None
         size = storage.size(storage.join(self._output, video.uri))
         return video if size == video.size_bytes else None
 
-    def put(self, video: Video, path: str) -> Video:
-        """Moves a finished file in and returns the video with its place."""
+    def put(self, video: Video, path: str, asked: dict[str, Any]) -> Video:
+        """Moves a finished file in and returns the video with its place; for `asked` see `find`."""
         extension = "".join(c for c in os.path.splitext(path)[1] if c.isalnum()).lower()[:5] or "video"
         video = replace(video, uri=f"videos/{video.key}.{extension}")
         storage.move_in(path, storage.join(self._output, video.uri))
         names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
-        record = {name: getattr(video, name) for name in names}
+        record = {**{name: getattr(video, name) for name in names}, "asked": asked}
         storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
         return video
 

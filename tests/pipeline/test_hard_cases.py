@@ -1,0 +1,67 @@
+"""Cases that a hostile reviewer found: names, half-failed cuts, damaged records, rules that changed."""
+
+import json
+import os
+
+from tests.conftest import read_jsonl
+from tests.jobs import run_rows, scene_video, summary_of
+
+OPTIONS = ("--clip_seconds=1", "--top_k=2", "--min_gap_seconds=1")
+
+
+def test_a_name_with_brackets_is_itself_before_it_is_a_glob(tmp_path, colour_spec):
+    video = scene_video(tmp_path / "My video [dQw4w9WgXcQ].mp4", ("red", 1))
+    status, output = run_rows(tmp_path, [{"action": "red", "path": video}], colour_spec, "--cut=none")
+    assert status == 0
+    assert read_jsonl(output / "videos.jsonl")[0]["outcome"] == "result"
+
+
+def test_a_file_name_that_is_not_utf8_kills_nothing(tmp_path, colour_spec):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    made = scene_video(tmp_path / "a.mp4", ("red", 1))
+    os.rename(made, os.fsencode(folder) + b"/caf\xe9.mp4")
+    scene_video(folder / "b.mp4", ("red", 1))
+    status, output = run_rows(tmp_path, [{"action": "red", "path": f"{folder}/*.mp4"}], colour_spec, "--cut=none")
+    assert status == 0
+    assert summary_of(output)["adds_up"]
+    rows = read_jsonl(output / "videos.jsonl")
+    assert len(rows) == 2
+    assert any(row["outcome"] == "result" and row["source"].endswith("b.mp4") for row in rows)
+
+
+def test_a_clip_that_cannot_be_stored_is_one_failure_and_the_numbers_add_up(tmp_path, colour_spec):
+    video = scene_video(tmp_path / "a.mp4", ("red", 1), ("grey", 3), ("red", 1))
+    rows = [{"action": "red", "path": video}]
+    _, output = run_rows(tmp_path, rows, colour_spec, *OPTIONS)
+    first, second = (output / row["clip"] for row in read_jsonl(output / "spans.jsonl"))
+    second.unlink()
+    (second / "in the way").mkdir(parents=True)
+    status, _ = run_rows(tmp_path, rows, colour_spec, *OPTIONS)
+    assert status == 0
+    summary = summary_of(output)
+    assert summary["adds_up"]
+    assert summary["funnel"]["clips"]["written"] == 1
+    assert summary["funnel"]["spans"]["failed"] == 1
+    assert first.is_file()
+
+
+def test_a_damaged_record_of_a_clip_costs_a_new_cut(tmp_path, colour_spec):
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("red", 2))}]
+    _, output = run_rows(tmp_path, rows, colour_spec, *OPTIONS)
+    for damage in ("{", "[]", "{}"):
+        for record in output.glob("clips/*/*.json"):
+            record.write_text(damage)
+        assert run_rows(tmp_path, rows, colour_spec, *OPTIONS)[0] == 0
+        assert all(json.loads(record.read_text())["sha256"] for record in output.glob("clips/*/*.json"))
+
+
+def test_other_limits_on_decoding_score_anew(tmp_path, colour_spec):
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("grey", 3), ("red", 2))}]
+    options = ("--cut=none", "--frame_stride=1")
+    _, output = run_rows(tmp_path, rows, colour_spec, *options, "--max_frames=20")
+    assert read_jsonl(output / "videos.jsonl")[0]["flags"] == ["frame_cap"]
+    assert run_rows(tmp_path, rows, colour_spec, *options)[0] == 2
+    assert run_rows(tmp_path, rows, colour_spec, *options, "--replace")[0] == 0
+    (row,) = read_jsonl(output / "videos.jsonl")
+    assert (row["flags"], row["samples"]) == ([], 50)
