@@ -1,4 +1,4 @@
-"""Fixtures that several tests share: a classifier that sees colours, and a way to run the job as a user does."""
+"""Fixtures that several tests share: a classifier that sees colours, and the search extractor of the loopback site."""
 
 import json
 import os
@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from pipeline.run import main
 
 # the search extractor of the loopback site; children and worker processes find it too
 PLUGINS = str(Path(__file__).parent / "plugins")
@@ -47,23 +45,6 @@ def colour_spec(tmp_path_factory):
     }
     (folder / "colours.json").write_text(json.dumps(spec))
     return str(folder / "colours.json")
-
-
-@pytest.fixture
-def run_job(tmp_path, colour_spec):
-    """Runs the job in this process with the colour classifier; returns exit status and output folder."""
-
-    def run(rows, *arguments, output=None):
-        output = output or tmp_path / "output"
-        queries = tmp_path / "queries.jsonl"
-        if rows is not None:
-            queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        options = ["--input", str(queries), "--output", str(output)]
-        if not any(argument.startswith("--classifier") for argument in arguments):
-            options += ["--classifier", colour_spec]
-        return main([*options, *arguments]), output
-
-    return run
 
 
 def read_jsonl(path):
