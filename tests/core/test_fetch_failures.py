@@ -28,6 +28,7 @@ MESSAGES = {
     "ERROR: HTTPSConnectionPool(host='captcha-art.com', port=443): Read timed out.": "network_timeout",
     "ERROR: Failed to resolve 'x' ([Errno -2] Name or service not known)": "network",
     "ERROR: 1000 bytes read, 2000 more expected": "short_read",
+    "ERROR: file:// URLs are disabled by default in yt-dlp for security reasons": "scheme_refused",
     "ERROR: something nobody has seen before": "download_failed",
 }
 

@@ -5,6 +5,7 @@ import os
 
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
+from tests.media_maker import make_video
 
 OPTIONS = ("--clip_seconds=1", "--top_k=2", "--min_gap_seconds=1")
 
@@ -65,3 +66,14 @@ def test_other_limits_on_decoding_score_anew(tmp_path, colour_spec):
     assert run_rows(tmp_path, rows, colour_spec, *options, "--replace")[0] == 0
     (row,) = read_jsonl(output / "videos.jsonl")
     assert (row["flags"], row["samples"]) == ([], 50)
+
+
+def test_a_decoder_at_its_memory_cap_is_one_failure_and_the_job_goes_on(tmp_path, colour_spec):
+    make_video(tmp_path / "huge.mp4", 12, size=(3840, 2160), options={"preset": "ultrafast"})
+    scene_video(tmp_path / "small.mp4", ("red", 1))
+    rows = [{"action": "red", "path": f"{tmp_path}/*.mp4"}]
+    status, output = run_rows(tmp_path, rows, colour_spec, "--decode_memory_mb=256", "--cut=none")
+    assert status == 0
+    found = {os.path.basename(row["source"]): row["code"] for row in read_jsonl(output / "videos.jsonl")}
+    assert found == {"huge.mp4": "decode_memory", "small.mp4": ""}
+    assert read_jsonl(output / "failures.jsonl")[0]["attempts"] == 2

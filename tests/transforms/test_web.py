@@ -188,6 +188,7 @@ def test_channel_cap_keeps_the_best_ranks(site, job):
     assert status == 0
     kept = {key for key, row in by_key(output).items() if not row["code"]}
     assert kept == {"localvideo-v0", "localvideo-v1"}
+    assert {row["code"] for row in by_key(output).values()} == {"", "channel_cap"}
 
 
 def test_max_videos_of_a_row_wins(site, job):
@@ -352,3 +353,23 @@ def test_replaced_rules_hold_for_stored_videos_too(site, job):
     rows_now = by_key(output)
     assert (rows_now["localvideo-a"]["outcome"], rows_now["localvideo-a"]["code"]) == ("rejected", "licence")
     assert json.loads((output / "videos/localvideo-b.json").read_text())["facts"]["format_id"] == "360"
+
+
+def test_short_videos_and_a_lower_cap_are_refused(site, job):
+    site({"a": video("cow", duration=3), "b": video("cow", duration=20), "c": video("cow", duration=20, heights=[480])})
+    options = ("--min_video_seconds=10", "--max_height_cap=360", "--cut=none")
+    status, output = job([{"action": "red", "query": "cow"}], *options)
+    assert status == 0
+    codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
+    # what the site claims of b passes; what the file is does not
+    assert codes == {"a": "too_short", "b": "too_short", "c": "no_format"}
+
+
+def test_cookies_that_are_none_are_a_failure_of_the_options(site, job, tmp_path):
+    server = site({"a": video("ape")})
+    (tmp_path / "cookies.txt").write_text("this is no cookies file")
+    _, output = job(
+        [{"action": "red", "url": f"{server.url}/watch/a"}], f"--cookies={tmp_path}/cookies.txt", "--cut=none"
+    )
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert (failure["code"], failure["category"]) == ("cookies_invalid", "config")

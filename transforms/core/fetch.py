@@ -4,6 +4,7 @@ yt-dlp runs in a supervised child because it has no wall-clock deadline, keeps m
 reports is not trusted: only a file that exists counts, and only text that was cleaned leaves.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -174,7 +175,8 @@ class _Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._downloader.close()
+        with contextlib.suppress(Exception):  # it saves cookies: a fault there must not hide what happened before
+            self._downloader.close()
 
     def extract(self, target: str) -> dict[str, Any]:
         """Returns the information of a page without downloading its media."""
