@@ -2,9 +2,11 @@
 
 import argparse
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from apache_beam.options.pipeline_options import PipelineOptions
+
+_View = TypeVar("_View", bound=PipelineOptions)
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
@@ -100,6 +102,19 @@ class ClipscoutOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         add_arguments(parser, skip=("runner",))  # Beam has its own
+
+    def view_as(self, cls: type[_View]) -> _View:
+        """Returns the options as another class, made once per class: Beam asks thousands of times per graph.
+
+        All views share their values, so one view of a class is as good as a new one.
+        """
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
 
 
 def add_arguments(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> None:

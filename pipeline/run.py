@@ -12,7 +12,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState, create_run
 
 from pipeline import counters, graph, options, preflight
 from pipeline.config import Config, ConfigError, from_options, unknown_option_fault
-from transforms.core import funnel, storage
+from transforms.core import child, funnel, storage
 
 EXIT_FAULTY_OPTIONS = 2
 
@@ -31,8 +31,11 @@ def main(argv: Sequence[str]) -> int:
         for fault in faults:
             print(f"clipscout: {fault}", file=sys.stderr)
         return EXIT_FAULTY_OPTIONS
-    result = run(config, beam_options)
-    state = result.wait_until_finish()
+    try:
+        result = run(config, beam_options)
+        state = result.wait_until_finish()
+    finally:
+        child.close_ahead()
     if state != PipelineState.DONE:
         print(f"clipscout: the job ended as {state}", file=sys.stderr)
         return 1
@@ -75,6 +78,8 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
 
 def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResult:
     """Builds the graph and starts it."""
+    if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
+        child.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
     pipeline = beam.Pipeline(options=beam_options)
     graph.build(pipeline, config)
     return pipeline.run()

@@ -22,11 +22,11 @@ from transforms.tags import FAILURES, Failed, failed
 _STAGE = "CutClips"
 _NOT_WANTED: Literal["not_wanted"] = "not_wanted"
 
-_CutOutput: TypeAlias = tuple[str, Clip] | Failed | TaggedOutput[Literal["not_wanted"], CandidateSpan]
+_CutOutput: TypeAlias = Clip | Failed | TaggedOutput[Literal["not_wanted"], CandidateSpan]
 
 
 class Cut(NamedTuple):
-    """`clips`: (key, Clip); `not_wanted`: spans left uncut by `--cut=none`; `failures`: Failure."""
+    """`clips`: Clip; `not_wanted`: spans left uncut by `--cut=none`; `failures`: Failure."""
 
     clips: beam.PCollection
     not_wanted: beam.PCollection
@@ -56,7 +56,7 @@ class _Cut(beam.DoFn):
                 missing.append(span)
             else:
                 self._metrics.count("reused-clips")
-                yield span.key, stored
+                yield stored
         if not missing:
             return
         try:
@@ -69,7 +69,7 @@ class _Cut(beam.DoFn):
 
     def _cut_all(
         self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str
-    ) -> Iterator[tuple[str, Clip] | Failed]:
+    ) -> Iterator[Clip | Failed]:
         """Cuts all spans in one call; after a death of the child the span it worked on is tried once more."""
         left, deaths = list(range(len(spans))), 0
         targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
@@ -90,13 +90,11 @@ class _Cut(beam.DoFn):
                     yield self._failed(spans[left.pop(0)], code, str(error))
                     deaths = 0
 
-    def _finished(
-        self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]
-    ) -> tuple[str, Clip] | Failed:
+    def _finished(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip | Failed:
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
         try:
-            return span.key, self._store(proposal, span, target, facts)
+            return self._store(proposal, span, target, facts)
         except (storage.StorageError, OSError) as error:
             return self._failed(span, getattr(error, "code", "storage_error"), str(error))
 
@@ -155,7 +153,7 @@ class CutClips(beam.PTransform):
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, proposals: beam.PCollection) -> Cut:
-        """Returns (video key, Clip) pairs, and a failure for each span without one."""
+        """Returns clips, and a failure for each span without one."""
         do_fn = _Cut(self.output, self.mode, self.stall_seconds, self.memory_bytes)
         cut = proposals | "Cut" >> beam.ParDo(do_fn).with_outputs(FAILURES, _NOT_WANTED, main="clips")
         return Cut(cut.clips, cut[_NOT_WANTED], cut[FAILURES])

@@ -9,9 +9,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import filters, naming, storage, web
@@ -26,7 +27,11 @@ from transforms.records import ActionQuery, Ask, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "FindVideos"
+_TALLIES: Literal["tallies"] = "tallies"
+_ASKED: Literal["asked"] = "asked"
 _Candidate = tuple[str, VideoRequest]
+_Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, int]]
+_Asked: TypeAlias = TaggedOutput[Literal["asked"], tuple[int, ActionQuery]]
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,13 @@ class Found(NamedTuple):
     Attributes:
       merged: VideoRequest, one per video, refused ones included.
       requests: Those of them that are to be fetched.
-      rejected: Failure of category `skipped`, one for each of the others.
-      candidates: (key, request) per row and video, before merging.
-      failures: Failure, one per row that led nowhere.
+      tallies: (name, number) for the funnel: rows that led to candidates, and candidates before merging.
+      failures: Failure, one per row that led nowhere, and one of category `skipped` per video that is not wanted.
     """
 
     merged: beam.PCollection
     requests: beam.PCollection
-    rejected: beam.PCollection
-    candidates: beam.PCollection
+    tallies: beam.PCollection
     failures: beam.PCollection
 
 
@@ -85,13 +88,27 @@ def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candi
     return key, VideoRequest(key, (ask,), **source)
 
 
-class _NameDirectly(beam.DoFn):
-    """Rows that name their videos: files, globs, and URLs of one video."""
+def _tallied(candidates: list[_Candidate]) -> Iterator[_Candidate | _Tally]:
+    """Yields the candidates of one row, with their tallies."""
+    if candidates:
+        yield TaggedOutput(_TALLIES, ("rows.matched", 1))
+        yield TaggedOutput(_TALLIES, ("candidates.found", len(candidates)))
+    yield from candidates
 
-    def process(self, query: ActionQuery) -> Iterator[_Candidate | Failed]:
+
+class _NameDirectly(beam.DoFn):
+    """Rows that name their videos: files, globs, and URLs of one video; the others leave for a lane."""
+
+    def __init__(self, politeness: Politeness) -> None:
+        self._politeness = politeness
+
+    def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
+        if _is_asked(query):
+            yield TaggedOutput(_ASKED, (self._politeness.lane_of(query.row), query))
+            return
         if query.url:
             url = web.canonical(query.url)
-            yield _candidate(query, 1, web.key_of(url), url=url)
+            yield from _tallied([_candidate(query, 1, web.key_of(url), url=url)])
             return
         pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
         try:
@@ -101,8 +118,8 @@ class _NameDirectly(beam.DoFn):
             return
         if not paths:
             yield _failed(query, "no_match", f"no file matches {query.path!r}")
-        for rank, path in enumerate(map(naming.printable, paths), start=1):
-            yield _candidate(query, rank, naming.file_key(path), path=path)
+        printable = enumerate(map(naming.printable, paths), start=1)
+        yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in printable])
 
 
 class _AskSites(beam.DoFn):
@@ -118,7 +135,7 @@ class _AskSites(beam.DoFn):
     def teardown(self) -> None:
         self._fetcher.close()
 
-    def process(self, lane_of_queries: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | Failed]:
+    def process(self, lane_of_queries: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | _Tally | Failed]:
         lane = Lane(self._rule.politeness)
         for query in sorted(lane_of_queries[1], key=_row_order):
             try:
@@ -129,8 +146,10 @@ class _AskSites(beam.DoFn):
                 continue
             if not entries:
                 yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
-            for rank, (url, listed) in enumerate(entries, start=1):
-                yield _candidate(query, rank, web.key_of(url), url=url, listed=listed)
+            ranked = enumerate(entries, start=1)
+            yield from _tallied(
+                [_candidate(query, rank, web.key_of(url), url=url, listed=facts) for rank, (url, facts) in ranked]
+            )
 
     def _entries(self, query: ActionQuery, lane: Lane) -> list[tuple[str, dict[str, Any]]]:
         """Returns URL and facts of what the site lists, or listed in an earlier run where it does not answer now."""
@@ -192,7 +211,7 @@ class _Filter(beam.DoFn):
     def __init__(self, rule: FilterRule) -> None:
         self._rule = rule
 
-    def process(self, request: VideoRequest, excluded: set[str]) -> Iterator[VideoRequest | Failed]:
+    def process(self, request: VideoRequest, excluded: dict[str, None]) -> Iterator[VideoRequest | Failed]:
         if is_excluded(request.key, request.url, excluded):
             yield _rejected(request, "excluded", "named by an exclude file")
         elif refused := filters.refusal(request.listed, self._rule, complete=False):
@@ -236,21 +255,16 @@ class FindVideos(beam.PTransform):
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> Found:
-        """Takes queries and excluded ids; returns requests, rejections, and a failure per query that led nowhere."""
+        """Takes queries and (excluded id, None) pairs; returns what was found."""
         queries, excluded = inputs
-        direct = queries | "Direct" >> beam.Filter(_is_direct)
-        named = direct | "NameDirectly" >> beam.ParDo(_NameDirectly()).with_outputs(FAILURES, main="candidates")
-        asked = (
-            queries
-            | "Asked" >> beam.Filter(_is_asked)
-            | "ToLanes" >> beam.WithKeys(self._lane_of)
-            | "ByLane" >> beam.GroupByKey()
-            | "AskSites" >> beam.ParDo(_AskSites(self.output, self.rule)).with_outputs(FAILURES, main="candidates")
+        named = queries | "NameDirectly" >> beam.ParDo(_NameDirectly(self.rule.politeness)).with_outputs(
+            FAILURES, _TALLIES, _ASKED, main="candidates"
         )
+        ask = beam.ParDo(_AskSites(self.output, self.rule)).with_outputs(FAILURES, _TALLIES, main="candidates")
+        asked = named[_ASKED] | "ByLane" >> beam.GroupByKey() | "AskSites" >> ask
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
         merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)
-        ids = excluded | "ExcludedIds" >> beam.combiners.ToSet()
-        kept = merged | "Filter" >> beam.ParDo(_Filter(self.rule.filter), beam.pvalue.AsSingleton(ids)).with_outputs(
+        kept = merged | "Filter" >> beam.ParDo(_Filter(self.rule.filter), beam.pvalue.AsDict(excluded)).with_outputs(
             FAILURES, main="requests"
         )
         requests, rejected = kept.requests, [kept[FAILURES]]
@@ -263,12 +277,6 @@ class FindVideos(beam.PTransform):
                 >> beam.ParDo(_CapChannels(self.rule.max_per_channel)).with_outputs(FAILURES, main="kept")
             )
             requests, rejected = capped.kept, [*rejected, capped[FAILURES]]
-        failures = (named[FAILURES], asked[FAILURES]) | "Failures" >> beam.Flatten()
-        return Found(merged, requests, tuple(rejected) | "Rejected" >> beam.Flatten(), candidates, failures)
-
-    def _lane_of(self, query: ActionQuery) -> int:
-        return self.rule.politeness.lane_of(query.row)
-
-
-def _is_direct(query: ActionQuery) -> bool:
-    return not _is_asked(query)
+        failures = (named[FAILURES], asked[FAILURES], *rejected) | "Failures" >> beam.Flatten()
+        tallies = (named[_TALLIES], asked[_TALLIES]) | "Tallies" >> beam.Flatten()
+        return Found(merged, requests, tallies, failures)

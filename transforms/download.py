@@ -9,11 +9,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import filters, storage
@@ -23,11 +24,13 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Lane, Politeness
 from transforms.core.video_store import VideoStore
 from transforms.failures import CODES, Failure
+from transforms.grouping import GroupByVideo, only
 from transforms.metrics import StageMetrics
 from transforms.records import Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "DownloadVideos"
+_WEB: Literal["web"] = "web"
 _MEMORY_BYTES = 2 << 30
 _FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
 
@@ -244,43 +247,37 @@ def _by_rank(request: VideoRequest) -> tuple[int, str]:
 
 
 class _Decided(beam.DoFn):
-    """Lets requests through that were not decided by an earlier run; the others leave with that decision."""
+    """Lets requests through that were not decided by an earlier run: files, and web videos by lane."""
 
-    def __init__(self, retry_codes: tuple[str, ...]) -> None:
-        self._retry_codes = retry_codes
+    def __init__(self, rule: FetchRule) -> None:
+        self._rule = rule
 
-    def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[VideoRequest | Failed]:
-        earlier = next(iter(keyed[1]["earlier"]), None)
-        for request in keyed[1]["requests"]:
-            # a file of the user's own may have been replaced since, and to look again costs no site anything
-            final = earlier is not None and request.url and CODES[earlier.code][0] in ("permanent", "skipped")
-            if earlier is not None and final and earlier.code not in self._retry_codes:
-                yield failed(earlier)
-            else:
-                yield request
+    def process(
+        self, keyed: tuple[str, Iterable[Any]]
+    ) -> Iterator[VideoRequest | TaggedOutput[Literal["web"], tuple[int, VideoRequest]] | Failed]:
+        records = list(keyed[1])
+        earlier, request = only(records, Failure), only(records, VideoRequest)
+        if request is None:  # a failure of a run with other queries
+            return
+        if not request.url:  # it may have been replaced since, and to look again costs no site anything
+            yield request
+            return
+        final = earlier is not None and CODES[earlier.code][0] in ("permanent", "skipped")
+        if earlier is not None and final and earlier.code not in self._rule.retry_codes:
+            yield failed(earlier)
+        else:
+            yield TaggedOutput(_WEB, (self._rule.politeness.lane_of(request.key), request))
 
 
-def earlier_failures(_: Any, output: str) -> Iterator[tuple[str, Failure]]:
-    """Yields key and failure of every fetch that an earlier run of the same output gave up."""
+def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
+    """Yields the failure of every fetch that an earlier run of the same output gave up."""
     for name in filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures")):
         # not splitlines: it also splits at separators that JSON may hold
         for line in filter(None, storage.read_bytes(storage.join(output, name)).decode().split("\n")):
             row = json.loads(line)
             if row["stage"] == _STAGE and row["code"] in CODES:
                 names = ("stage", "code", "message", "key", "attempts")
-                yield row["key"], Failure(**{name: row[name] for name in names})
-
-
-def _key(request: VideoRequest) -> str:
-    return request.key
-
-
-def _is_file(request: VideoRequest) -> bool:
-    return bool(request.path)
-
-
-def _is_web(request: VideoRequest) -> bool:
-    return bool(request.url)
+                yield Failure(**{name: row[name] for name in names})
 
 
 @dataclass
@@ -298,31 +295,13 @@ class DownloadVideos(beam.PTransform):
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, requests: beam.PCollection) -> Fetched:
         """Returns videos whose first frame could be decoded, and a failure for each other request."""
-        earlier = (
-            requests.pipeline
-            | "OneOutput" >> beam.Create([None])
-            | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
-        )
-        joined = {"requests": requests | "ByKey" >> beam.WithKeys(_key), "earlier": earlier} | beam.CoGroupByKey()
-        pending = joined | "Decided" >> beam.ParDo(_Decided(self.rule.retry_codes)).with_outputs(
-            FAILURES, main="pending"
-        )
-        files = (
-            pending.pending
-            | "Files" >> beam.Filter(_is_file)
-            | "SpreadFiles" >> beam.Reshuffle()
-            | "FetchFiles" >> beam.ParDo(_FetchFile(self.output, self.rule)).with_outputs(FAILURES, main="videos")
-        )
-        downloads = (
-            pending.pending
-            | "Web" >> beam.Filter(_is_web)
-            | "ToLanes" >> beam.WithKeys(self._lane_of)
-            | "ByLane" >> beam.GroupByKey()
-            | "FetchWeb" >> beam.ParDo(_FetchWeb(self.output, self.rule)).with_outputs(FAILURES, main="videos")
-        )
+        earlier = requests.pipeline | beam.Impulse() | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
+        decide = beam.ParDo(_Decided(self.rule)).with_outputs(_WEB, FAILURES, main="files")
+        pending = (requests, earlier) | "Join" >> beam.Flatten() | GroupByVideo() | "Decided" >> decide
+        fetch_file = beam.ParDo(_FetchFile(self.output, self.rule)).with_outputs(FAILURES, main="videos")
+        files = pending.files | "FetchFiles" >> fetch_file
+        fetch_web = beam.ParDo(_FetchWeb(self.output, self.rule)).with_outputs(FAILURES, main="videos")
+        downloads = pending[_WEB] | "ByLane" >> beam.GroupByKey() | "FetchWeb" >> fetch_web
         videos = (files.videos, downloads.videos) | "Videos" >> beam.Flatten()
         failures = (pending[FAILURES], files[FAILURES], downloads[FAILURES]) | "Failures" >> beam.Flatten()
         return Fetched(videos, failures)
-
-    def _lane_of(self, request: VideoRequest) -> int:
-        return self.rule.politeness.lane_of(request.key)

@@ -8,15 +8,16 @@ import datetime
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import funnel, manifests, storage
 from transforms.failures import Failure
+from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics
 from transforms.records import Clip, Video, VideoRequest, VideoSpans
 
@@ -28,32 +29,21 @@ _SPANS_CSV = "spans.csv"
 _Entry = tuple[str, tuple[tuple[Any, ...], Any]]
 
 
-class Results(NamedTuple):
-    """Everything that the manifests are made from."""
-
-    requests: beam.PCollection
-    videos: beam.PCollection
-    proposals: beam.PCollection
-    clips: beam.PCollection
-    failures: beam.PCollection
-
-
 class _DescribeVideo(beam.DoFn):
     """Makes the manifest entries of one video from all that is known of it."""
 
     def __init__(self, shards: int) -> None:
         self._shards = shards
 
-    def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[_Entry]:
-        key, parts = keyed
-        request: VideoRequest = _only(parts["requests"])
-        video: Video | None = _only(parts["videos"])
-        proposal: VideoSpans | None = _only(parts["proposals"])
-        clips: dict[tuple[str, float, float], Clip] = {
-            (clip.span.action, clip.span.start_seconds, clip.span.end_seconds): clip for clip in parts["clips"]
+    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[_Entry]:
+        key, records = keyed[0], list(keyed[1])
+        (request,) = of_type(records, VideoRequest)
+        proposal = only(records, VideoSpans)
+        clips = {
+            (clip.span.action, clip.span.start_seconds, clip.span.end_seconds): clip for clip in of_type(records, Clip)
         }
-        failure = min(parts["failures"], key=lambda f: (bool(f.action), f.stage, f.message), default=None)
-        row = manifests.video_row(request, video, proposal, len(clips), failure)
+        failure = min(of_type(records, Failure), key=lambda f: (bool(f.action), f.stage, f.message), default=None)
+        row = manifests.video_row(request, only(records, Video), proposal, len(clips), failure)
         yield _entry("videos", (key,), row, self._shards)
         if proposal is None:
             return
@@ -65,20 +55,16 @@ class _DescribeVideo(beam.DoFn):
             yield _SPANS_CSV, (order, manifests.kinetics_row(row))
 
 
-def _only(values: Iterable[Any]) -> Any:
-    """Returns the only value or None; a bundle that ran twice may give the same one again."""
-    return next(iter(values), None)
-
-
 def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
     """Returns the manifest file that a row belongs to, with its place there and the row."""
     return manifest_path(name, zlib.crc32(repr(order).encode()) % shards, shards), (order, row)
 
 
-def _failure_entry(failure: Failure, shards: int) -> _Entry:
-    row = failure.to_row()
-    order = (row["stage"], row["row"], row["key"], row["action"], row["message"])
-    return _entry("failures", order, row, shards)
+def _failure_entries(record: Any, shards: int) -> Iterator[_Entry]:
+    if isinstance(record, Failure):
+        row = record.to_row()
+        order = (row["stage"], row["row"], row["key"], row["action"], row["message"])
+        yield _entry("failures", order, row, shards)
 
 
 def manifest_path(name: str, shard: int, shards: int) -> str:
@@ -87,14 +73,14 @@ def manifest_path(name: str, shard: int, shards: int) -> str:
 
 
 class _WriteManifest(beam.DoFn):
-    """Writes one file of a manifest, also where it has no rows."""
+    """Writes one file of a manifest; a None among its rows only says that the file is to be there."""
 
     def __init__(self, output: str) -> None:
         self._output = output
 
-    def process(self, keyed: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[str]:
-        path, parts = keyed
-        rows = [row for _, row in sorted(parts["rows"], key=_order)]
+    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[str]:
+        path, placed = keyed
+        rows = [row for _, row in sorted(filter(None, placed), key=_order)]
         data = manifests.kinetics_csv(rows) if path == _SPANS_CSV else manifests.json_lines(rows)
         storage.write_bytes(storage.join(self._output, path), data)
         yield path
@@ -102,21 +88,6 @@ class _WriteManifest(beam.DoFn):
 
 def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
     return placed[0]
-
-
-def _by_key(item: Any) -> str:
-    return item.video.key if isinstance(item, VideoSpans) else item.key
-
-
-def _has_key(failure: Failure) -> bool:
-    return bool(failure.key)
-
-
-class Written(NamedTuple):
-    """`paths`: the manifests written; `clip_paths`: the clips that they name."""
-
-    paths: beam.PCollection
-    clip_paths: beam.PCollection
 
 
 @dataclass
@@ -131,29 +102,18 @@ class WriteManifests(beam.PTransform):
     output: str
     shards: int
 
-    @no_annotations  # Beam knows no named tuples of collections
-    def expand(self, results: Results) -> Written:
-        """Returns what was written."""
-        keyed = {
-            "requests": results.requests | "KeyRequests" >> beam.WithKeys(_by_key),
-            "videos": results.videos | "KeyVideos" >> beam.WithKeys(_by_key),
-            "proposals": results.proposals | "KeyProposals" >> beam.WithKeys(_by_key),
-            "clips": results.clips,
-            "failures": results.failures | beam.Filter(_has_key) | "KeyFailures" >> beam.WithKeys(_by_key),
-        }
-        described = keyed | "PerVideo" >> beam.CoGroupByKey() | beam.ParDo(_DescribeVideo(self.shards))
-        failures = results.failures | "FailureEntries" >> beam.Map(_failure_entry, self.shards)
+    def expand(self, records: beam.PCollection) -> beam.PCollection[str]:
+        """Takes requests, videos, spans, clips and failures; returns the manifests written."""
+        described = records | GroupByVideo() | beam.ParDo(_DescribeVideo(self.shards))
+        failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
         files = [manifest_path(name, n, self.shards) for name in _MANIFESTS for n in range(self.shards)]
-        every = results.requests.pipeline | beam.Create([(path, None) for path in [*files, _SPANS_CSV]])
-        rows = (described, failures) | "Rows" >> beam.Flatten()
-        paths = (
-            {"rows": rows, "every": every} | "ByFile" >> beam.CoGroupByKey() | beam.ParDo(_WriteManifest(self.output))
-        )
-        return Written(paths, results.clips | "ClipPaths" >> beam.Map(_clip_path))
+        every = records.pipeline | beam.Impulse() | "Files" >> beam.FlatMap(_files, [*files, _SPANS_CSV])
+        rows = (described, failed, every) | "Rows" >> beam.Flatten()
+        return rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
 
 
-def _clip_path(pair: tuple[str, Clip]) -> str:
-    return pair[1].path
+def _files(_: Any, paths: list[str]) -> Iterator[tuple[str, None]]:
+    return ((path, None) for path in paths)
 
 
 class _WriteSummary(beam.DoFn):
@@ -161,14 +121,15 @@ class _WriteSummary(beam.DoFn):
         self._output, self._about, self._remove_stale = output, about, remove_stale
         self._metrics = StageMetrics("WriteSummary")
 
-    def process(self, keyed: tuple[None, Mapping[str, Iterable[Any]]]) -> Iterator[dict[str, Any]]:
-        _, parts = keyed
-        paths, clip_paths = set(parts["paths"]), set(parts["clip_paths"])
+    def process(
+        self, _: bytes, numbers: dict[str, int], written: list[str], clips: Iterable[Clip]
+    ) -> Iterator[dict[str, Any]]:
+        paths, clip_paths = set(written), {clip.path for clip in clips}
         for name in _MANIFESTS:  # shards of an earlier run with another number of them
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.jsonl")
             for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
                 storage.delete(storage.join(self._output, stale))
-        counts = funnel.assemble(dict(parts["counts"]))
+        counts = funnel.assemble(numbers)
         summary = {
             **counts,
             # what the next run may yet find again is not stale for good
@@ -205,17 +166,11 @@ class WriteSummary(beam.PTransform):
     about: dict[str, Any]
     remove_stale: bool
 
-    @no_annotations  # Beam knows no named tuples of collections
-    def expand(self, inputs: tuple[beam.PCollection, Written]) -> beam.PCollection:
-        """Takes (name, number) tallies and what was written; returns the summary."""
-        tallies, written = inputs
-        joined = {
-            "counts": tallies | "SumTallies" >> beam.CombinePerKey(sum) | "KeyCounts" >> beam.WithKeys(_nothing),
-            "paths": written.paths | "KeyPaths" >> beam.WithKeys(_nothing),
-            "clip_paths": written.clip_paths | "KeyClips" >> beam.WithKeys(_nothing),
-        } | beam.CoGroupByKey()
-        return joined | beam.ParDo(_WriteSummary(self.output, self.about, self.remove_stale))
-
-
-def _nothing(_: Any) -> None:
-    return None
+    @no_annotations  # Beam knows no tuples of collections
+    def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        """Takes (name, number) tallies, the paths of the manifests, and clips; returns the summary."""
+        tallies, paths, clips = inputs
+        counts = tallies | "SumTallies" >> beam.CombinePerKey(sum)
+        write = _WriteSummary(self.output, self.about, self.remove_stale)
+        side = (beam.pvalue.AsDict(counts), beam.pvalue.AsList(paths), beam.pvalue.AsIter(clips))
+        return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)

@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
@@ -43,7 +43,7 @@ def match_files(pattern: str) -> list[str]:
     return sorted(item.path for item in found if not item.path.endswith("/"))
 
 
-def _match_all(patterns: tuple[str, ...]) -> list[str]:
+def _match_all(_: Any, patterns: tuple[str, ...]) -> list[str]:
     """Matches patterns that preflight saw match: nothing now means a fault, and it must not pass for an empty list."""
     for pattern in patterns:
         if not match_files(pattern):
@@ -85,9 +85,8 @@ class ReadQueries(beam.PTransform):
         """Returns the queries, and a failure for each bad row."""
         read = (
             root
-            | beam.Create([self.patterns])
-            | "MatchFiles" >> beam.FlatMap(_match_all)
-            | "OneReaderPerFile" >> beam.Reshuffle()
+            | beam.Impulse()
+            | "MatchFiles" >> beam.FlatMap(_match_all, self.patterns)
             | "ReadRows" >> beam.ParDo(_ReadFile()).with_outputs(FAILURES, main="queries")
         )
         return Queries(read.queries, read[FAILURES])
@@ -124,11 +123,13 @@ class MatchLabels(beam.PTransform):
         return Queries(matched.queries, matched[FAILURES])
 
 
-def read_excludes(uri: str) -> list[str]:
-    """Returns the excluded ids of one file; a file that cannot be read stops the job: it guards somebody's test set."""
-    with storage.local_copy(uri) as path, open(path, "rb") as stream:
-        assert isinstance(stream, io.BufferedReader)
-        return list(excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)))
+def read_excludes(_: Any, patterns: tuple[str, ...]) -> Iterator[tuple[str, None]]:
+    """Yields the excluded ids as keys; a file that cannot be read stops the job: it guards somebody's test set."""
+    for uri in _match_all(None, patterns):
+        with storage.local_copy(uri) as path, open(path, "rb") as stream:
+            assert isinstance(stream, io.BufferedReader)
+            for name in excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)):
+                yield name, None
 
 
 @dataclass
@@ -141,11 +142,6 @@ class ReadExcludes(beam.PTransform):
 
     patterns: tuple[str, ...]
 
-    def expand(self, root: beam.Pipeline) -> beam.PCollection[str]:
-        """Returns ids, keys of URLs and keys, as `transforms.core.excludes` reads them."""
-        return (
-            root
-            | beam.Create([self.patterns])
-            | "MatchFiles" >> beam.FlatMap(_match_all)
-            | "ReadIds" >> beam.FlatMap(read_excludes)
-        )
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
+        """Returns (id, None) pairs: ids, keys of URLs and keys, as `transforms.core.excludes` reads them."""
+        return root | beam.Impulse() | "ReadIds" >> beam.FlatMap(read_excludes, self.patterns)

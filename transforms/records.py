@@ -213,6 +213,11 @@ class DecodeReport:
     attempts: int = 1
     cpu_msec: int = 0
 
+    @property
+    def key(self) -> str:
+        """The video's key."""
+        return self.segment.video.key
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreTrack:
@@ -254,6 +259,19 @@ class ScoreTrack:
 
 
 @dataclass(frozen=True)
+class ScoredVideo:
+    """A video with its track."""
+
+    video: Video
+    track: ScoreTrack
+
+    @property
+    def key(self) -> str:
+        """The video's key."""
+        return self.video.key
+
+
+@dataclass(frozen=True)
 class CandidateSpan:
     """`[start, end)` in seconds around a peak of one action's response."""
 
@@ -283,6 +301,11 @@ class VideoSpans:
     samples: int
     flags: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> str:
+        """The video's key."""
+        return self.video.key
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -308,3 +331,8 @@ class Clip:
     has_audio: bool
     sha256: str
     flags: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The video's key."""
+        return self.span.key

@@ -20,9 +20,10 @@ from transforms.core.child import Child, ChildError, Limits, Message
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
 from transforms.core.sampling import Sampling, can_split, segments
 from transforms.failures import Failure
+from transforms.grouping import GroupByVideo, of_type, only
 from transforms.inference import ClassifierHandler
 from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, FrameBatch, ScoredSamples, ScoreTrack, Segment, Video
+from transforms.records import DecodeReport, FrameBatch, ScoredSamples, ScoredVideo, ScoreTrack, Segment, Video
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "ScoreVideos"
@@ -79,13 +80,13 @@ class ScoringRule:
 
 
 class Scored(NamedTuple):
-    """`tracks`: (Video, ScoreTrack); `failures`: Failure."""
+    """`tracks`: ScoredVideo; `failures`: Failure."""
 
     tracks: beam.PCollection
     failures: beam.PCollection
 
 
-_FindOutput: TypeAlias = Video | Failed | TaggedOutput[Literal["stored"], tuple[Video, ScoreTrack]]
+_FindOutput: TypeAlias = Video | Failed | TaggedOutput[Literal["stored"], ScoredVideo]
 
 
 class _FindStored(beam.DoFn):
@@ -106,7 +107,7 @@ class _FindStored(beam.DoFn):
             yield video
         else:
             self._metrics.count("reused-tracks")
-            yield TaggedOutput(_STORED, (video, track))
+            yield TaggedOutput(_STORED, ScoredVideo(video, track))
 
 
 class _Split(beam.DoFn):
@@ -138,9 +139,7 @@ class _Decode(beam.DoFn):
     def teardown(self) -> None:
         self._child.close()
 
-    def process(
-        self, segment: Segment
-    ) -> Iterator[FrameBatch | TaggedOutput[Literal["reports"], tuple[str, DecodeReport]]]:
+    def process(self, segment: Segment) -> Iterator[FrameBatch | TaggedOutput[Literal["reports"], DecodeReport]]:
         video = segment.video
         report = DecodeReport(segment)
         try:
@@ -160,7 +159,7 @@ class _Decode(beam.DoFn):
         self._metrics.count("in-segments")
         self._metrics.count("frames-decoded", report.frames_decoded)
         self._metrics.observe("decode-msec", report.cpu_msec)
-        yield TaggedOutput(_REPORTS, (video.key, report))
+        yield TaggedOutput(_REPORTS, report)
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
         """Yields the child's messages; after its first death those already seen are left out."""
@@ -220,12 +219,15 @@ class _Assemble(beam.DoFn):
         self._output, self._fingerprint, self._labels = output, fingerprint, labels
         self._metrics = StageMetrics(_STAGE)
 
-    def process(self, keyed: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[tuple[Video, ScoreTrack] | Failed]:
-        key, grouped = keyed
-        by_place: dict[int, DecodeReport] = {report.segment.place: report for report in grouped[_REPORTS]}
+    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[ScoredVideo | Failed]:
+        key, records = keyed[0], list(keyed[1])
+        if stored := only(records, ScoredVideo):
+            yield stored
+            return
+        by_place = {report.segment.place: report for report in of_type(records, DecodeReport)}
         reports = [by_place[place] for place in sorted(by_place)]
         video = reports[0].segment.video
-        samples = sorted(grouped["samples"], key=lambda part: part.times[0])
+        samples = sorted(of_type(records, ScoredSamples), key=lambda part: part.times[0])
         broken = next((report for report in reports if report.failure_code), None)
         error = next((part.error for part in samples if part.error), "")
         if broken or error or not samples:
@@ -242,7 +244,7 @@ class _Assemble(beam.DoFn):
             yield failed(Failure(_STAGE, error.code, f"its scores cannot be stored: {error}", key=key))
             return
         self._metrics.count("out-tracks")
-        yield video, track
+        yield ScoredVideo(video, track)
 
 
 def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples], labels: tuple[str, ...]) -> ScoreTrack:
@@ -287,18 +289,10 @@ class ScoreVideos(beam.PTransform):
             _REPORTS, main="batches"
         )
         handler = ClassifierHandler(self.rule.load_rule(), self.rule.batch_size, self.rule.response)
-        samples = (
-            decoded.batches
-            | "Infer" >> RunInference(handler)
-            | "ByKey" >> beam.WithKeys(_key_of).with_output_types(tuple[str, ScoredSamples])
-        )
-        joined = {"samples": samples, _REPORTS: decoded[_REPORTS]} | "JoinSamples" >> beam.CoGroupByKey()
+        samples = decoded.batches | "Infer" >> RunInference(handler)
+        # stored tracks come this way too: what follows is spread over the workers by it
+        joined = (samples, decoded[_REPORTS], found[_STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
         assemble = _Assemble(self.output, fingerprint, self.rule.spec.labels)
         assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
-        all_tracks = (found[_STORED], assembled.tracks) | "AllTracks" >> beam.Flatten()
         failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()
-        return Scored(all_tracks, failures)
-
-
-def _key_of(samples: ScoredSamples) -> str:
-    return samples.key
+        return Scored(assembled.tracks, failures)

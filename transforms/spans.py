@@ -8,7 +8,7 @@ import apache_beam as beam
 from transforms.core import peaks
 from transforms.core.peaks import SpanRule
 from transforms.metrics import StageMetrics
-from transforms.records import ScoreTrack, Video, VideoSpans
+from transforms.records import ScoredVideo, VideoSpans
 
 
 class _Propose(beam.DoFn):
@@ -16,8 +16,8 @@ class _Propose(beam.DoFn):
         self._rule = rule
         self._metrics = StageMetrics("ProposeSpans")
 
-    def process(self, scored: tuple[Video, ScoreTrack]) -> Iterator[VideoSpans]:
-        video, track = scored
+    def process(self, scored: ScoredVideo) -> Iterator[VideoSpans]:
+        video, track = scored.video, scored.track
         spans = tuple(peaks.propose(track, self._rule))
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))

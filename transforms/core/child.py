@@ -64,14 +64,87 @@ class Limits:
     requests: int = 200
 
 
+class _Process:
+    """A child's process, its end of the connection, and what it wrote to its terminal."""
+
+    def __init__(self) -> None:
+        self.connection, theirs = Pipe(duplex=True)
+        # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "transforms.core.child_main", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
+        )
+        theirs.close()
+
+    def begin(self, limits: Limits) -> None:
+        """Sets the limits and waits until the child is ready."""
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as channel:  # reads that began and do not end
+            longest = struct.pack("ll", max(1, round(limits.stall_seconds)), 0)
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, longest)
+        try:
+            self.connection.send_bytes(json.dumps({"memory_bytes": limits.memory_bytes}).encode())
+            if not self.connection.poll(_STARTUP_SECONDS):
+                raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
+            self.connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise self.post_mortem() from error
+
+    def post_mortem(self) -> ChildError:
+        """Returns why the child is gone."""
+        try:
+            status = self._popen.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return ChildError("crashed", "the child closed its connection")
+        self._log.seek(0)
+        lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        kind = "memory" if "MemoryError" in last or "bad_alloc" in last else "crashed"
+        return ChildError(kind, f"the child ended with {how}{': ' + last if last else ''}")
+
+    def close(self) -> None:
+        """Ends the child and everything it started."""
+        self.connection.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        self._log.close()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._popen.pid
+
+
+#: Children that were started before they are needed.
+_ahead: list[_Process] = []
+
+
+def start_ahead(count: int) -> None:
+    """Starts children that the next `Child`s of this process take over, so that none of them waits for its start."""
+    while len(_ahead) < count:
+        _ahead.append(_Process())
+
+
+def close_ahead() -> None:
+    """Ends the children that nobody took."""
+    while _ahead:
+        _ahead.pop().close()
+
+
 class Child:
     """A supervised child process. Not thread-safe; make it in `setup`, close it in `teardown`."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
-        self._log: Any = None
+        self._process: _Process | None = None
         self._served = 0
 
     def call(self, task: str, request: dict[str, Any]) -> Iterator[Message]:
@@ -87,8 +160,8 @@ class Child:
         if self._process is None or self._served >= self._limits.requests:
             self._start()
         self._served += 1
-        connection = self._connection
-        assert connection is not None
+        assert self._process is not None
+        process, connection = self._process, self._process.connection
         finished = False
         try:
             connection.send_bytes(json.dumps({"task": task, "request": request}).encode())
@@ -109,7 +182,7 @@ class Child:
         except BlockingIOError as error:
             raise ChildError("timeout", "the child froze while it sent an answer") from error
         except (EOFError, OSError) as error:
-            raise self._post_mortem() from error
+            raise process.post_mortem() from error
         finally:
             if not finished:  # also when the caller stops early: the rest of the answer is not wanted
                 self.close()
@@ -126,68 +199,26 @@ class Child:
         return payload
 
     def _ready(self, waited: float) -> Connection:
-        assert self._connection is not None
+        assert self._process is not None
+        connection = self._process.connection
         allowed = self._limits.stall_seconds
         if self._limits.total_seconds is not None:
             allowed = min(allowed, max(0.0, self._limits.total_seconds - waited))
-        if not self._connection.poll(allowed):
+        if not connection.poll(allowed):
             raise ChildError("timeout", f"no answer within {allowed:.1f} s ({waited:.1f} s waited before)")
-        return self._connection
+        return connection
 
     def _start(self) -> None:
         self.close()
-        ours, theirs = Pipe(duplex=True)
-        # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        command = [sys.executable, "-m", "transforms.core.child_main", str(theirs.fileno())]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            [*command, str(self._limits.memory_bytes)],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env=environment,
-            start_new_session=True,
-        )
-        theirs.close()
-        self._connection, self._served = ours, 0
-        with socket.socket(fileno=os.dup(ours.fileno())) as channel:  # a bound on reads that began and do not end
-            longest = struct.pack("ll", max(1, round(self._limits.stall_seconds)), 0)
-            channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, longest)
+        self._process, self._served = _ahead.pop(0) if _ahead else _Process(), 0
         try:
-            if not ours.poll(_STARTUP_SECONDS):
-                raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
-            ours.recv_bytes()
-        except (EOFError, OSError) as error:
-            dead = self._post_mortem()
-            self.close()
-            raise dead from error
+            self._process.begin(self._limits)
         except ChildError:
             self.close()
             raise
 
-    def _post_mortem(self) -> ChildError:
-        assert self._process is not None
-        try:
-            status = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            return ChildError("crashed", "the child closed its connection")
-        self._log.seek(0)
-        lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        kind = "memory" if "MemoryError" in last or "bad_alloc" in last else "crashed"
-        return ChildError(kind, f"the child ended with {how}{': ' + last if last else ''}")
-
     def close(self) -> None:
         """Ends the child and everything it started. Safe to call at any time, any number of times."""
-        if self._connection is not None:
-            self._connection.close()
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        if self._log is not None:
-            self._log.close()
-        self._process = self._connection = self._log = None
+            self._process.close()
+        self._process = None

@@ -1,7 +1,8 @@
-"""The inside of a supervised child: `python -m transforms.core.child_main DESCRIPTOR MEMORY_BYTES`.
+"""The inside of a supervised child: `python -m transforms.core.child_main DESCRIPTOR`.
 
-It reads one request at a time, runs the task and sends what it yields. A sender thread with a bounded queue lets the
-task run ahead of the parent, so that decoding goes on while the parent is busy with inference.
+The first message sets its memory cap. Then it reads one request at a time, runs the task and sends what it yields. A
+sender thread with a bounded queue lets the task run ahead of the parent, so that decoding goes on while the parent is
+busy with inference.
 """
 
 import importlib
@@ -59,12 +60,17 @@ def _size(payload: Any) -> int:
     return memoryview(payload).nbytes if payload is not None else 0
 
 
-def main(descriptor: int, memory_bytes: int) -> None:
+def main(descriptor: int) -> None:
     """Serves requests until the parent closes the connection."""
     _die_with_parent(descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(descriptor)
     sender = _Sender(connection)
+    try:  # while nobody waits yet
+        importlib.import_module("transforms.core.media")
+        memory_bytes = json.loads(connection.recv_bytes())["memory_bytes"]
+    except EOFError:
+        return
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     sender.put({"is": "ready"})
     while True:
@@ -104,4 +110,4 @@ def _die_with_parent(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))

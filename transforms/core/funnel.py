@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.failures import CODES
+from transforms.failures import CODES, Failure
+from transforms.records import ActionQuery, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 #: What enters -> the ways to leave. `failed` counts come from the failures themselves.
 EQUATIONS: dict[str, tuple[str, ...]] = {
@@ -14,6 +15,45 @@ EQUATIONS: dict[str, tuple[str, ...]] = {
     "videos.scored": ("videos.without_span", "videos.with_spans"),
     "spans.proposed": ("spans.failed", "spans.not_cut", "clips.written"),
 }
+
+
+_ONE_EACH: dict[type, str] = {
+    ActionQuery: "rows.read",
+    VideoRequest: "requests.unique",
+    Video: "requests.fetched",
+    CandidateSpan: "spans.not_cut",
+    Clip: "clips.written",
+}
+
+
+def tallies(record: Any) -> list[tuple[str, int]]:
+    """Returns what a record counts in the funnel, as (name, number) pairs.
+
+    Args:
+      record: A row that was read, a merged request, a fetched video, a video's spans, a clip, a span that is not to be
+        cut, or a failure of any stage.
+    """
+    if isinstance(record, Failure):
+        return _failure_tallies(record)
+    if isinstance(record, VideoSpans):
+        found = [("videos.with_spans", 1), ("spans.proposed", len(record.spans))]
+        return [("videos.scored", 1), *(found if record.spans else [("videos.without_span", 1)])]
+    return [(_ONE_EACH[type(record)], 1)]
+
+
+def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
+    pairs = [(f"failure.{failure.stage}.{failure.code}", 1)]
+    if failure.stage == "ReadQueries":
+        pairs.append(("rows.read", 1))
+    if failure.stage == "CutClips":
+        return [*pairs, ("spans.failed", 1)]
+    if failure.stage == "ScoreVideos":
+        return [*pairs, ("videos.failed", 1)]
+    if not failure.key:
+        return [*pairs, ("rows.failed", 1)]
+    if failure.code == "excluded":
+        return [*pairs, ("requests.excluded", 1)]
+    return [*pairs, ("requests.filtered" if failure.category == "skipped" else "requests.failed", 1)]
 
 
 def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
