@@ -15,7 +15,7 @@ $(BIN)/python:
 # constraints pin every version
 $(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt --editable '.[demo,clip,dev]'
 	touch $@
 
 demo: $(READY)

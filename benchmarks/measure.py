@@ -84,28 +84,31 @@ def bare_decode(video: str) -> dict[str, Any]:
     return timed(work)
 
 
-def inference(spec: str, precision: str, samples: str, resize: str) -> dict[str, Any]:
-    """(c) the loaded classifier alone, on random frames in batches of 64."""
+def inference(spec: str, precision: str, samples: str, resize: str, threads: str = "0") -> dict[str, Any]:
+    """(c) the loaded classifier alone, on random frames in batches of 64 (a video model: on windows, 4 at a time)."""
     import dataclasses
 
     import numpy as np
 
-    from pipeline.config import _NOTEBOOK
     from transforms.core.classifiers import specs, torch_models
+    from transforms.core.classifiers.resolve import resolve
 
-    chosen = specs.resolve(spec)
-    shape = (64, 128, 128, 3)
+    chosen = resolve(spec)
+    size = chosen.preprocessing.input_height, chosen.preprocessing.input_width, 3
+    count = max(1, 64 // chosen.window.frames) if chosen.window else 64
+    shape: tuple[int, ...] = (count, *((chosen.window.frames,) if chosen.window else ()), *size)
     if resize == "native":
-        chosen, shape = dataclasses.replace(chosen, preprocessing=_NOTEBOOK), (64, 144, 256, 3)
-    classifier = torch_models.load(specs.LoadRule(chosen, "auto", precision))
+        chosen, shape = dataclasses.replace(chosen, preprocessing=specs.NOTEBOOK_PREPROCESSING), (64, 144, 256, 3)
+    classifier = torch_models.load(specs.LoadRule(chosen, "auto", precision, int(threads)))
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for _ in range(3):
-        classifier.scores(frames)
+        classifier.outputs(frames)
 
     def work() -> int:
-        for _ in range(round(int(samples) / 64)):
-            classifier.scores(frames)
-        return round(int(samples) / 64) * 64
+        rounds = max(1, round(int(samples) / count))
+        for _ in range(rounds):
+            classifier.outputs(frames)
+        return rounds * count
 
     return timed(work)
 

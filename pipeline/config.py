@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.options import OPTIONS
-from transforms.core.classifiers import specs
-from transforms.core.classifiers.specs import Preprocessing
+from transforms.core.classifiers.resolve import resolve
+from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
 from transforms.core.fetcher import WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Politeness
@@ -37,7 +37,6 @@ PRESETS: dict[str, dict[str, str]] = {
     },
 }
 _WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
-_NOTEBOOK = Preprocessing("exact", 128, 128, 0, specs.NOTEBOOK_MEAN, specs.NOTEBOOK_STD)
 
 
 class ConfigError(ValueError):
@@ -98,10 +97,12 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     for name in ("input", "output"):
         if not values.text(name):
             faults.append(f"--{name} is missing")
-    sampling = _sampling(values)
     clip_seconds = values.number("clip_seconds")
     gap = values.number("min_gap_seconds")
     spec = _spec(values, faults)
+    sampling = _sampling(values)
+    if spec and spec.window and sampling:
+        sampling = _video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
     replace_results = values.flag("replace")
@@ -132,6 +133,8 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             segment_seconds=numbers["segment_seconds"],
             precision=choices["precision"],
             threads=int(numbers["threads"]) or max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"]))),
+            trust_checkpoint=values.flag("trust_checkpoint"),
+            model_copies=int(numbers["model_copies"]),
         ),
         spans=SpanRule(
             clip_seconds=clip_seconds,
@@ -213,6 +216,21 @@ def _sampling(values: _Values) -> Sampling | None:
     return Sampling(frame_stride=int(stride)) if stride > 0 else Sampling(fps=fps)
 
 
+def _video_sampling(
+    spec: ClassifierSpec,
+    sampling: Sampling,
+    given: Mapping[str, str | None],
+    preset: Mapping[str, str],
+    faults: list[str],
+) -> Sampling:
+    """Returns how a video model's samples are chosen: at the rate it was trained on, unless somebody says otherwise."""
+    assert spec.window is not None
+    if sampling.keyframes:
+        faults.append("--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones")
+    said = any(given.get(name) or preset.get(name) for name in _WAYS_TO_SAMPLE)
+    return sampling if said else Sampling(fps=spec.window.fps)
+
+
 def _check_fetching(values: _Values, numbers: Mapping[str, float]) -> None:
     if numbers["min_video_seconds"] > numbers["max_video_seconds"] >= 0:
         values.faults.append("--min_video_seconds is above --max_video_seconds")
@@ -276,13 +294,29 @@ def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, 
     )
 
 
-def _spec(values: _Values, faults: list[str]) -> specs.ClassifierSpec | None:
+def _spec(values: _Values, faults: list[str]) -> ClassifierSpec | None:
     try:
-        spec = specs.resolve(values.text("classifier"))
-    except specs.SpecError as error:
+        spec = resolve(values.text("classifier"), _prompts(values))
+    except (SpecError, ValueError) as error:
         faults.append(f"--classifier: {error}")
         return None
-    return replace(spec, preprocessing=_NOTEBOOK) if values.text("preprocessing") == "notebook" else spec
+    if spec.kind != "zero_shot":
+        for name in ("prompts", "background_prompts"):
+            if values.text(name):
+                faults.append(f"--{name} is for zero-shot classifiers, and {spec.name} is none")
+    if values.text("preprocessing") != "notebook":
+        return spec
+    if spec.kind == "video":
+        faults.append("--preprocessing=notebook is for image classifiers")
+    return replace(spec, preprocessing=NOTEBOOK_PREPROCESSING)
+
+
+def _prompts(values: _Values) -> Prompts:
+    given = {}
+    for option, name in (("prompts", "templates"), ("background_prompts", "background")):
+        if values.text(option):
+            given[name] = tuple(part.strip() for part in values.text(option).split(";") if part.strip())
+    return Prompts(**given)
 
 
 def unknown_option_fault(argument: str) -> str:

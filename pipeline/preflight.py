@@ -105,10 +105,11 @@ def _classifier_faults(config: Config) -> list[str]:
 
     try:
         classifier = torch_models.load(config.scoring.load_rule())
-        preprocessing = config.scoring.spec.preprocessing
-        blank = np.zeros((1, preprocessing.input_height, preprocessing.input_width, 3), np.uint8)
-        if not np.isfinite(classifier.scores(blank)).all():
-            return [f"--classifier: {config.scoring.spec.name} gives scores that are not finite numbers"]
+        spec = config.scoring.spec
+        window = (spec.window.frames,) if spec.window else ()
+        blank = np.zeros((1, *window, spec.preprocessing.input_height, spec.preprocessing.input_width, 3), np.uint8)
+        if not np.isfinite(classifier.outputs(blank)).all():
+            return [f"--classifier: {spec.name} gives scores that are not finite numbers"]
     except SpecError as error:
         return [f"--classifier: {error}"]
     return []

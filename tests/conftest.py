@@ -50,3 +50,15 @@ def colour_spec(tmp_path_factory):
 def read_jsonl(path):
     """Returns the rows of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+#: Kind, classifier, samples and largest difference from plain torch: a table at the end of the test output.
+PARITY: list[tuple[str, str, int, float]] = []
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the parity table, and every skip loudly."""
+    if PARITY:
+        terminalreporter.section("parity with plain torch on the same frames")
+        for kind, classifier, samples, difference in PARITY:
+            terminalreporter.line(f"{kind:<34} {samples:>3} samples, largest difference {difference:.1e}  {classifier}")

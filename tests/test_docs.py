@@ -20,6 +20,7 @@ def test_readme_has_the_table_of_failure_codes():
 def test_documents_name_only_options_that_exist():
     known = {option.name for option in OPTIONS} | {
         "help",
+        "match",
         "constraint",
         "runner",
         "direct_num_workers",

@@ -1,32 +1,54 @@
 """The ModelHandler: frame batches in, scored samples out; one bad item never fails its neighbours."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from transforms.core.classifiers.specs import LoadRule
+from transforms.core.classifiers.specs import BatchTooLargeError, LoadRule
 from transforms.metrics import StageMetrics
 from transforms.records import FrameBatch, ScoredSamples
 
+if TYPE_CHECKING:  # torch: seconds, and only where there is something to score
+    from transforms.core.classifiers.torch_models import Responses, TorchClassifier
+
+_MOST_WINDOWS = 8
+
 
 class LazyClassifier:
-    """Loads its classifier at the first batch, so that a run with nothing left to score loads no model."""
+    """Loads its classifier at the first batch, so that a run with nothing left to score loads no model.
+
+    It may live in another process than its callers (`model_copies`), so that every method takes and gives numpy.
+    """
 
     def __init__(self, rule: LoadRule, metrics: StageMetrics) -> None:
         self._rule, self._metrics = rule, metrics
-        self._loaded: Any = None
+        self._loaded: TorchClassifier | None = None
+        self._lock = threading.Lock()
 
-    def get(self) -> Any:
-        """Returns the loaded `TorchClassifier`."""
-        if self._loaded is None:
-            from transforms.core.classifiers import torch_models
+    def _get(self) -> "TorchClassifier":
+        with self._lock:
+            if self._loaded is None:
+                from transforms.core.classifiers import torch_models
 
-            with self._metrics.time("load-msec"):
-                self._loaded = torch_models.load(self._rule)
-            self._metrics.count("models-loaded")
-        return self._loaded
+                with self._metrics.time("load-msec"):
+                    self._loaded = torch_models.load(self._rule)
+                self._metrics.count("models-loaded")
+            return self._loaded
+
+    def outputs(self, frames: np.ndarray) -> np.ndarray:
+        """See `TorchClassifier.outputs`."""
+        return self._get().outputs(frames)
+
+    def respond(self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool) -> "Responses":
+        """See `TorchClassifier.respond`."""
+        return self._get().respond(outputs, wanted, any_label)
+
+    def peak_bytes(self) -> int:
+        """See `TorchClassifier.peak_bytes`."""
+        return self._get().peak_bytes()
 
 
 class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier]):
@@ -38,12 +60,21 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
       load: What to load and how.
       batch_size: Frames per call of the model.
       response: `action` or `any` (the best of all labels, as the notebook's step 5).
+      model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
     """
 
-    def __init__(self, load: LoadRule, batch_size: int, response: str) -> None:
+    def __init__(self, load: LoadRule, batch_size: int, response: str, model_copies: int = 0) -> None:
+        per_item = load.spec.window.frames if load.spec.window else 1
+        if per_item > 1:  # a batch of windows has one for each thread at least
+            batch_size = max(batch_size, per_item * min(max(1, load.threads), _MOST_WINDOWS))
         # minimum = maximum: Beam would otherwise try other sizes to learn the best one
-        super().__init__(min_batch_size=batch_size, max_batch_size=batch_size, element_size_fn=_frames_in)
-        self._load, self._batch_size, self._response = load, batch_size, response
+        super().__init__(
+            min_batch_size=batch_size,
+            max_batch_size=batch_size,
+            element_size_fn=_frames_in,
+            model_copies=model_copies or None,
+        )
+        self._load, self._items, self._any_label = load, max(1, batch_size // per_item), response == "any"
         self._metrics = StageMetrics("ScoreVideos")
 
     def load_model(self) -> LazyClassifier:
@@ -58,7 +89,6 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
         Returns a list (a generator would escape Beam's accounting), one result per element; an element that cannot be
         scored gets a result with its error.
         """
-        classifier = model.get()
         results: dict[int, ScoredSamples] = {}
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for place, element in enumerate(batch):
@@ -66,73 +96,55 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
         for places in by_shape.values():
             elements = [batch[place] for place in places]
             try:
-                results.update(zip(places, self._score(classifier, elements), strict=True))
+                results.update(zip(places, self._score(model, elements), strict=True))
             except (RuntimeError, ValueError):  # one at a time, to find the one that fails
                 for place in places:
-                    results[place] = self._score_alone(classifier, batch[place])
+                    results[place] = self._score_alone(model, batch[place])
         return [results[place] for place in range(len(batch))]
 
-    def _score_alone(self, classifier: Any, element: FrameBatch) -> ScoredSamples:
+    def _score_alone(self, model: LazyClassifier, element: FrameBatch) -> ScoredSamples:
         try:
-            return self._score(classifier, [element])[0]
+            return self._score(model, [element])[0]
         except (RuntimeError, ValueError) as error:
             self._metrics.count("failed-batches")
-            nothing = np.zeros((len(element.times), len(element.wanted)), np.float32)
-            labels = np.zeros(len(element.times), np.int32)
-            return ScoredSamples(
-                element.key,
-                element.times,
-                element.frame_indices,
-                nothing,
-                labels,
-                labels.astype(np.float32),
-                str(error),
-            )
+            count = len(element.times)
+            nothing = np.zeros((count, len(element.wanted)), np.float32), ("",) * count, np.zeros(count, np.float32)
+            return ScoredSamples(element.key, element.times, element.frame_indices, *nothing, error=str(error))
 
-    def _score(self, classifier: Any, elements: Sequence[FrameBatch]) -> list[ScoredSamples]:
+    def _score(self, model: LazyClassifier, elements: Sequence[FrameBatch]) -> list[ScoredSamples]:
         frames = elements[0].frames if len(elements) == 1 else np.concatenate([e.frames for e in elements])
-        scores = self._scores(classifier, frames)
+        outputs = self._outputs(model, frames)
         scored, start = [], 0
         for element in elements:
-            own = scores[start : start + len(element.times)]
+            own = outputs[start : start + len(element.times)]
             start += len(element.times)
             if not np.isfinite(own).all():
                 raise ValueError("the classifier gave scores that are not finite numbers")
-            top = own.argmax(axis=1)
-            top_scores = own[np.arange(len(own)), top]
-            if self._response == "any":
-                responses = np.repeat(top_scores[:, None], len(element.wanted), axis=1)
-            else:
-                responses = classifier.responses(own, element.wanted)
-            scored.append(
-                ScoredSamples(
-                    element.key, element.times, element.frame_indices, responses, top.astype(np.int32), top_scores
-                )
-            )
+            said = model.respond(own, element.wanted, self._any_label)
+            scored.append(ScoredSamples(element.key, element.times, element.frame_indices, *said))
         return scored
 
-    def _scores(self, classifier: Any, frames: np.ndarray) -> np.ndarray:
-        """Scores frames in calls of at most `batch_size`; a call that runs out of memory is halved, for good."""
-        scores: list[np.ndarray] = []
+    def _outputs(self, model: LazyClassifier, frames: np.ndarray) -> np.ndarray:
+        """Runs the model on so many items at a time; a call that runs out of memory is halved, for good."""
+        outputs: list[np.ndarray] = []
         start = 0
         while start < len(frames):
-            part = frames[start : start + self._batch_size]
+            part = frames[start : start + self._items]
             try:
                 with self._metrics.time("inference-msec"):
-                    scores.append(classifier.scores(part))
-            except classifier.out_of_memory_errors as error:
-                if len(part) == 1 or not classifier.is_out_of_memory(error):
+                    outputs.append(model.outputs(part))
+            except BatchTooLargeError:
+                if len(part) == 1:
                     raise
-                classifier.release_memory()
-                self._batch_size = max(1, len(part) // 2)
+                self._items = max(1, len(part) // 2)
                 self._metrics.count("batches-halved")
                 continue
             start += len(part)
             self._metrics.count("batches")
             self._metrics.count("samples", len(part))
-            self._metrics.observe("batch-frames", len(part))
-            self._metrics.observe("peak-device-bytes", classifier.peak_bytes())
-        return np.concatenate(scores) if len(scores) > 1 else scores[0]
+            self._metrics.observe("batch-frames", part.size // (part.shape[-3] * part.shape[-2] * 3))
+            self._metrics.observe("peak-device-bytes", model.peak_bytes())
+        return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
     def get_num_bytes(self, batch: Sequence[FrameBatch]) -> int:
         """Returns the size of the frames; Beam's default would pickle them to find out."""
@@ -144,4 +156,4 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
 
 
 def _frames_in(batch: FrameBatch) -> int:
-    return len(batch.times)
+    return len(batch.times) * (batch.frames.shape[1] if batch.frames.ndim == 5 else 1)

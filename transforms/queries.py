@@ -12,7 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import excludes, rows, storage
-from transforms.core.labels import LabelIndex, UnknownLabelError
+from transforms.core.labels import LabelIndex, OpenLabels, UnknownLabelError
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.records import ActionQuery
@@ -97,7 +97,7 @@ class _MatchLabels(beam.DoFn):
         self._labels = labels
 
     def setup(self) -> None:
-        self._index = LabelIndex(self._labels)
+        self._index = LabelIndex(self._labels) if self._labels else OpenLabels()
 
     def process(self, query: ActionQuery) -> Iterator[ActionQuery | Failed]:
         try:
@@ -111,7 +111,7 @@ class MatchLabels(beam.PTransform):
     """Fills in the labels that count as each query's action, before anything is downloaded.
 
     Attributes:
-      labels: The classifier's labels in output order.
+      labels: The classifier's labels in output order; none for a zero-shot classifier, which takes any.
     """
 
     labels: tuple[str, ...]

@@ -127,9 +127,9 @@ class FrameBatch:
 
     Attributes:
       key: The video's key.
-      times: float64[n] presentation times in seconds, ascending.
+      times: float64[n] presentation times in seconds, ascending; for a window that of its centre.
       frame_indices: int64[n] places of the samples among the video's frames, from 0; -1 where not known.
-      frames: uint8[n, height, width, 3] RGB.
+      frames: uint8[n, height, width, 3] RGB, or for a video model windows, uint8[n, frames, height, width, 3].
       wanted: The labels of each wanted action, in the order of `VideoRequest.actions()`.
     """
 
@@ -141,7 +141,7 @@ class FrameBatch:
 
     def __post_init__(self) -> None:
         n = len(self.times)
-        if self.frames.shape[:1] != (n,) or len(self.frame_indices) != n or self.frames.ndim != 4:
+        if self.frames.shape[:1] != (n,) or len(self.frame_indices) != n or self.frames.ndim not in (4, 5):
             raise ValueError(f"times, indices and frames disagree: {self!r}")
 
     def __repr__(self) -> str:
@@ -155,7 +155,7 @@ class ScoredSamples:
     Attributes:
       key, times, frame_indices: As in the frame batch.
       responses: float32[n, actions], the response of each wanted action.
-      top_labels: int32[n], index of the best label of each sample.
+      top_labels: n names, the best label of each sample.
       top_scores: float32[n], the score of that label.
       error: Why there are no responses; empty on success.
     """
@@ -164,7 +164,7 @@ class ScoredSamples:
     times: np.ndarray
     frame_indices: np.ndarray
     responses: np.ndarray
-    top_labels: np.ndarray
+    top_labels: tuple[str, ...]
     top_scores: np.ndarray
     error: str = ""
 
@@ -202,6 +202,7 @@ class DecodeReport:
       failure_code, failure_message: Set when it could not be decoded.
       attempts: How often it was tried.
       cpu_msec: Processor time of the decoder in milliseconds.
+      reached_end: Whether decoding came to the end of the video.
     """
 
     segment: Segment
@@ -212,6 +213,7 @@ class DecodeReport:
     failure_message: str = ""
     attempts: int = 1
     cpu_msec: int = 0
+    reached_end: bool = False
 
     @property
     def key(self) -> str:

@@ -19,6 +19,7 @@ from transforms.core import storage, tracks
 from transforms.core.child import Child, ChildError, Limits, Message
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
 from transforms.core.sampling import Sampling, can_split, segments
+from transforms.core.windows import Placed, Windows, margin_seconds
 from transforms.failures import Failure
 from transforms.grouping import GroupByVideo, of_type, only
 from transforms.inference import ClassifierHandler
@@ -49,6 +50,8 @@ class ScoringRule:
       segment_seconds: Longest segment; 0 does not split.
       precision: `fp32`, `bf16` or `fp16`.
       threads: Threads of the classifier on a CPU, and most threads of the decoder.
+      trust_checkpoint: Whether weights may run code of their own while they are loaded.
+      model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
     """
 
     spec: ClassifierSpec
@@ -63,10 +66,12 @@ class ScoringRule:
     segment_seconds: float
     precision: str
     threads: int
+    trust_checkpoint: bool = False
+    model_copies: int = 0
 
     def load_rule(self) -> LoadRule:
         """Returns how the classifier is loaded."""
-        return LoadRule(self.spec, self.device, self.precision, self.threads)
+        return LoadRule(self.spec, self.device, self.precision, self.threads, self.trust_checkpoint)
 
     def fingerprint(self) -> str:
         """Returns the digest of what shapes a score (not of what only shapes speed)."""
@@ -142,6 +147,8 @@ class _Decode(beam.DoFn):
     def process(self, segment: Segment) -> Iterator[FrameBatch | TaggedOutput[Literal["reports"], DecodeReport]]:
         video = segment.video
         report = DecodeReport(segment)
+        window = self._rule.spec.window
+        windows = window and Windows(window, self._rule.sampling, segment.start_seconds, segment.end_seconds)
         try:
             with storage.local_copy(storage.resolve(self._output, video.uri)) as path:
                 for message in self._messages(path, segment):
@@ -149,7 +156,10 @@ class _Decode(beam.DoFn):
                         facts = message.facts["report"]
                         report = DecodeReport(segment, **{**facts, "flags": tuple(facts["flags"])})
                     elif "times" in message.facts:
-                        yield _frame_batch(video, message)
+                        batch = _frame_batch(video, message)
+                        yield from _windowed(batch, windows) if windows else [batch]
+            if windows and report.reached_end:
+                yield from _placed_batches(video, windows.finish())
         except storage.StorageError as error:
             report = DecodeReport(segment, failure_code=error.code, failure_message=str(error))
         except ChildError as error:
@@ -171,6 +181,7 @@ class _Decode(beam.DoFn):
             "batch_frames": max(1, rule.batch_size // _PARTS_PER_BATCH),
             "start_seconds": segment.start_seconds,
             "end_seconds": segment.end_seconds,
+            "margin_seconds": margin_seconds(rule.spec.window, rule.sampling, segment.video.frame_rate),
             "max_pixels": rule.max_pixels,
             "max_frames": rule.max_frames,
             "threads": rule.threads,
@@ -212,11 +223,23 @@ def _frame_batch(video: Video, message: Message) -> FrameBatch:
     )
 
 
+def _windowed(batch: FrameBatch, windows: Windows) -> Iterator[FrameBatch]:
+    """Yields the windows that the samples of a batch complete."""
+    for time_seconds, index, frame in zip(batch.times, batch.frame_indices, batch.frames, strict=True):
+        yield from _placed_batches(batch, windows.add(float(time_seconds), int(index), frame))
+
+
+def _placed_batches(of: Video | FrameBatch, placed: Iterable[Placed]) -> Iterator[FrameBatch]:
+    wanted = tuple(of.request.actions().values()) if isinstance(of, Video) else of.wanted
+    for centre, index, frames in placed:
+        yield FrameBatch(of.key, np.array([centre]), np.array([index]), frames[None], wanted)
+
+
 class _Assemble(beam.DoFn):
     """Joins the scored samples of a video to its track, and stores it."""
 
-    def __init__(self, output: str, fingerprint: str, labels: tuple[str, ...]) -> None:
-        self._output, self._fingerprint, self._labels = output, fingerprint, labels
+    def __init__(self, output: str, fingerprint: str) -> None:
+        self._output, self._fingerprint = output, fingerprint
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[ScoredVideo | Failed]:
@@ -229,15 +252,15 @@ class _Assemble(beam.DoFn):
         video = reports[0].segment.video
         samples = sorted(of_type(records, ScoredSamples), key=lambda part: part.times[0])
         broken = next((report for report in reports if report.failure_code), None)
-        error = next((part.error for part in samples if part.error), "")
-        if broken or error or not samples:
-            code = broken.failure_code if broken else "scoring_failed" if error else "no_frames"
-            message = (broken.failure_message if broken else error) or "no sample in the video"
+        unscored = next((part.error for part in samples if part.error), "")
+        if broken or unscored or not samples:
+            code: str = broken.failure_code if broken else "scoring_failed" if unscored else "no_frames"
+            message = (broken.failure_message if broken else unscored) or "no sample in the video"
             self._metrics.count(f"failed-{code}")
             attempts = broken.attempts if broken else 1
             yield failed(Failure(_STAGE, code, f"{video.request.source}: {message}", key=key, attempts=attempts))
             return
-        track = join_samples(reports, samples, self._labels)
+        track = join_samples(reports, samples)
         try:
             tracks.write(self._output, self._fingerprint, track, video.content)
         except storage.StorageError as error:
@@ -247,17 +270,16 @@ class _Assemble(beam.DoFn):
         yield ScoredVideo(video, track)
 
 
-def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples], labels: tuple[str, ...]) -> ScoreTrack:
+def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples]) -> ScoreTrack:
     """Joins the scored samples of one video, sorted by time, and the reports of its segments to a track."""
     video = reports[0].segment.video
-    top_labels = np.concatenate([part.top_labels for part in samples])
     return ScoreTrack(
         key=video.key,
         actions=video.request.actions(),
         times=np.concatenate([part.times for part in samples]),
         frame_indices=np.concatenate([part.frame_indices for part in samples]),
         responses=np.concatenate([part.responses for part in samples]).astype(np.float32),
-        top_labels=tuple(labels[index] for index in top_labels),
+        top_labels=tuple(label for part in samples for label in part.top_labels),
         top_scores=np.concatenate([part.top_scores for part in samples]).astype(np.float32),
         decoded_seconds=max(report.decoded_seconds for report in reports),
         frames_decoded=sum(report.frames_decoded for report in reports),
@@ -288,11 +310,12 @@ class ScoreVideos(beam.PTransform):
         decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, self.rule)).with_outputs(
             _REPORTS, main="batches"
         )
-        handler = ClassifierHandler(self.rule.load_rule(), self.rule.batch_size, self.rule.response)
+        rule = self.rule
+        handler = ClassifierHandler(rule.load_rule(), rule.batch_size, rule.response, rule.model_copies)
         samples = decoded.batches | "Infer" >> RunInference(handler)
         # stored tracks come this way too: what follows is spread over the workers by it
         joined = (samples, decoded[_REPORTS], found[_STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
-        assemble = _Assemble(self.output, fingerprint, self.rule.spec.labels)
+        assemble = _Assemble(self.output, fingerprint)
         assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
         failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()
         return Scored(assembled.tracks, failures)

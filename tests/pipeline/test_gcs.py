@@ -1,6 +1,7 @@
 """Queries, videos and output on gs://: the same results as on local disk."""
 
 import json
+from pathlib import Path
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -42,11 +43,17 @@ def test_a_job_on_object_storage_gives_the_local_results(tmp_path, colour_spec, 
     bucket.blob("queries/q.csv").upload_from_string(
         f"{header}red,gs://{BUCKET}/in/*.mp4,val\nred,gs://{BUCKET}/none/*.mp4,\n"
     )
-    more = ["--classifier", colour_spec, "--clip_seconds=2", "--min_score=0.5"]
+    for path in Path(colour_spec).parent.iterdir():
+        bucket.blob(f"models/{path.name}").upload_from_filename(str(path))
+    more = ["--clip_seconds=2", "--min_score=0.5"]
 
-    assert main([f"--input={tmp_path}/queries.csv", f"--output={tmp_path}/output", *more]) == 0
+    local_run = [f"--input={tmp_path}/queries.csv", f"--output={tmp_path}/output", "--classifier", colour_spec]
+    assert main([*local_run, *more]) == 0
     remote = f"gs://{BUCKET}/results"
-    done = run_cli(f"--input=gs://{BUCKET}/queries/*.csv", f"--output={remote}", *more, environment=cloud)
+    remote_run = [f"--input=gs://{BUCKET}/queries/*.csv", f"--output={remote}"]
+    remote_run += [f"--classifier=gs://{BUCKET}/models/colours.json"]
+    environment = {**cloud, "CLIPSCOUT_CACHE": str(tmp_path / "cache")}
+    done = run_cli(*remote_run, *more, environment=environment)
     assert done.returncode == 0, done.stderr
     assert f"{remote}/clips" in done.stdout
 
@@ -70,6 +77,9 @@ def test_a_job_on_object_storage_gives_the_local_results(tmp_path, colour_spec, 
     )
     assert there["funnel"] == here["funnel"]
     assert there["adds_up"]
+    # weights are fetched once per machine, and are the same weights wherever they lie
+    assert [path.suffix for path in (tmp_path / "cache/weights").iterdir() if path.suffix != ".lock"] == [".pt"]
+    assert there["settings"]["scores"] == here["settings"]["scores"]
     # nothing but results is left behind
     kinds = {name.partition("/")[0] for name in blobs}
     assert kinds == {path.name for path in (tmp_path / "output").iterdir()}

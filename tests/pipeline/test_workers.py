@@ -24,3 +24,15 @@ def test_results_are_the_same_for_any_number_of_workers(tmp_path, colour_spec):
         "unreadable_video",
         "unknown_label",
     ]
+
+
+def test_workers_can_share_one_model(tmp_path, colour_spec):
+    for name in "abcd":
+        scene_video(tmp_path / f"{name}.mp4", ("grey", 2), ("red", 1), ("grey", 2))
+    rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}]
+    given = arguments(tmp_path, rows, colour_spec, "--clip_seconds=2", "--min_score=0.5", "--cut=none")
+    assert main([*given, f"--output={tmp_path / 'own'}"]) == 0
+    done = run_cli(*given, f"--output={tmp_path / 'shared'}", "--workers=2", "--model_copies=1")
+    assert done.returncode == 0, done.stderr
+    assert "spans      4 proposed" in done.stdout
+    assert (tmp_path / "own/spans.jsonl").read_bytes() == (tmp_path / "shared/spans.jsonl").read_bytes()

@@ -1,6 +1,7 @@
 """Scoring under pressure: memory that runs out, other precisions, a GPU that is not there, segments, counters."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from pipeline.run import main
-from tests.conftest import COLOURS, ColourModel
+from tests.conftest import COLOURS, ColourModel, read_jsonl
 from tests.jobs import arguments, run_measured, run_rows, scene_video
 from transforms.core.classifiers import specs, torch_models
+from transforms.core.classifiers.resolve import resolve
 
 
 class Hungry(ColourModel):
@@ -69,6 +71,37 @@ def test_a_split_run_gives_the_scores_of_an_unsplit_one(tmp_path, colour_spec, l
     assert split[1] == whole[1]
 
 
+class Film(ColourModel):
+    """The colour of a window: the mean over its frames."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        mean = pixels[:, :, :, pixels.shape[3] // 2 :, :].mean(dim=(2, 3, 4))
+        return -20.0 * (mean[:, None, :] - self.colours[None]).abs().sum(dim=2)
+
+
+def test_a_split_run_of_a_video_model_gives_the_windows_of_an_unsplit_one(tmp_path):
+    path = spec_of(tmp_path / "film", Film())
+    fields = json.loads(Path(path).read_text())
+    Path(path).write_text(json.dumps({**fields, "window_frames": 6, "window_fps": 5, "window_step": 2}))
+    parts = [(colour, seconds) for colour in COLOURS for seconds in (1.3, 2.1)]
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", *parts, gop=7)}]
+    found = []
+    for segment in (0, 2, 3.3):
+        folder = tmp_path / str(segment)
+        folder.mkdir()
+        status, output = run_rows(folder, rows, path, f"--segment_seconds={segment}", "--cut=none")
+        assert status == 0
+        found.append((track_of(output), read_jsonl(output / "videos.jsonl")[0]["decoded_seconds"]))
+    (whole, seconds), *splits = found
+    # a window every 0.4 s, the first centre between the samples at 0.4 s and 0.6 s
+    assert whole["time_seconds"][0].as_py() == pytest.approx(0.5)
+    assert np.diff(whole["time_seconds"])[:-1] == pytest.approx(0.4)
+    for split, split_seconds in splits:
+        for column in ("time_seconds", "response_0", "top_score"):
+            np.testing.assert_allclose(split[column].to_numpy(), whole[column].to_numpy(), atol=1e-6)
+        assert split_seconds == seconds
+
+
 def test_keyframe_sampling_runs_through_the_job(tmp_path, colour_spec):
     rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("grey", 3), ("red", 3), gop=5)}]
     counters, _ = run_measured(tmp_path, rows, colour_spec, "--sampling=keyframes", "--cut=none")
@@ -78,9 +111,9 @@ def test_keyframe_sampling_runs_through_the_job(tmp_path, colour_spec):
 
 def test_bf16_scores_are_close(colour_spec):
     frames = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
-    spec = specs.resolve(colour_spec)
+    spec = resolve(colour_spec)
     scores = {
-        precision: torch_models.load(specs.LoadRule(spec, "cpu", precision)).scores(frames)
+        precision: torch_models.load(specs.LoadRule(spec, "cpu", precision)).outputs(frames)
         for precision in ("fp32", "bf16")
     }
     assert scores["bf16"].dtype == np.float32
@@ -89,8 +122,8 @@ def test_bf16_scores_are_close(colour_spec):
 
 def test_parts_of_a_batch_on_several_threads_score_alike(colour_spec):
     frames = np.random.default_rng(0).integers(0, 256, (13, 64, 64, 3), np.uint8)
-    spec = specs.resolve(colour_spec)
-    one, three = (torch_models.load(specs.LoadRule(spec, "cpu", "fp32", threads)).scores(frames) for threads in (1, 3))
+    spec = resolve(colour_spec)
+    one, three = (torch_models.load(specs.LoadRule(spec, "cpu", "fp32", threads)).outputs(frames) for threads in (1, 3))
     np.testing.assert_allclose(one, three, atol=1e-6)
 
 

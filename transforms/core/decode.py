@@ -5,6 +5,7 @@ once: a batch leaves as soon as it is full.
 """
 
 import heapq
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ class Report:
     decoded_seconds: float = 0.0
     flags: set[str] = field(default_factory=set)
     cpu_msec: int = 0
+    reached_end: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Returns the report as JSON-able fields."""
@@ -52,6 +54,7 @@ class Report:
             "decoded_seconds": self.decoded_seconds,
             "flags": sorted(self.flags),
             "cpu_msec": self.cpu_msec,
+            "reached_end": self.reached_end,
         }
 
 
@@ -60,7 +63,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
 
     Args:
       request: `path`; `sampling` and `frame_rule`, the fields of those classes; `batch_frames`, the largest
-        batch; optional `start_seconds` and `end_seconds` of a segment, `max_pixels`, `max_frames` and `threads`.
+        batch; optional `start_seconds` and `end_seconds` of a segment, `margin_seconds` around it from which samples
+        are wanted too, `max_pixels`, `max_frames` and `threads`.
 
     Yields:
       `{"times": [...], "frame_indices": [...], "shape": [n, h, w, 3]}` with the RGB bytes; now and then `{}` as a sign
@@ -72,6 +76,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
     sampling = Sampling(**request["sampling"])
     chooser = sampling.chooser()
     start, end = request.get("start_seconds") or 0.0, request.get("end_seconds")
+    margin = request.get("margin_seconds") or 0.0
+    first, last = max(0.0, start - margin), math.inf if end is None else end + margin
     report, cpu_seconds = Report(), time.process_time()
     with media.opened(request["path"]) as container:
         limits = request.get("max_pixels", media.MAX_PIXELS), request.get("threads", 1)
@@ -79,19 +85,21 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         if sampling.keyframes:
             stream.codec_context.skip_frame = "NONKEY"
         batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), stream)
-        first_index, first_stamp = _go_to(container, stream, start, sampling) if start else (0, None)
+        first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
         frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
         for index, (frame, time_seconds) in enumerate(frames, start=first_index):
             taken = chooser.takes(index, time_seconds)
             if time_seconds < start or (end is not None and time_seconds >= end):
                 report.frames_decoded -= 1  # another segment counts it
-                if time_seconds >= start:
-                    break
-            elif taken:
+            if time_seconds >= last:
+                break
+            if taken and time_seconds >= first:
                 known = index >= 0 and not sampling.keyframes
                 yield from batch.add(frame, index if known else -1, time_seconds)
             elif index % _SIGN_OF_LIFE_FRAMES == 0:
                 yield {}, None
+        else:
+            report.reached_end = True
         yield from batch.take()
         if end is None:
             _check_end(report, container, stream, whole=not start)

@@ -10,12 +10,13 @@ class FrameRule:
     """The size at which the decoder's scaler delivers samples.
 
     Attributes:
-      mode: `squash` scales to width x height; `crop` scales the shorter side to `shorter_side` and takes the
-        centre; `native` delivers the coded picture as it is (no scaling, rotation or pixel shape), for classifiers that
-        resize by themselves.
+      mode: `squash` scales to width x height; `crop` scales the shorter side to `shorter_side`, or the picture to
+        `resize_width` x `resize_height`, and takes the centre; `native` delivers the coded picture as it is (no
+        scaling, rotation or pixel shape), for classifiers that resize by themselves.
       width, height: Size of the delivered frames in pixels; 0 for `native`.
       shorter_side: For `crop`.
       interpolation: Scaler algorithm, `bilinear` or `bicubic`.
+      resize_width, resize_height: For `crop`; 0 where `shorter_side` says the size.
     """
 
     mode: str = "squash"
@@ -23,13 +24,21 @@ class FrameRule:
     height: int = 0
     shorter_side: int = 0
     interpolation: str = "bilinear"
+    resize_width: int = 0
+    resize_height: int = 0
 
     def __post_init__(self) -> None:
         if self.mode not in ("squash", "crop", "native"):
             raise ValueError(f"mode is {self.mode!r}, expected squash, crop or native")
         if self.mode != "native" and not (self.width > 0 and self.height > 0):
             raise ValueError(f"width and height are {self.width} x {self.height}, expected pixels")
-        if self.mode == "crop" and self.shorter_side < max(self.width, self.height):
+        if self.mode == "crop" and (self.resize_width or self.resize_height):
+            if self.resize_width < self.width or self.resize_height < self.height:
+                raise ValueError(
+                    f"resize_width and resize_height are {self.resize_width} x {self.resize_height}, "
+                    f"less than {self.width} x {self.height}"
+                )
+        elif self.mode == "crop" and self.shorter_side < max(self.width, self.height):
             raise ValueError(f"shorter_side is {self.shorter_side}, less than {self.width} x {self.height}")
 
     def scaled_size(self, coded_width: int, coded_height: int, aspect: float, quarter_turns: int) -> tuple[int, int]:
@@ -45,7 +54,9 @@ class FrameRule:
             return coded_width, coded_height
         width, height = (self.width, self.height) if self.mode == "squash" else (0, 0)
         turned = quarter_turns % 2 == 1
-        if self.mode == "crop":
+        if self.mode == "crop" and self.resize_width:
+            width, height = self.resize_width, self.resize_height
+        elif self.mode == "crop":
             shown_width, shown_height = displayed_size(coded_width, coded_height, aspect, quarter_turns)
             scale = self.shorter_side / min(shown_width, shown_height)
             width = max(self.width, round(shown_width * scale))

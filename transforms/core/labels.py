@@ -9,6 +9,14 @@ class UnknownLabelError(ValueError):
     """The classifier has no such label; the message names the closest five."""
 
 
+class OpenLabels:
+    """The labels of a zero-shot classifier: every name is one."""
+
+    def match(self, action: str, classes: Iterable[str] = ()) -> tuple[str, ...]:
+        """Returns the names that `classes` gives, or the action's own."""
+        return tuple(dict.fromkeys(classes)) or (action,)
+
+
 class LabelIndex:
     """Finds labels exactly, then with case, spaces, underscores and hyphens folded.
 

@@ -49,11 +49,16 @@ class Chooser:
         if self._sampling.frame_stride is not None:
             return index % self._sampling.frame_stride == 0
         assert self._sampling.fps is not None
-        ticks_passed = math.floor((time_seconds + _EPSILON_SECONDS) * self._sampling.fps)
+        ticks_passed = tick_of(time_seconds, self._sampling.fps)
         if ticks_passed < self._next_tick:
             return False
         self._next_tick = ticks_passed + 1
         return True
+
+
+def tick_of(time_seconds: float, fps: float) -> int:
+    """Returns the last tick k, at k / fps seconds, that a time has reached."""
+    return math.floor((time_seconds + _EPSILON_SECONDS) * fps)
 
 
 def segments(duration_seconds: float | None, segment_seconds: float) -> list[tuple[float, float | None]]:

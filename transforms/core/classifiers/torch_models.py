@@ -1,26 +1,41 @@
-"""Torch models behind one interface: uint8 RGB frames in, scores per label out, numpy at both ends."""
+"""Torch models behind one interface: uint8 RGB frames and wanted labels in, responses out, numpy at both ends."""
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from transforms.core import storage
-from transforms.core.classifiers.specs import ClassifierSpec, LoadRule, Preprocessing, SpecError
+from transforms.core.classifiers import architectures
+from transforms.core.classifiers.specs import BatchTooLargeError, ClassifierSpec, LoadRule, SpecError
 from transforms.core.labels import LabelIndex
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _KEPT_BYTES = 1 << 30
+
+
+class Responses(NamedTuple):
+    """What a classifier says of n samples.
+
+    Attributes:
+      responses: float32[n, actions].
+      top_labels: n names, the best of all labels per sample.
+      top_scores: float32[n], their scores.
+    """
+
+    responses: np.ndarray
+    top_labels: tuple[str, ...]
+    top_scores: np.ndarray
 
 
 class _Scorer(nn.Module):
@@ -29,19 +44,19 @@ class _Scorer(nn.Module):
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, activation: str) -> None:
+    def __init__(self, model: nn.Module, spec: ClassifierSpec) -> None:
         super().__init__()
         self.model = model
-        std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
-        mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", -mean / std)
-        self.size = (preprocessing.input_height, preprocessing.input_width)
-        self.exact = preprocessing.resize == "exact"
-        self.activation = activation
+        shape = (1, 3, 1, 1, 1) if spec.window else (1, 3, 1, 1)
+        std, mean = torch.tensor(spec.preprocessing.std), torch.tensor(spec.preprocessing.mean)
+        self.register_buffer("scale", (1 / (255 * std)).view(shape))
+        self.register_buffer("shift", (-mean / std).view(shape))
+        self.size = (spec.preprocessing.input_height, spec.preprocessing.input_width)
+        self.exact = spec.preprocessing.resize == "exact"
+        self.activation = spec.activation if spec.labels else "none"
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Scores uint8[n, 3, h, w] frames as float32[n, labels]."""
+        """Scores uint8[n, 3, h, w] frames (uint8[n, 3, t, h, w] windows) as float32[n, labels]."""
         pixels = frames.to(self.scale.dtype)
         if self.exact:  # the notebook's step 3
             pixels = nn.functional.interpolate(pixels, size=self.size, mode="bilinear", align_corners=False)
@@ -54,15 +69,11 @@ class _Scorer(nn.Module):
 
 
 class TorchClassifier:
-    """A loaded image classifier.
+    """A loaded image or video classifier.
 
     Attributes:
-      labels: Names in output order.
       device: Where it runs.
-      out_of_memory_errors: What `scores` raises when memory runs out, among others; see `is_out_of_memory`.
     """
-
-    out_of_memory_errors = (RuntimeError,)
 
     def __init__(self, model: nn.Module, rule: LoadRule) -> None:
         """Freezes the model (batch norm folded, constants propagated) for inference.
@@ -71,45 +82,72 @@ class TorchClassifier:
           SpecError: The model cannot be run, or gives another number of scores than there are labels.
         """
         spec = rule.spec
-        self.labels = spec.labels
         self.device = resolve_device(rule.device)
-        self._index = LabelIndex(spec.labels)
-        self._sums = spec.activation != "sigmoid"
+        self._spec, self._precision = spec, rule.precision
         # On a CPU each thread takes a part of the batch. Torch's own threads meet after every layer instead, and wait
         # for the one whose core the decoder shares.
         self._threads = rule.threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads) if self.device == "cpu" and self._threads > 1 else None
-        scorer = _Scorer(model, spec.preprocessing, spec.activation).eval().to(self.device)
+        scorer = _Scorer(model, spec).eval().to(self.device)
         try:
-            self._scorer, outputs = _frozen(scorer, spec.preprocessing, self.device, rule.precision)
-        except RuntimeError as error:
+            self._scorer, outputs = self._frozen(scorer)
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            hint = "; export it with a dynamic batch dimension" if spec.architecture == "torch_export" else ""
             how = f"on {self.device} in {rule.precision}"
-            raise SpecError(f"{spec.name}: cannot be run {how}: {_last_line(error)}") from error
+            raise SpecError(f"{spec.name}: cannot be run {how}: {_last_line(error)}{hint}") from error
         # an error inside a frozen graph walks the stack of the scripted functions that it came from: they must live
         self._scripted = model if isinstance(model, torch.jit.ScriptModule) else None
-        if outputs != len(spec.labels):
+        self._index = LabelIndex(spec.labels)
+        if spec.labels and outputs != len(spec.labels):
             raise SpecError(f"{spec.name}: the model gives {outputs} scores, labels names {len(spec.labels)}")
 
-    def scores(self, frames: np.ndarray) -> np.ndarray:
-        """Returns float32[n, labels] scores of uint8[n, height, width, 3] RGB frames."""
-        if self._pool is None or len(frames) == 1:
-            return self._scores(frames)
-        parts = np.array_split(frames, min(self._threads, len(frames)))
-        return np.concatenate(list(self._pool.map(self._scores, parts)))
+    def outputs(self, frames: np.ndarray) -> np.ndarray:
+        """Runs the model.
 
-    def _scores(self, frames: np.ndarray) -> np.ndarray:
+        Args:
+          frames: uint8[n, height, width, 3] RGB, or uint8[n, frames, height, width, 3] for a video model.
+
+        Returns:
+          float32[n, labels] scores; for a zero-shot model float32[n, size] embeddings.
+
+        Raises:
+          BatchTooLargeError: Memory ran out; fewer frames at a time may do.
+        """
+        try:
+            if self._pool is None or len(frames) == 1:
+                return self._outputs(frames)
+            parts = np.array_split(frames, min(self._threads, len(frames)))
+            return np.concatenate(list(self._pool.map(self._outputs, parts)))
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                if self.device == "cuda":
+                    torch.cuda.empty_cache()
+                raise BatchTooLargeError(_last_line(error)) from None
+            raise
+
+    def _outputs(self, frames: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            pixels = torch.from_numpy(frames).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            return self._scorer(pixels).float().cpu().numpy()
+            pixels = torch.from_numpy(frames).to(self.device, non_blocking=True)
+            return self._scorer(_channels_first(pixels)).float().cpu().numpy()
 
-    def is_out_of_memory(self, error: RuntimeError) -> bool:
-        """Tells whether an error of `scores` means that a smaller batch may work."""
-        return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    def respond(self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool = False) -> Responses:
+        """Turns outputs into responses.
 
-    def release_memory(self) -> None:
-        """Gives cached device memory back."""
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
+        Args:
+          outputs: float32[n, labels], what `outputs` gave.
+          wanted: The labels of each action; they are summed, or for sigmoid the largest counts.
+          any_label: Let the response be the best score of any label (the notebook's step 5).
+        """
+        top = outputs.argmax(axis=1)
+        top_scores = outputs[np.arange(len(outputs)), top]
+        columns = [outputs[:, self._index.indices(labels)] for labels in wanted]
+        if any_label:
+            pooled = [top_scores for _ in columns]
+        elif self._spec.activation == "sigmoid":
+            pooled = [column.max(axis=1) for column in columns]
+        else:
+            pooled = [column.sum(axis=1) for column in columns]
+        return Responses(stacked(pooled, len(outputs)), tuple(self._spec.labels[place] for place in top), top_scores)
 
     def peak_bytes(self) -> int:
         """Returns the most memory used so far: of the device, or of the process on a CPU."""
@@ -117,11 +155,54 @@ class TorchClassifier:
             return int(torch.cuda.max_memory_allocated())
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    def responses(self, scores: np.ndarray, wanted: Sequence[Sequence[str]]) -> np.ndarray:
-        """Returns float32[n, len(wanted)]: the sum (the maximum for sigmoid) over each action's labels."""
-        columns = [scores[:, self._index.indices(labels)] for labels in wanted]
-        pooled = [column.sum(axis=1) if self._sums else column.max(axis=1) for column in columns]
-        return np.stack(pooled, axis=1) if pooled else np.zeros((len(scores), 0), np.float32)
+    def _frozen(self, scorer: _Scorer) -> tuple[Any, int]:
+        """Returns the scorer as a frozen graph, or as it is where a graph does not say the same; and its outputs."""
+        layout = torch.channels_last_3d if self._spec.window else torch.channels_last
+        # a 5D convolution's weights take the one layout, a 4D one's the other
+        with contextlib.suppress(RuntimeError):
+            scorer = scorer.to(memory_format=layout)
+        with warnings.catch_warnings(), torch.inference_mode(), self._autocast():
+            warnings.simplefilter("ignore")  # torch announces the end of tracing; nothing has its speed yet
+            alone = scorer(self._example(1)).float()
+            try:
+                frozen = torch.jit.freeze(torch.jit.trace(scorer, self._example(2), check_trace=False))
+                near = 1e-3 if self._precision == "fp32" else 0.1
+                same = torch.allclose(frozen(self._example(1)).float(), alone, rtol=near, atol=near, equal_nan=True)
+            except RuntimeError:  # what cannot be traced
+                same = False
+            if same:
+                return frozen, int(alone.shape[-1])
+        logging.getLogger(__name__).warning("%s cannot be frozen; it runs as it is, more slowly", self._spec.name)
+        return self._eager(scorer), int(alone.shape[-1])
+
+    def _eager(self, scorer: _Scorer) -> Any:
+        def run(frames: torch.Tensor) -> torch.Tensor:
+            with self._autocast():
+                return scorer(frames)
+
+        return run
+
+    def _example(self, count: int) -> torch.Tensor:
+        height, width = self._spec.preprocessing.input_height, self._spec.preprocessing.input_width
+        window = (self._spec.window.frames,) if self._spec.window else ()
+        shape = (count, *window, height, width, 3)
+        numbers = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return _channels_first(numbers.to(self.device))
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Lets torch choose per operation what is safe in a lower precision; a trace keeps the choice."""
+        if self._precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, _DTYPES[self._precision], cache_enabled=False)
+
+
+def _channels_first(frames: torch.Tensor) -> torch.Tensor:
+    return frames.permute(0, 3, 1, 2) if frames.ndim == 4 else frames.permute(0, 4, 1, 2, 3)
+
+
+def stacked(columns: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Returns float32[rows, len(columns)]."""
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((rows, 0), np.float32)
 
 
 def resolve_device(device: str) -> str:
@@ -147,14 +228,12 @@ def load(rule: LoadRule) -> TorchClassifier:
     if resolve_device(rule.device) == "cpu":
         torch.set_num_threads(1)
         _keep_freed_memory()
-    return TorchClassifier(_build(rule.spec), rule)
+    model = architectures.build(rule)
+    if rule.spec.prompts is None:
+        return TorchClassifier(model, rule)
+    from transforms.core.classifiers.zero_shot import ZeroShotClassifier
 
-
-def _autocast(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Lets torch choose per operation what is safe in a lower precision; the trace keeps the choice."""
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device, _DTYPES[precision], cache_enabled=False)
+    return ZeroShotClassifier(model, rule)
 
 
 def _keep_freed_memory() -> None:
@@ -166,49 +245,6 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _frozen(scorer: _Scorer, preprocessing: Preprocessing, device: str, precision: str) -> tuple[Any, int]:
-    """Returns the scorer as a frozen graph, and how many scores it gives."""
-    height, width = preprocessing.input_height, preprocessing.input_width
-    example = torch.zeros((2, height, width, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
-    scorer = scorer.to(memory_format=torch.channels_last)
-    with warnings.catch_warnings(), torch.inference_mode(), _autocast(device, precision):
-        warnings.simplefilter("ignore")  # torch announces the end of tracing; nothing has its speed yet
-        frozen = torch.jit.freeze(torch.jit.trace(scorer, example, check_trace=False))
-        return frozen, int(frozen(example).shape[-1])
-
-
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _build(spec: ClassifierSpec) -> nn.Module:
-    model: nn.Module | None = None
-    if spec.architecture == "torchscript":
-        pass
-    elif spec.architecture == "lite0":
-        from efficientnet_lite_pytorch import EfficientNet
-
-        model = EfficientNet.from_name("efficientnet-lite0")
-    else:
-        from torchvision import models
-
-        architecture = spec.architecture.removeprefix("torchvision:")
-        try:
-            if spec.weights.startswith("enum:"):
-                return models.get_model(architecture, weights=spec.weights.removeprefix("enum:"))
-            model = models.get_model(architecture, weights=None, num_classes=len(spec.labels))
-        except (ValueError, OSError) as error:  # an unknown name; a hub that cannot be reached
-            raise SpecError(f"{spec.name}: architecture {architecture}: {error}") from error
-    try:
-        with storage.local_copy(spec.weights) as path:
-            if model is None:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # torch announces the retirement of TorchScript to its users
-                    return torch.jit.load(path, map_location="cpu")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
-    except Exception as error:  # torch.load raises whatever the damage suggests
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise SpecError(f"{spec.name}: weights {spec.weights}: {lines[0]}") from error
-    return model
+    return lines[-1][:400] if lines else type(error).__name__

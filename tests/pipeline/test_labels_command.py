@@ -1,0 +1,39 @@
+"""`python -m pipeline.labels`, and actions without a label."""
+
+import subprocess
+import sys
+
+from pipeline import labels
+from tests.conftest import read_jsonl
+from tests.jobs import ROOT, run_rows, scene_video
+
+
+def test_it_lists_the_labels_that_rows_can_name():
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.labels", "--classifier=torchvision:r3d_18", "--match=PIZZA"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["making pizza"]
+
+
+def test_all_labels_come_in_the_models_order(colour_spec, capsys):
+    assert labels.main(["--classifier", colour_spec]) == 0
+    assert capsys.readouterr().out.split() == ["red", "green", "blue", "grey"]
+
+
+def test_a_classifier_that_cannot_be_used_is_one_line(capsys):
+    assert labels.main(["--classifier=nothing"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_action_without_a_label_names_the_closest_five_and_nothing_is_fetched(tmp_path, colour_spec):
+    video = scene_video(tmp_path / "a.mp4", ("red", 1))
+    status, output = run_rows(tmp_path, [{"action": "reddish", "path": video}], colour_spec)
+    assert status == 0
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert failure["code"] == "unknown_label"
+    assert "'red', " in failure["message"]
+    assert read_jsonl(output / "videos.jsonl") == []

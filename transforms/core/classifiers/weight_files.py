@@ -1,0 +1,57 @@
+"""Weights on any storage as local files: fetched once per machine, and checked."""
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from transforms.core import naming, storage
+
+
+def cache_folder() -> Path:
+    """Returns where fetched weights are kept: `CLIPSCOUT_CACHE`, else `clipscout` in the user's cache folder."""
+    chosen = os.environ.get("CLIPSCOUT_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clipscout"
+
+
+def local_path(uri: str) -> str:
+    """Returns a local file with the content of `uri`: itself, or one in the cache, fetched by one process for all.
+
+    Raises:
+      StorageError: It cannot be read.
+    """
+    if not storage.is_remote(uri):
+        return uri
+    size, content = storage.facts(uri)
+    folder = cache_folder() / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{naming.digest(f'{uri} {content}', 20)}{Path(uri).suffix}"
+    with FileLock(f"{target}.lock"):
+        if not target.exists() or target.stat().st_size != size:
+            with storage.local_copy(uri, str(folder)) as fetched:  # checked against the stored checksum
+                os.replace(fetched, target)
+    return str(target)
+
+
+def digest(uri: str) -> str:
+    """Returns `sha256:...` of a weights file, wherever it lies.
+
+    Raises:
+      StorageError: It cannot be read.
+    """
+    path = local_path(uri)
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return storage.facts(path)[1]  # says what is wrong with it
+    return _digest(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: str, _size: int, _changed: int) -> str:
+    with open(path, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
