@@ -143,7 +143,8 @@ def test_a_video_without_duration_is_no_truncated_one(tmp_path):
     assert probe(str(tmp_path / "a.mkv"))["duration_seconds"] is None
     decoded = Decoded(str(tmp_path / "a.mkv"))
     assert decoded.stamps == list(range(60))
-    assert decoded.report == {"frames_decoded": 60, "decoded_seconds": pytest.approx(2.4, abs=0.001), "flags": []}
+    assert (decoded.report["frames_decoded"], decoded.report["flags"]) == (60, [])
+    assert decoded.report["decoded_seconds"] == pytest.approx(2.4, abs=0.001)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.mkv"])
