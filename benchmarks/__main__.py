@@ -112,12 +112,14 @@ class Bench:
         minute = material.video(self.folder, "144p_1min", 256, 144, 15, 60)
         # a video model samples at its own rate
         every = ("--frame_stride=2",)
-        for architecture, options in (
-            ("mobilenet_v3_small", every), ("r3d_18", ()), ("open_clip:ViT-S-32", every),
-        ):  # fmt: skip
+        for architecture, video, options in (
+            ("mobilenet_v3_small", self.small, every),
+            ("r3d_18", minute, ()),
+            ("open_clip:ViT-S-32", minute, every),
+        ):
             spec = material.natural_classifier(self.folder, architecture)
             start = self.job(spec, [self.second], *options)
-            job = self.job(spec, [minute], *options)
+            job = self.job(spec, [video], *options)
             samples, seconds = job["samples"] - start["samples"], job["seconds"] - start["seconds"]
             bare = measure("inference", spec, "fp32", samples, "own", repeat=self.repeat)
             rates = samples / seconds, bare["samples"] / bare["seconds"]

@@ -1,6 +1,7 @@
 """The configuration: every option judged, all faults reported at once, before a graph exists."""
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.options import OPTIONS
+from transforms.clips import CutRule
+from transforms.core import naming
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
 from transforms.core.fetcher import WebSettings
@@ -16,6 +19,7 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Politeness
 from transforms.core.peaks import SpanRule
 from transforms.core.sampling import Sampling
+from transforms.core.selecting import RULES, SelectionRule
 from transforms.discovery import SearchRule
 from transforms.download import FetchRule
 from transforms.failures import CODES
@@ -34,6 +38,7 @@ PRESETS: dict[str, dict[str, str]] = {
         "top_k": "1",
         "clip_seconds": "5",
         "edges": "clamp",
+        "shots": "ignore",
     },
 }
 _WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
@@ -61,8 +66,8 @@ class Config:
     fetch: FetchRule
     scoring: ScoringRule
     spans: SpanRule
-    cut: str
-    stall_seconds: float
+    selection: SelectionRule
+    cut: CutRule
     workers: int
 
     def shaping(self) -> dict[str, Any]:
@@ -72,11 +77,22 @@ class Config:
             "scores": self.scoring.fingerprint(),
             "response": self.scoring.response,
             **{f"sampling_{name}": value for name, value in asdict(self.scoring.sampling).items()},
-            **asdict(self.spans),
-            "cut": self.cut,
+            **{"span_mode" if name == "mode" else name: value for name, value in asdict(self.spans).items()},
+            **asdict(self.selection),
+            "cut": self.cut.mode,
+            "clip_height": self.cut.height,
+            "posters": self.cut.posters,
+            "clip_max_height": self.fetch.clip_max_height,
             **{name: getattr(self.fetch, name) for name in ("max_height", "height_cap", "max_bytes", "copy_inputs")},
             **asdict(self.fetch.filter),
         }
+
+    def identity(self) -> dict[str, str]:
+        """Returns by what spans are found: the classifier, the fingerprint of the scores and that of all settings."""
+        # the classifier's name may be a path; what it is stands in `scores`
+        text = json.dumps({**self.shaping(), "classifier": ""}, sort_keys=True)
+        scores = self.scoring.fingerprint()
+        return {"classifier": self.scoring.spec.name, "scores": scores, "settings": naming.digest(text, 16)}
 
     def about(self) -> dict[str, Any]:
         """Returns what the summary says of the run's settings."""
@@ -97,15 +113,14 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     for name in ("input", "output"):
         if not values.text(name):
             faults.append(f"--{name} is missing")
-    clip_seconds = values.number("clip_seconds")
-    gap = values.number("min_gap_seconds")
     spec = _spec(values, faults)
     sampling = _sampling(values)
     if spec and spec.window and sampling:
         sampling = _video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
-    replace_results = values.flag("replace")
+    replace_results, posters = values.flag("replace"), values.flag("posters")
+    _check_spans(numbers, choices, faults)
     _check_fetching(values, numbers)
     if choices["precision"] == "fp16" and choices["device"] == "cpu":
         faults.append("--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU")
@@ -136,15 +151,15 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             trust_checkpoint=values.flag("trust_checkpoint"),
             model_copies=int(numbers["model_copies"]),
         ),
-        spans=SpanRule(
-            clip_seconds=clip_seconds,
-            top_k=int(numbers["top_k"]),
-            min_score=numbers["min_score"],
-            min_gap_seconds=clip_seconds if gap < 0 else gap,
-            edges=choices["edges"],
+        spans=_spans(numbers, choices),
+        selection=SelectionRule(**{name: _cap(numbers[name]) for name in RULES}),
+        cut=CutRule(
+            mode=choices["cut"],
+            height=_cap(numbers["clip_height"]),
+            posters=posters,
+            stall_seconds=numbers["stall_seconds"],
+            memory_bytes=int(numbers["decode_memory_mb"]) << 20,
         ),
-        cut=choices["cut"],
-        stall_seconds=numbers["stall_seconds"],
         workers=int(numbers["workers"]),
     )
 
@@ -231,6 +246,42 @@ def _video_sampling(
     return sampling if said else Sampling(fps=spec.window.fps)
 
 
+def _cap(number: float) -> int | None:
+    return int(number) if number > 0 else None
+
+
+def _spans(numbers: Mapping[str, float], choices: Mapping[str, str]) -> SpanRule:
+    gap = numbers["min_gap_seconds"]
+    return SpanRule(
+        clip_seconds=numbers["clip_seconds"],
+        top_k=int(numbers["top_k"]),
+        min_score=numbers["min_score"],
+        min_gap_seconds=numbers["clip_seconds"] if gap < 0 else gap,
+        edges=choices["edges"],
+        smooth_seconds=numbers["smooth_seconds"],
+        mode=choices["span_mode"],
+        high_score=numbers["high_score"],
+        low_score=numbers["low_score"],
+        merge_gap_seconds=numbers["merge_gap_seconds"],
+        min_span_seconds=numbers["min_span_seconds"],
+        max_span_seconds=numbers["max_span_seconds"],
+        shots=choices["shots"],
+    )
+
+
+def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], faults: list[str]) -> None:
+    if numbers["low_score"] > numbers["high_score"] >= 0:
+        faults.append("--low_score is above --high_score")
+    if numbers["min_span_seconds"] > numbers["max_span_seconds"] > 0:
+        faults.append("--min_span_seconds is above --max_span_seconds")
+    if numbers["clip_height"] > 0 and choices["cut"] != "exact":
+        faults.append(f"--clip_height needs --cut=exact, and --cut is {choices['cut']!r}")
+    if 0 < numbers["clip_max_height"] <= numbers["max_height"]:
+        faults.append("--clip_max_height is not above --max_height, at which videos are fetched anyway")
+    if numbers["clip_max_height"] > 0 and choices["cut"] == "none":
+        faults.append("--clip_max_height is for clips, and --cut is 'none'")
+
+
 def _check_fetching(values: _Values, numbers: Mapping[str, float]) -> None:
     if numbers["min_video_seconds"] > numbers["max_video_seconds"] >= 0:
         values.faults.append("--min_video_seconds is above --max_video_seconds")
@@ -269,11 +320,10 @@ def _politeness(numbers: Mapping[str, float]) -> Politeness:
 
 
 def _search(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
-    per_channel = numbers["max_per_channel"]
     return SearchRule(
         prefix=values.text("search_prefix"),
         max_videos=int(numbers["max_videos"]),
-        max_per_channel=int(per_channel) if per_channel > 0 else None,
+        max_per_channel=_cap(numbers["max_per_channel"]),
         filter=_filter(numbers, choices),
         web=_web(values, numbers),
         politeness=_politeness(numbers),
@@ -291,6 +341,7 @@ def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, 
         politeness=_politeness(numbers),
         max_pixels=int(numbers["max_pixels"]),
         retry_codes=values.parts("retry_failed"),
+        clip_max_height=_cap(numbers["clip_max_height"]),
     )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import apache_beam as beam
 
 from pipeline.config import Config
+from transforms.better_videos import FetchBetterVideos
 from transforms.clips import CutClips
 from transforms.core import funnel
 from transforms.discovery import FindVideos
@@ -12,6 +13,7 @@ from transforms.download import DownloadVideos
 from transforms.outputs import WriteManifests, WriteSummary
 from transforms.queries import MatchLabels, ReadExcludes, ReadQueries
 from transforms.scoring import ScoreVideos
+from transforms.selection import SelectSpans
 from transforms.spans import ProposeSpans
 
 
@@ -34,17 +36,18 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     score = ScoreVideos(config.output, config.scoring)
     scored = fetched.videos | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
-    cutter = CutClips(config.output, config.cut, config.stall_seconds, config.scoring.memory_bytes)
-    cut = proposals | "CutClips" >> cutter
+    selected = proposals | "SelectSpans" >> SelectSpans(config.selection)
+    sources = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch)
+    cut = sources | "CutClips" >> CutClips(config.output, config.cut)
 
     failures = (
         read.failures, matched.failures, found.failures, fetched.failures, scored.failures, cut.failures,
     ) | "AllFailures" >> beam.Flatten()  # fmt: skip
     records = (
-        found.merged, fetched.videos, proposals, cut.clips, cut.not_wanted, failures,
+        found.merged, fetched.videos, selected, cut.clips, cut.not_wanted, failures,
     ) | "AllRecords" >> beam.Flatten()  # fmt: skip
-    written = records | WriteManifests(config.output, config.manifest_shards)
+    written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
     counted = (read.queries, records) | "Counted" >> beam.Flatten() | "Tally" >> beam.FlatMap(funnel.tallies)
     tallies = (found.tallies, counted) | "AllTallies" >> beam.Flatten()
     summary = (tallies, written, cut.clips) | WriteSummary(config.output, config.about(), config.replace)
-    return Outputs(proposals, cut.clips, failures, summary)
+    return Outputs(selected, cut.clips, failures, summary)

@@ -40,7 +40,7 @@ class Option:
 
 
 _IO, _PRESET, _FIND, _FETCH = "Input and output", "Preset", "Finding videos", "Fetching"
-_SCORE, _SPANS, _CLIPS = "Sampling and scoring", "Spans", "Clips"
+_SCORE, _SPANS, _SELECT, _CLIPS = "Sampling and scoring", "Spans", "Selection over all videos", "Clips"
 _LIMITS, _RUN = "Limits on hostile or broken files", "Running"
 
 OPTIONS: tuple[Option, ...] = (
@@ -90,7 +90,21 @@ OPTIONS: tuple[Option, ...] = (
     Option("min_score", _SPANS, "0", "number", "Weakest response that may become a span.", 0, 1e9),
     Option("min_gap_seconds", _SPANS, None, "number", "Least distance between two peaks of one action. Default: clip_seconds.", 0, 86_400),
     Option("edges", _SPANS, "shift", "shift|clamp", "A span that would pass the video's edge is shifted to keep its length, or clamped (the notebook's way, which is shorter)."),
-    Option("cut", _CLIPS, "exact", "exact|none", "exact: re-encode, first and last frame right. none: spans only."),
+    Option("smooth_seconds", _SPANS, "0", "number", "Width of a moving average over the responses, before anything is picked; 0 for none.", 0, 3600),
+    Option("span_mode", _SPANS, "peaks", "peaks|segments", "peaks: clip_seconds around the strongest responses. segments: as long as the response is strong: regions above high_score, grown down to low_score."),
+    Option("high_score", _SPANS, "0.5", "number", "span_mode=segments: a region holds a response of at least this.", 0, 1e9),
+    Option("low_score", _SPANS, "0.25", "number", "span_mode=segments: a region reaches as far as responses are at least this.", 0, 1e9),
+    Option("merge_gap_seconds", _SPANS, "1", "number", "span_mode=segments: regions with a smaller gap become one.", 0, 3600),
+    Option("min_span_seconds", _SPANS, "1", "number", "A shorter region grows to this length; no span is shortened below it at a shot change.", 0.1, 3600),
+    Option("max_span_seconds", _SPANS, "60", "number", "span_mode=segments: a longer region is narrowed around its peak.", 0.1, 86_400),
+    Option("shots", _SPANS, "avoid", "avoid|trim|ignore", "Shot changes: avoid moves a span into its peak's shot, and shortens it to a shorter shot; trim only cuts off what lies beyond; neither goes below min_span_seconds."),
+    Option("clips_per_video", _SELECT, None, "integer", "Most spans per action and video, strongest first. Default: no cap beyond top_k.", 1, 1_000_000),
+    Option("clips_per_channel", _SELECT, None, "integer", "Most spans per action and channel, strongest first. Default: no cap.", 1, 1_000_000),
+    Option("clips_per_action", _SELECT, None, "integer", "Most spans per action over all videos, strongest first. Default: no cap.", 1, 1_000_000_000),
+    Option("cut", _CLIPS, "exact", "exact|copy|none", "exact: re-encode, first and last frame right. copy: no re-encoding, fast, widened to the next key frames; the manifest tells the true range. none: spans only."),
+    Option("clip_height", _CLIPS, None, "integer", "Scale larger clips down to this height in pixels (with --cut=exact). Default: the video's own.", 16, 8192),
+    Option("posters", _CLIPS, "true", "flag", "A picture of each clip's peak beside it."),
+    Option("clip_max_height", _CLIPS, None, "integer", "Scan low, fetch high: fetch the web videos that have a span again at this height (smaller side), and cut from those. Default: cut from what was scored.", 16, 8192),
     Option("stall_seconds", _LIMITS, "120", "number", "A decoder or cutter that is silent for so long is ended, and its video is a failure.", 1, 86_400),
     Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a decoder or cutter process.", 256, 1_000_000),
     Option("max_pixels", _LIMITS, "67108864", "integer", "Largest picture that is decoded, width times height.", 1, 2**31 - 1),

@@ -28,12 +28,15 @@ def scene_video(path, *parts, **settings):
 
 
 def arguments(folder, rows, classifier, *more):
-    """Writes `rows` as the query file of `folder` and returns the job's arguments; the output is `folder/output`."""
+    """Writes `rows` as the query file of `folder` and returns the job's arguments; the output is `folder/output`.
+
+    The scenes of the tests' videos are shots: spans ignore them unless a test says otherwise.
+    """
     queries = folder / "queries.jsonl"
     if rows is not None:
         queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
     where = ["--input", str(queries), "--output", str(folder / "output"), "--classifier", str(classifier)]
-    return [*where, *map(str, more)]
+    return [*where, "--shots=ignore", *map(str, more)]
 
 
 def run_rows(folder, rows, classifier, *more):

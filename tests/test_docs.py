@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from pipeline.options import OPTIONS
+from transforms.core import manifests
 from transforms.failures import CATEGORIES, CODES
 
 ROOT = Path(__file__).parent.parent
@@ -15,6 +16,11 @@ def test_readme_has_the_table_of_failure_codes():
         assert f"| `{code}` | {category} | {meaning} |" in README, code
     for category in CATEGORIES:
         assert f"\n| {category} |" in README
+
+
+def test_readme_tells_every_column_of_the_spans():
+    for column in manifests.SPAN_COLUMNS:
+        assert re.search(rf"^\| .*`{column}`.* \|", README, re.MULTILINE), column
 
 
 def test_documents_name_only_options_that_exist():

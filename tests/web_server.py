@@ -119,8 +119,8 @@ class Site(BaseHTTPRequestHandler):
 
     def on_media(self, video_id, height, name):
         video = self.catalogue()[video_id]
-        body = (self.folder / video["media"]).read_bytes()
-        fault = video["fault"]
+        body = (self.folder / video["media"].format(height=height)).read_bytes()
+        fault = video["fault"] if int(height) >= video.get("fault_from_height", 0) else ""
         asked = self.counts[urlsplit(self.path).path]
         if re.fullmatch(r"\d\d\d", fault):
             retry = [("Retry-After", "3600")] if fault == "429" else []

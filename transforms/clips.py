@@ -25,6 +25,25 @@ _NOT_WANTED: Literal["not_wanted"] = "not_wanted"
 _CutOutput: TypeAlias = Clip | Failed | TaggedOutput[Literal["not_wanted"], CandidateSpan]
 
 
+@dataclass(frozen=True)
+class CutRule:
+    """How clips are cut.
+
+    Attributes:
+      mode: `exact` (re-encoded, right to the frame), `copy` (not re-encoded, from key frame to key frame) or `none`.
+      height: Larger pictures are scaled down to this height in pixels; None keeps the video's own.
+      posters: Whether a picture of its peak is put beside each clip.
+      stall_seconds: Longest silence of the cutter.
+      memory_bytes: Memory cap of the cutter.
+    """
+
+    mode: str
+    height: int | None
+    posters: bool
+    stall_seconds: float
+    memory_bytes: int
+
+
 class Cut(NamedTuple):
     """`clips`: Clip; `not_wanted`: spans left uncut by `--cut=none`; `failures`: Failure."""
 
@@ -34,9 +53,9 @@ class Cut(NamedTuple):
 
 
 class _Cut(beam.DoFn):
-    def __init__(self, output: str, mode: str, stall_seconds: float, memory_bytes: int) -> None:
-        self._output, self._mode = output, mode
-        self._limits = Limits(stall_seconds, memory_bytes=memory_bytes)
+    def __init__(self, output: str, rule: CutRule) -> None:
+        self._output, self._rule = output, rule
+        self._limits = Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes)
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
@@ -46,7 +65,7 @@ class _Cut(beam.DoFn):
         self._child.close()
 
     def process(self, proposal: VideoSpans) -> Iterator[_CutOutput]:
-        if self._mode == "none":
+        if self._rule.mode == "none":
             yield from (TaggedOutput(_NOT_WANTED, span) for span in proposal.spans)
             return
         missing = []
@@ -60,7 +79,7 @@ class _Cut(beam.DoFn):
         if not missing:
             return
         try:
-            uri = storage.resolve(self._output, proposal.video.uri)
+            uri = storage.resolve(self._output, proposal.source.uri)
             with storage.local_copy(uri) as source, tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
                 yield from self._cut_all(proposal, missing, source, folder)
         except storage.StorageError as error:
@@ -74,12 +93,11 @@ class _Cut(beam.DoFn):
         left, deaths = list(range(len(spans))), 0
         targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
         while left:
-            wishes = [
-                {"start_seconds": spans[p].start_seconds, "end_seconds": spans[p].end_seconds, "path": targets[p]}
-                for p in left
-            ]
+            names = ("start_seconds", "end_seconds", "peak_seconds")
+            wishes = [{**{name: getattr(spans[p], name) for name in names}, "path": targets[p]} for p in left]
+            rule = {"mode": self._rule.mode, "height": self._rule.height, "poster": self._rule.posters}
             try:
-                for message in self._child.call("cutting:cut", {"path": source, "spans": wishes}):
+                for message in self._child.call("cutting:cut", {"path": source, "spans": wishes, **rule}):
                     if "index" in message.facts:  # not a mere sign of life
                         place, deaths = left.pop(0), 0
                         yield self._finished(proposal, spans[place], targets[place], message.facts)
@@ -103,24 +121,35 @@ class _Cut(beam.DoFn):
         with open(target, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         facts = {name: value for name, value in facts.items() if name != "index"}
-        clip = Clip(span, path, **{**facts, "flags": tuple(facts["flags"])}, sha256=digest)
+        facts["flags"] = (*facts["flags"], *proposal.source_flags)
+        facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
+        clip = Clip(span, path, **facts, sha256=digest)
         self._metrics.count("out-bytes", os.path.getsize(target))
+        if clip.poster:
+            storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
-        record = {**{k: v for k, v in asdict(clip).items() if k != "span"}, "content": proposal.video.content}
-        storage.write_bytes(self._record(span), json.dumps(record).encode())
+        record = {name: value for name, value in asdict(clip).items() if name != "span"}
+        storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
         self._metrics.count("out-clips")
         return clip
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
-        """Returns the clip of an earlier run, if it was cut from this content and is still there."""
+        """Returns the clip of an earlier run, if it was cut so from this content and is still there."""
         try:
             record = json.loads(storage.read_bytes(self._record(span)))
-            content = record.pop("content")
-            if content != proposal.video.content or not storage.exists(storage.join(self._output, record["path"])):
+            files = filter(None, (record["path"], record["poster"]))
+            if record.pop("made") != self._made(proposal):
+                return None
+            if not all(storage.exists(storage.join(self._output, file)) for file in files):
                 return None
             return Clip(span, **{**record, "flags": tuple(record["flags"])})
         except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
             return None
+
+    def _made(self, proposal: VideoSpans) -> dict[str, Any]:
+        """Returns what decides a clip besides its span."""
+        rule = self._rule
+        return {"content": proposal.source.content, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
 
     def _record(self, span: CandidateSpan) -> str:
         return storage.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")
@@ -141,19 +170,15 @@ class CutClips(beam.PTransform):
 
     Attributes:
       output: The output folder.
-      mode: `exact` (re-encoded, right to the frame) or `none` (spans only).
-      stall_seconds: Longest silence of the cutter.
-      memory_bytes: Memory cap of the cutter.
+      rule: How clips are cut.
     """
 
     output: str
-    mode: str
-    stall_seconds: float
-    memory_bytes: int
+    rule: CutRule
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, proposals: beam.PCollection) -> Cut:
         """Returns clips, and a failure for each span without one."""
-        do_fn = _Cut(self.output, self.mode, self.stall_seconds, self.memory_bytes)
+        do_fn = _Cut(self.output, self.rule)
         cut = proposals | "Cut" >> beam.ParDo(do_fn).with_outputs(FAILURES, _NOT_WANTED, main="clips")
         return Cut(cut.clips, cut[_NOT_WANTED], cut[FAILURES])

@@ -30,7 +30,7 @@ from transforms.records import Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "DownloadVideos"
-_WEB: Literal["web"] = "web"
+WEB: Literal["web"] = "web"
 _MEMORY_BYTES = 2 << 30
 _FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
 
@@ -49,6 +49,7 @@ class FetchRule:
       politeness: How often it is asked.
       max_pixels: Largest picture that is decoded.
       retry_codes: Codes of earlier permanent failures that are tried again.
+      clip_max_height: Height at which videos with a span are fetched again; None for not at all.
     """
 
     max_height: int
@@ -60,6 +61,7 @@ class FetchRule:
     politeness: Politeness
     max_pixels: int
     retry_codes: tuple[str, ...]
+    clip_max_height: int | None = None
 
 
 class Fetched(NamedTuple):
@@ -69,18 +71,20 @@ class Fetched(NamedTuple):
     failures: beam.PCollection
 
 
-class _Fetch(beam.DoFn):
+class FetchVideo(beam.DoFn):
     """What fetching files and fetching from the web have in common."""
 
-    def __init__(self, output: str, rule: FetchRule) -> None:
+    def __init__(self, output: str, rule: FetchRule, folder: str = "videos") -> None:
         self._rule = rule
-        self._store = VideoStore(output)
+        self._store = VideoStore(output, folder)
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
+        """Makes the child that probes."""
         self._prober = Child(Limits(stall_seconds=60, memory_bytes=_MEMORY_BYTES))
 
     def teardown(self) -> None:
+        """Ends it."""
         self._prober.close()
 
     def _asked(self, request: VideoRequest) -> dict[str, Any]:
@@ -149,7 +153,7 @@ class _Fetch(beam.DoFn):
         raise AssertionError
 
 
-class _FetchFile(_Fetch):
+class _FetchFile(FetchVideo):
     """Files on local disk or gs://, used in place or copied."""
 
     def process(self, request: VideoRequest) -> Iterator[Video | Failed]:
@@ -184,38 +188,40 @@ class _FetchFile(_Fetch):
                 return self._store.put(video, copy, self._asked(request))
 
 
-class _FetchWeb(_Fetch):
+class FetchInTurn(FetchVideo):
     """Web videos, one lane at a time."""
 
     def setup(self) -> None:
+        """Makes the children that fetch and probe."""
         super().setup()
         self._fetcher = Fetcher(self._rule.web, self._rule.politeness)
 
     def teardown(self) -> None:
+        """Ends them."""
         super().teardown()
         self._fetcher.close()
 
-    def process(self, lane_of_requests: tuple[int, Iterable[VideoRequest]]) -> Iterator[Video | Failed]:
-        lane = Lane(self._rule.politeness)
-        for request in sorted(lane_of_requests[1], key=_by_rank):
-            try:
-                video = self._stored(request)
-                if video is not None:
-                    self._metrics.count("reused-videos")
-                elif lane.stopped:
-                    raise FetchError("blocked", "not tried: the lane was blocked before", attempts=0)
-                else:
-                    lane.wait_turn()
-                    with self._metrics.time("fetch-msec"):
-                        video = self._fetch(request)
-                    lane.note("")
-                yield self._done(video)
-            except (FetchError, storage.StorageError) as error:
-                if isinstance(error, FetchError) and not lane.stopped:
-                    lane.note(error.code)
-                yield self._failed(request, error)
-            except OSError as error:  # this machine's own disk
-                yield self._failed(request, storage.StorageError(str(error)))
+    def in_turn(self, request: VideoRequest, lane: Lane) -> Video:
+        """Returns the stored video, or fetches it once it is its turn.
+
+        Raises:
+          FetchError, StorageError, OSError: It cannot be had.
+        """
+        video = self._stored(request)
+        if video is not None:
+            self._metrics.count("reused-videos")
+            return video
+        if lane.stopped:
+            raise FetchError("blocked", "not tried: the lane was blocked before", attempts=0)
+        lane.wait_turn()
+        try:
+            with self._metrics.time("fetch-msec"):
+                video = self._fetch(request)
+        except FetchError as error:
+            lane.note(error.code)
+            raise
+        lane.note("")
+        return video
 
     def _fetch(self, request: VideoRequest) -> Video:
         rule = self._rule
@@ -242,6 +248,20 @@ class _FetchWeb(_Fetch):
             return self._store.put(video, path, self._asked(request))
 
 
+class _FetchWeb(FetchInTurn):
+    """All requests of a lane, in the order of their ranks."""
+
+    def process(self, lane_of_requests: tuple[int, Iterable[VideoRequest]]) -> Iterator[Video | Failed]:
+        lane = Lane(self._rule.politeness)
+        for request in sorted(lane_of_requests[1], key=_by_rank):
+            try:
+                yield self._done(self.in_turn(request, lane))
+            except (FetchError, storage.StorageError) as error:
+                yield self._failed(request, error)
+            except OSError as error:  # this machine's own disk
+                yield self._failed(request, storage.StorageError(str(error)))
+
+
 def _by_rank(request: VideoRequest) -> tuple[int, str]:
     return min(ask.rank for ask in request.asks), request.key
 
@@ -266,7 +286,7 @@ class _Decided(beam.DoFn):
         if earlier is not None and final and earlier.code not in self._rule.retry_codes:
             yield failed(earlier)
         else:
-            yield TaggedOutput(_WEB, (self._rule.politeness.lane_of(request.key), request))
+            yield TaggedOutput(WEB, (self._rule.politeness.lane_of(request.key), request))
 
 
 def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
@@ -296,12 +316,12 @@ class DownloadVideos(beam.PTransform):
     def expand(self, requests: beam.PCollection) -> Fetched:
         """Returns videos whose first frame could be decoded, and a failure for each other request."""
         earlier = requests.pipeline | beam.Impulse() | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
-        decide = beam.ParDo(_Decided(self.rule)).with_outputs(_WEB, FAILURES, main="files")
+        decide = beam.ParDo(_Decided(self.rule)).with_outputs(WEB, FAILURES, main="files")
         pending = (requests, earlier) | "Join" >> beam.Flatten() | GroupByVideo() | "Decided" >> decide
         fetch_file = beam.ParDo(_FetchFile(self.output, self.rule)).with_outputs(FAILURES, main="videos")
         files = pending.files | "FetchFiles" >> fetch_file
         fetch_web = beam.ParDo(_FetchWeb(self.output, self.rule)).with_outputs(FAILURES, main="videos")
-        downloads = pending[_WEB] | "ByLane" >> beam.GroupByKey() | "FetchWeb" >> fetch_web
+        downloads = pending[WEB] | "ByLane" >> beam.GroupByKey() | "FetchWeb" >> fetch_web
         videos = (files.videos, downloads.videos) | "Videos" >> beam.Flatten()
         failures = (pending[FAILURES], files[FAILURES], downloads[FAILURES]) | "Failures" >> beam.Flatten()
         return Fetched(videos, failures)

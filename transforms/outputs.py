@@ -8,7 +8,7 @@ import datetime
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,10 @@ from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics
 from transforms.records import Clip, Video, VideoRequest, VideoSpans
 
-_OWN_CLIP = re.compile(r"clips/[^/]+/.+_\d+_\d+\.(mp4|json)")
+_OWN_CLIP = re.compile(r"clips/[^/]+/.+_\d+_\d+\.(mp4|json|jpg)")
 _MANIFESTS = ("videos", "spans", "failures")
 _SPANS_CSV = "spans.csv"
+_PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
 
 #: A manifest's file, and a row with its place in it.
 _Entry = tuple[str, tuple[tuple[Any, ...], Any]]
@@ -32,8 +33,8 @@ _Entry = tuple[str, tuple[tuple[Any, ...], Any]]
 class _DescribeVideo(beam.DoFn):
     """Makes the manifest entries of one video from all that is known of it."""
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    def __init__(self, shards: int, identity: Mapping[str, str]) -> None:
+        self._shards, self._identity = shards, identity
 
     def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[_Entry]:
         key, records = keyed[0], list(keyed[1])
@@ -50,7 +51,7 @@ class _DescribeVideo(beam.DoFn):
         for span in proposal.spans:
             clip = clips.get((span.action, span.start_seconds, span.end_seconds))
             order = (span.action, span.key, span.rank)
-            row = manifests.span_row(span, clip, proposal.video)
+            row = manifests.span_row(span, clip, proposal.video, self._identity)
             yield _entry("spans", order, row, self._shards)
             yield _SPANS_CSV, (order, manifests.kinetics_row(row))
 
@@ -84,6 +85,11 @@ class _WriteManifest(beam.DoFn):
         data = manifests.kinetics_csv(rows) if path == _SPANS_CSV else manifests.json_lines(rows)
         storage.write_bytes(storage.join(self._output, path), data)
         yield path
+        name = re.split(r"[-.]", path)[0]
+        if path != _SPANS_CSV and name in _PARQUET:
+            path = path.removesuffix(".jsonl") + ".parquet"
+            storage.write_bytes(storage.join(self._output, path), manifests.parquet(rows, _PARQUET[name]))
+            yield path
 
 
 def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
@@ -92,19 +98,21 @@ def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
 
 @dataclass
 class WriteManifests(beam.PTransform):
-    """Writes `videos*.jsonl`, `spans*.jsonl`, `spans.csv` and `failures*.jsonl`.
+    """Writes `videos*.jsonl`, `spans*.jsonl`, the same as Parquet, `spans.csv` and `failures*.jsonl`.
 
     Attributes:
       output: The output folder.
       shards: Files per manifest.
+      identity: By what the spans were found: `classifier`, `scores`, `settings`.
     """
 
     output: str
     shards: int
+    identity: Mapping[str, str]
 
     def expand(self, records: beam.PCollection) -> beam.PCollection[str]:
         """Takes requests, videos, spans, clips and failures; returns the manifests written."""
-        described = records | GroupByVideo() | beam.ParDo(_DescribeVideo(self.shards))
+        described = records | GroupByVideo() | beam.ParDo(_DescribeVideo(self.shards, self.identity))
         failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
         files = [manifest_path(name, n, self.shards) for name in _MANIFESTS for n in range(self.shards)]
         every = records.pipeline | beam.Impulse() | "Files" >> beam.FlatMap(_files, [*files, _SPANS_CSV])
@@ -126,7 +134,7 @@ class _WriteSummary(beam.DoFn):
     ) -> Iterator[dict[str, Any]]:
         paths, clip_paths = set(written), {clip.path for clip in clips}
         for name in _MANIFESTS:  # shards of an earlier run with another number of them
-            pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.jsonl")
+            pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.(jsonl|parquet)")
             for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
                 storage.delete(storage.join(self._output, stale))
         counts = funnel.assemble(numbers)

@@ -203,6 +203,7 @@ class DecodeReport:
       attempts: How often it was tried.
       cpu_msec: Processor time of the decoder in milliseconds.
       reached_end: Whether decoding came to the end of the video.
+      cuts: Times of shot changes in seconds.
     """
 
     segment: Segment
@@ -214,6 +215,7 @@ class DecodeReport:
     attempts: int = 1
     cpu_msec: int = 0
     reached_end: bool = False
+    cuts: tuple[float, ...] = ()
 
     @property
     def key(self) -> str:
@@ -236,6 +238,7 @@ class ScoreTrack:
       decoded_seconds: End of the last decoded frame.
       frames_decoded: Frames that came out of the decoder.
       flags: Flags of the decoding.
+      cuts: Shot changes in seconds, ascending: the time of the first frame of each new shot.
     """
 
     key: str
@@ -248,6 +251,7 @@ class ScoreTrack:
     decoded_seconds: float
     frames_decoded: int
     flags: tuple[str, ...] = ()
+    cuts: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.times), len(self.actions))
@@ -275,7 +279,19 @@ class ScoredVideo:
 
 @dataclass(frozen=True)
 class CandidateSpan:
-    """`[start, end)` in seconds around a peak of one action's response."""
+    """`[start, end)` in seconds around a peak of one action's response.
+
+    Attributes:
+      key: The video's key.
+      action: The wanted action.
+      start_seconds, end_seconds: The span.
+      peak_seconds: Time of the sample with the strongest response.
+      peak_frame: Place of that sample among the video's frames; -1 where not known.
+      score: The response there, smoothed where that is wanted.
+      rank: Place among the action's spans in the video, from 1.
+      top_label, top_score: The classifier's best label of the peak, and its score.
+      cuts: How many shot changes it holds.
+    """
 
     key: str
     action: str
@@ -287,6 +303,7 @@ class CandidateSpan:
     rank: int
     top_label: str
     top_score: float
+    cuts: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_seconds < self.end_seconds:
@@ -295,13 +312,34 @@ class CandidateSpan:
 
 @dataclass(frozen=True)
 class VideoSpans:
-    """The spans of one scored video, over all its actions; may be empty."""
+    """The spans of one scored video, over all its actions; may be empty.
+
+    Attributes:
+      video: The video.
+      spans: Its spans.
+      decoded_seconds: End of the last decoded frame.
+      samples: How many samples were scored.
+      flags: Flags of the decoding.
+      notes: Why an action has no span, a sentence each.
+      dropped: (rule, number) of the spans that a rule of the selection took out.
+      better: The same video in a better quality, which clips are cut from; None where there is none.
+      source_flags: What is to be said of the video that clips are cut from.
+    """
 
     video: Video
     spans: tuple[CandidateSpan, ...]
     decoded_seconds: float
     samples: int
     flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    dropped: tuple[tuple[str, int], ...] = ()
+    better: Video | None = None
+    source_flags: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Video:
+        """The video that clips are cut from."""
+        return self.better or self.video
 
     @property
     def key(self) -> str:
@@ -322,6 +360,8 @@ class Clip:
       has_audio: Whether the clip has sound.
       sha256: Digest of the file.
       flags: E.g. `audio_dropped`.
+      start_seconds, end_seconds: What of the video it shows: the span to the frame, more where nothing is re-encoded.
+      poster: A picture of its peak, relative to the output folder; empty where none is wanted.
     """
 
     span: CandidateSpan
@@ -333,6 +373,9 @@ class Clip:
     has_audio: bool
     sha256: str
     flags: tuple[str, ...] = ()
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    poster: str = ""
 
     @property
     def key(self) -> str:

@@ -154,7 +154,8 @@ class _Decode(beam.DoFn):
                 for message in self._messages(path, segment):
                     if "report" in message.facts:
                         facts = message.facts["report"]
-                        report = DecodeReport(segment, **{**facts, "flags": tuple(facts["flags"])})
+                        lists = {name: tuple(facts[name]) for name in ("flags", "cuts")}
+                        report = DecodeReport(segment, **{**facts, **lists})
                     elif "times" in message.facts:
                         batch = _frame_batch(video, message)
                         yield from _windowed(batch, windows) if windows else [batch]
@@ -284,6 +285,7 @@ def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples]) -> S
         decoded_seconds=max(report.decoded_seconds for report in reports),
         frames_decoded=sum(report.frames_decoded for report in reports),
         flags=tuple(sorted({flag for report in reports for flag in report.flags})),
+        cuts=tuple(sorted(cut for report in reports for cut in report.cuts)),
     )
 
 

@@ -8,7 +8,23 @@ import apache_beam as beam
 from transforms.core import peaks
 from transforms.core.peaks import SpanRule
 from transforms.metrics import StageMetrics
-from transforms.records import ScoredVideo, VideoSpans
+from transforms.records import CandidateSpan, ScoredVideo, ScoreTrack, VideoSpans
+
+
+def notes(track: ScoreTrack, spans: tuple[CandidateSpan, ...], rule: SpanRule) -> tuple[str, ...]:
+    """Returns a sentence for each action without a span: which threshold left how many samples out."""
+    found = {span.action for span in spans}
+    sentences = []
+    for action, told in peaks.removed_by(track, rule).items():
+        if action in found:
+            continue
+        count = f"{told['samples']} samples"
+        reasons = [f"{told['below_min_score']} of {count} are below min_score {rule.min_score:g}"]
+        if rule.mode == "segments":
+            reasons.append(f"{told['below_high_score']} below high_score {rule.high_score:g}")
+        strongest = "none" if told["strongest"] is None else f"{told['strongest']:.4g}"
+        sentences.append(f"no span of {action!r}: {', '.join(reasons)}; the strongest response is {strongest}")
+    return tuple(sentences)
 
 
 class _Propose(beam.DoFn):
@@ -21,7 +37,8 @@ class _Propose(beam.DoFn):
         spans = tuple(peaks.propose(track, self._rule))
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
-        yield VideoSpans(video, spans, track.decoded_seconds, len(track.times), track.flags)
+        said = notes(track, spans, self._rule)
+        yield VideoSpans(video, spans, track.decoded_seconds, len(track.times), track.flags, said)
 
 
 @dataclass
@@ -29,11 +46,11 @@ class ProposeSpans(beam.PTransform):
     """Picks the strongest responses of each wanted action and the span around each.
 
     Attributes:
-      rule: Length, number, spacing and threshold.
+      rule: Length, number, spacing, threshold, and what to do about shot changes.
     """
 
     rule: SpanRule
 
     def expand(self, tracks: beam.PCollection) -> beam.PCollection:
-        """Returns one VideoSpans per track; it is empty where no response reaches the threshold."""
+        """Returns one VideoSpans per track; it is empty where no response reaches the threshold, and says so."""
         return tracks | "Propose" >> beam.ParDo(_Propose(self.rule))

@@ -106,18 +106,33 @@ def test_avi_with_b_frames_is_cut_where_it_was_scored(tmp_path, codec):
 UNEVEN = np.cumsum(np.random.default_rng(1).choice([0.02, 0.04, 0.1, 0.3], 60)).round(3).tolist()
 
 
+def nominal_seconds(path):
+    """Returns the duration of a frame as the file tells it."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        return 1 / float(stream.average_rate or stream.guessed_rate)
+
+
 @pytest.mark.parametrize("gop", [8, 1000], ids=["short", "one key frame"])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
 def test_variable_frame_rate_keeps_its_times(tmp_path, name, gop):
     source = make_video(tmp_path / name, len(UNEVEN), times=UNEVEN, gop=gop)
     shown = [time - UNEVEN[0] for time in UNEVEN]
+    frame = nominal_seconds(source)
     spans = [(0, 1.01), (1.01, 3.01), (2.555, 4.055), (shown[30], shown[40])]
     for clip, (start, end) in zip(cut(source, tmp_path, *spans), spans, strict=True):
         inside = [place for place, time in enumerate(shown) if start - 1e-4 <= time < end - 1e-4]
+        before, first = shown[inside[0] - 1], shown[inside[0]]
+        zero = first
+        if first > start + 1e-4 and first - before > 1.5 * frame:  # the frame before is still shown
+            inside.insert(0, inside[0] - 1)
+            zero = start
         assert stamps(clip) == inside
-        assert times(clip) == pytest.approx([shown[place] - shown[inside[0]] for place in inside], abs=0.0015)
-        longest = end - shown[inside[0]]
-        assert shown[inside[-1]] - shown[inside[0]] < clip["duration_seconds"] <= longest + 0.3
+        assert times(clip) == pytest.approx([max(0, shown[place] - zero) for place in inside], abs=0.0015)
+        last, after = shown[inside[-1]], shown[inside[-1] + 1]
+        until = min(after, max(end, last + frame))
+        assert (clip["start_seconds"], clip["end_seconds"]) == pytest.approx((zero, until), abs=0.0015)
+        assert clip["duration_seconds"] == pytest.approx(until - zero, abs=0.0015)
 
 
 def onset(path):
@@ -388,11 +403,14 @@ def test_the_child_cuts(tmp_path):
     child.close()
     assert message.facts == {
         "index": 0,
+        "start_seconds": pytest.approx(0.4),
+        "end_seconds": pytest.approx(1.6),
         "duration_seconds": pytest.approx(1.2, abs=0.002),
         "frames": 30,
         "width": 192,
         "height": 108,
         "has_audio": True,
+        "poster": False,
         "flags": [],
     }
     assert [stamp_of(picture) for _, picture in read_video(tmp_path / "clip.mp4")] == list(range(10, 40))

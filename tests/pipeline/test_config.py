@@ -32,7 +32,7 @@ def test_the_default_is_the_paper(config_of):
     assert (config.spans.clip_seconds, config.spans.top_k, config.spans.min_gap_seconds) == (10, 2, 10)
     assert config.scoring.sampling == Sampling(fps=2)
     assert config.scoring.response == "action"
-    assert (config.cut, config.replace, config.workers, config.inputs) == ("exact", False, 1, ("q.jsonl",))
+    assert (config.cut.mode, config.replace, config.workers, config.inputs) == ("exact", False, 1, ("q.jsonl",))
 
 
 def test_the_notebook_preset(config_of):
@@ -50,7 +50,7 @@ def test_the_user_goes_before_the_preset_and_the_preset_before_the_default(confi
     config = config_of("--preset=notebook", "--top_k=7", "--batch_size", "8")
     assert (config.spans.top_k, config.scoring.batch_size) == (7, 8)  # the user's
     assert (config.spans.clip_seconds, config.scoring.response) == (5, "any")  # the preset's
-    assert config.cut == "exact"  # the default
+    assert config.cut.mode == "exact"  # the default
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_every_fault_is_reported_at_once():
         ("manifest_shards", "", "a whole number from 1"),
         ("workers", "0", "a whole number from 1"),
         ("replace", "yes", "true or false"),
-        ("cut", "fast", "one of exact, none"),
+        ("cut", "fast", "one of exact, copy, none"),
         ("device", "tpu", "one of auto, cpu, cuda"),
         ("preprocessing", "", "one of classifier, notebook"),
     ],

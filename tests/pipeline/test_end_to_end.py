@@ -79,7 +79,7 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
     assert not (output / "clips").exists()
     summary = summary_of(output)
     assert summary["adds_up"]
-    assert summary["funnel"]["spans"] == {"proposed": 2, "failed": 0, "not_cut": 2}
+    assert summary["funnel"]["spans"] == {"proposed": 2, "dropped": 0, "failed": 0, "not_cut": 2}
     assert by_source(output)["a.mp4"]["outcome"] == "result"
 
 

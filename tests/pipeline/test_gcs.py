@@ -13,7 +13,7 @@ from tests.servers import metadata_server, storage_emulator
 
 BUCKET = "clipscout-test"
 #: Where the values lie in the names or in the storage's own digest.
-PLACES = ("key", "uri", "source", "content", "asks", "clip")
+PLACES = ("id", "key", "uri", "source", "content", "asks", "clip", "poster")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_a_rerun_scores_and_cuts_nothing_again(again, tmp_path):
     before = {**files(output, "scores", ".parquet"), **files(output, "clips", "")}
     manifests = [(output / name).read_bytes() for name in MANIFESTS]
     counters = again(measure=True)
-    assert len(before) == 2 + 3 * 2  # tracks, clips and their records
+    assert len(before) == 2 + 3 * 3  # tracks, clips, their posters and records
     assert {**files(output, "scores", ".parquet"), **files(output, "clips", "")} == before
     assert [(output / name).read_bytes() for name in MANIFESTS] == manifests
     assert counters["ScoreVideos/reused-tracks"] == 2

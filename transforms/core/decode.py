@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from transforms.core import media
 from transforms.core.geometry import FrameRule
 from transforms.core.sampling import Sampling
+from transforms.core.shots import THUMBNAIL_FORMAT, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, CutFinder
 from transforms.core.tasks import Item, TaskError
 
 #: Decoded frames held back so that times can be put in order: containers such as AVI store none, and FFmpeg's guesses
@@ -46,6 +47,7 @@ class Report:
     flags: set[str] = field(default_factory=set)
     cpu_msec: int = 0
     reached_end: bool = False
+    cuts: list[float] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """Returns the report as JSON-able fields."""
@@ -55,6 +57,7 @@ class Report:
             "flags": sorted(self.flags),
             "cpu_msec": self.cpu_msec,
             "reached_end": self.reached_end,
+            "cuts": self.cuts,
         }
 
 
@@ -87,9 +90,15 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), stream)
         first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
         frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
+        shots = None if sampling.keyframes else _Shots()
         for index, (frame, time_seconds) in enumerate(frames, start=first_index):
             taken = chooser.takes(index, time_seconds)
-            if time_seconds < start or (end is not None and time_seconds >= end):
+            own = time_seconds >= start and (end is None or time_seconds < end)
+            if shots is None:
+                report.flags.add("shots_unknown")
+            elif shots.begins(frame, time_seconds) and own:
+                report.cuts.append(time_seconds)
+            if not own:
                 report.frames_decoded -= 1  # another segment counts it
             if time_seconds >= last:
                 break
@@ -217,6 +226,36 @@ def _tolerant(container: av.container.InputContainer, stream: VideoStream, repor
 def _reorder_depth(frame: VideoFrame) -> int:
     frame_bytes = max(1, frame.width * frame.height * 3 // 2)
     return max(4, min(_REORDER_FRAMES, _REORDER_BYTES // frame_bytes))
+
+
+class _Shots:
+    """Looks for shot changes on small pictures of all frames."""
+
+    def __init__(self) -> None:
+        self._finder = CutFinder()
+        self._scaler = VideoReformatter()
+        #: Luma, and beside it both chroma planes one below the other.
+        self._pixels = np.zeros((THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH * 3 // 2), np.uint8)
+
+    def begins(self, frame: VideoFrame, time_seconds: float) -> bool:
+        """Tells whether a frame is the first of a new shot."""
+        small = self._scaler.reformat(
+            frame,
+            width=THUMBNAIL_WIDTH,
+            height=THUMBNAIL_HEIGHT,
+            format=THUMBNAIL_FORMAT,
+            interpolation=Interpolation.FAST_BILINEAR,
+            threads=1,
+        )
+        # to_ndarray would take as long as all the rest
+        planes = [
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size) for plane in small.planes
+        ]
+        self._pixels[:, :THUMBNAIL_WIDTH] = planes[0][:, :THUMBNAIL_WIDTH]
+        for half, plane in enumerate(planes[1:]):
+            rows = slice(half * plane.shape[0], (half + 1) * plane.shape[0])
+            self._pixels[rows, THUMBNAIL_WIDTH:] = plane[:, : THUMBNAIL_WIDTH // 2]
+        return self._finder.add(time_seconds, self._pixels)
 
 
 class _Batch:

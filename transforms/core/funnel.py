@@ -13,7 +13,7 @@ EQUATIONS: dict[str, tuple[str, ...]] = {
     "requests.unique": ("requests.excluded", "requests.filtered", "requests.failed", "requests.fetched"),
     "requests.fetched": ("videos.failed", "videos.scored"),
     "videos.scored": ("videos.without_span", "videos.with_spans"),
-    "spans.proposed": ("spans.failed", "spans.not_cut", "clips.written"),
+    "spans.proposed": ("spans.dropped", "spans.failed", "spans.not_cut", "clips.written"),
 }
 
 
@@ -36,8 +36,11 @@ def tallies(record: Any) -> list[tuple[str, int]]:
     if isinstance(record, Failure):
         return _failure_tallies(record)
     if isinstance(record, VideoSpans):
-        found = [("videos.with_spans", 1), ("spans.proposed", len(record.spans))]
-        return [("videos.scored", 1), *(found if record.spans else [("videos.without_span", 1)])]
+        dropped = sum(number for _, number in record.dropped)
+        proposed = len(record.spans) + dropped
+        found = [("videos.with_spans", 1), ("spans.proposed", proposed), ("spans.dropped", dropped)]
+        found += [(f"dropped.{rule}", number) for rule, number in record.dropped]
+        return [("videos.scored", 1), *(found if proposed else [("videos.without_span", 1)])]
     return [(_ONE_EACH[type(record)], 1)]
 
 
@@ -63,7 +66,8 @@ def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
       counts: `<noun>.<verb>` to number; `failure.<stage>.<code>` for each kind of failure. What is missing is 0.
 
     Returns:
-      `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `next_run`: how many
+      `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `dropped`:
+      spans that the selection took out, by rule; `next_run`: how many
       of them another run tries again; `adds_up`: whether every equation of `EQUATIONS` holds.
     """
     numbers = {name: counts.get(name, 0) for entry, exits in EQUATIONS.items() for name in (entry, *exits)}
@@ -79,7 +83,14 @@ def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
             _, stage, code = name.split(".")
             failures.setdefault(stage, {})[code] = counts[name]
             next_run += counts[name] if CODES[code][0] in ("transient", "blocked") else 0
-    return {"funnel": funnel, "failures": failures, "next_run": next_run, "adds_up": not imbalances(numbers)}
+    dropped = {name.removeprefix("dropped."): n for name, n in sorted(counts.items()) if name.startswith("dropped.")}
+    return {
+        "funnel": funnel,
+        "failures": failures,
+        "dropped": dropped,
+        "next_run": next_run,
+        "adds_up": not imbalances(numbers),
+    }
 
 
 def imbalances(numbers: Mapping[str, int]) -> list[str]:
@@ -100,6 +111,8 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     for stage, codes in summary["failures"].items():
         parts = ", ".join(f"{number} {code}" for code, number in codes.items())
         text.append(f"{'':<11}left out in {stage}: {parts}")
+    for rule, number in summary.get("dropped", {}).items():
+        text.append(f"{'':<11}{number} spans dropped by --{rule}")
     if summary["next_run"]:
         text.append(f"{'':<11}{summary['next_run']} of these remain for the next run with the same output")
     if not summary["adds_up"]:

@@ -1,4 +1,4 @@
-"""Rows of the manifests: what is said of each video and each span, and the Kinetics CSV."""
+"""Rows of the manifests: what is said of each video and each span; as JSON Lines, Parquet and Kinetics CSV."""
 
 import csv
 import io
@@ -6,11 +6,76 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.core import naming
 from transforms.failures import Failure
 from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-NO_SPAN = "no_response_above_min_score"
+NO_SPAN, NOT_SELECTED = "no_response_above_min_score", "not_selected"
+
+_TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
+#: Columns whose fields differ from row to row: an object in JSON Lines, its JSON text in Parquet.
+_OBJECTS = ("asks", "listed", "facts")
+SPAN_COLUMNS: dict[str, pa.DataType] = {
+    "id": _TEXT,
+    "action": _TEXT,
+    "key": _TEXT,
+    "start_seconds": _FLOAT,
+    "end_seconds": _FLOAT,
+    "peak_seconds": _FLOAT,
+    "peak_frame": _INT,
+    "score": _FLOAT,
+    "rank": _INT,
+    "top_label": _TEXT,
+    "top_score": _FLOAT,
+    "cuts": _INT,
+    "clip": _TEXT,
+    "poster": _TEXT,
+    "clip_start_seconds": _FLOAT,
+    "clip_end_seconds": _FLOAT,
+    "clip_duration_seconds": _FLOAT,
+    "clip_frames": _INT,
+    "clip_width": _INT,
+    "clip_height": _INT,
+    "clip_has_audio": _BOOL,
+    "clip_sha256": _TEXT,
+    "clip_flags": _TEXTS,
+    "source": _TEXT,
+    "title": _TEXT,
+    "channel": _TEXT,
+    "licence": _TEXT,
+    "content": _TEXT,
+    "classifier": _TEXT,
+    "scores": _TEXT,
+    "settings": _TEXT,
+    "asks": _TEXT,
+    "facts": _TEXT,
+}
+VIDEO_COLUMNS: dict[str, pa.DataType] = {
+    "key": _TEXT,
+    "outcome": _TEXT,
+    "code": _TEXT,
+    "source": _TEXT,
+    "uri": _TEXT,
+    "content": _TEXT,
+    "size_bytes": _INT,
+    "duration_seconds": _FLOAT,
+    "decoded_seconds": _FLOAT,
+    "width": _INT,
+    "height": _INT,
+    "frame_rate": _FLOAT,
+    "samples": _INT,
+    "spans": _INT,
+    "clips": _INT,
+    "flags": _TEXTS,
+    "notes": _TEXTS,
+    "asks": _TEXT,
+    "listed": _TEXT,
+    "facts": _TEXT,
+}
 
 
 def video_row(
@@ -29,7 +94,7 @@ def video_row(
     if failure is not None and proposal is None:
         outcome, code = ("rejected" if failure.category == "skipped" else "failed"), failure.code
     elif proposal is not None and not proposal.spans:
-        outcome, code = "rejected", NO_SPAN
+        outcome, code = "rejected", NOT_SELECTED if proposal.dropped else NO_SPAN
     return {
         "key": request.key,
         "outcome": outcome,
@@ -47,15 +112,28 @@ def video_row(
         "spans": len(proposal.spans) if proposal else 0,
         "clips": clips,
         "flags": list(proposal.flags) if proposal else [],
+        "notes": list(proposal.notes) if proposal else [],
         "asks": [_ask(ask) for ask in request.asks],
         "listed": request.listed,
         "facts": video.facts if video else {},
     }
 
 
-def span_row(span: CandidateSpan, clip: Clip | None, video: Video) -> dict[str, Any]:
-    """Returns the row of one span in `spans*.jsonl`."""
+def span_row(
+    span: CandidateSpan, clip: Clip | None, video: Video, identity: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Returns the row of one span in `spans*.jsonl`.
+
+    Args:
+      span: The span.
+      clip: Its clip, None where there is none.
+      video: The video it is a span of.
+      identity: `classifier`, `scores` and `settings`: by what the span was found.
+    """
+    facts = {**video.request.listed, **video.facts}
+    place = f"{span.key} {span.action} {round(span.start_seconds * 1000)} {round(span.end_seconds * 1000)}"
     return {
+        "id": naming.digest(place, 20),
         "action": span.action,
         "key": span.key,
         "start_seconds": span.start_seconds,
@@ -66,7 +144,11 @@ def span_row(span: CandidateSpan, clip: Clip | None, video: Video) -> dict[str, 
         "rank": span.rank,
         "top_label": span.top_label,
         "top_score": span.top_score,
+        "cuts": span.cuts,
         "clip": clip.path if clip else "",
+        "poster": clip.poster if clip else "",
+        "clip_start_seconds": clip.start_seconds if clip else None,
+        "clip_end_seconds": clip.end_seconds if clip else None,
         "clip_duration_seconds": clip.duration_seconds if clip else None,
         "clip_frames": clip.frames if clip else None,
         "clip_width": clip.width if clip else None,
@@ -75,6 +157,11 @@ def span_row(span: CandidateSpan, clip: Clip | None, video: Video) -> dict[str, 
         "clip_sha256": clip.sha256 if clip else "",
         "clip_flags": list(clip.flags) if clip else [],
         "source": video.request.source,
+        "title": str(facts.get("title") or ""),
+        "channel": str(facts.get("channel") or facts.get("uploader") or ""),
+        "licence": str(facts.get("licence") or facts.get("license") or ""),
+        "content": video.content,
+        **{name: (identity or {}).get(name, "") for name in ("classifier", "scores", "settings")},
         "asks": [_ask(ask) for ask in video.request.asks if ask.action == span.action],
         "facts": video.facts,
     }
@@ -94,6 +181,25 @@ def _ask(ask: Ask) -> dict[str, Any]:
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Returns rows as JSON Lines in UTF-8; half a surrogate pair (a file name that is not UTF-8) stays escaped."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
+
+
+def parquet(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
+    """Returns rows as a Parquet file: the columns of JSON Lines; `asks`, `listed` and `facts` as JSON text."""
+    flat = [
+        {
+            name: json.dumps(value, ensure_ascii=True) if name in _OBJECTS else _printable(value)
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(flat, schema=pa.schema(columns.items())), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _printable(value: Any) -> Any:
+    """Half a surrogate pair (a file name that is not UTF-8) becomes its escape, as in JSON Lines."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def kinetics_row(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:

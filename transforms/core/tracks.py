@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from transforms.core import storage
 from transforms.records import ScoreTrack
 
-_VERSION = 1
+_VERSION = 2
 
 
 def fingerprint(**shaping: Any) -> str:
@@ -50,6 +50,7 @@ def write(output: str, score_fingerprint: str, track: ScoreTrack, content: str) 
         "decoded_seconds": track.decoded_seconds,
         "frames_decoded": track.frames_decoded,
         "flags": list(track.flags),
+        "cuts": list(track.cuts),
     }
     table = pa.table(columns).replace_schema_metadata({"clipscout": json.dumps(facts)})
     sink = pa.BufferOutputStream()
@@ -97,4 +98,5 @@ def _track(table: pa.Table, key: str, content: str, wanted: dict[str, Sequence[s
         decoded_seconds=facts["decoded_seconds"],
         frames_decoded=facts["frames_decoded"],
         flags=tuple(facts["flags"]),
+        cuts=tuple(facts["cuts"]),
     )

@@ -10,10 +10,15 @@ from transforms.records import Video, VideoRequest
 
 
 class VideoStore:
-    """The stored videos: `videos/<key>.<ext>` and, written last, `videos/<key>.json` with the facts."""
+    """The stored videos: `videos/<key>.<ext>` and, written last, `videos/<key>.json` with the facts.
 
-    def __init__(self, output: str) -> None:
-        self._output = output
+    Args:
+      output: The output folder.
+      folder: Below it; videos that are fetched again in a better quality have one of their own.
+    """
+
+    def __init__(self, output: str, folder: str = "videos") -> None:
+        self._output, self._folder = output, folder
 
     def find(self, request: VideoRequest, asked: dict[str, Any]) -> Video | None:
         """Returns the stored video of a request, if its record is there and its file too, in its full size.
@@ -39,7 +44,7 @@ class VideoStore:
     def put(self, video: Video, path: str, asked: dict[str, Any]) -> Video:
         """Moves a finished file in and returns the video with its place; for `asked` see `find`."""
         extension = "".join(c for c in os.path.splitext(path)[1] if c.isalnum()).lower()[:5] or "video"
-        video = replace(video, uri=f"videos/{video.key}.{extension}")
+        video = replace(video, uri=f"{self._folder}/{video.key}.{extension}")
         storage.move_in(path, storage.join(self._output, video.uri))
         names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
         record = {**{name: getattr(video, name) for name in names}, "asked": asked}
@@ -47,4 +52,4 @@ class VideoStore:
         return video
 
     def _record(self, key: str) -> str:
-        return storage.join(self._output, f"videos/{key}.json")
+        return storage.join(self._output, f"{self._folder}/{key}.json")

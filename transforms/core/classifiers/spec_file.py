@@ -70,7 +70,7 @@ def _spec(uri: str, fields: dict[str, Any], prompts: Prompts) -> ClassifierSpec:
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
     return ClassifierSpec(
-        name=str(fields.get("name", uri)),
+        name=str(fields.get("name", uri.rpartition("/")[2])),
         architecture=architecture,
         weights=_weights(uri, fields, architecture),
         labels=() if kind == "zero_shot" else _labels(uri, fields),

@@ -1,0 +1,76 @@
+"""Scan low, fetch high: scored at 144 lines, cut from 360; the pictures are the same to the frame."""
+
+import av
+import pytest
+
+from tests.conftest import COLOURS, read_jsonl
+from tests.jobs import RATE, scenes
+from tests.media_maker import make_video, stamp_of, stamped
+from tests.transforms.test_web import job, site, summary_of, video  # noqa: F401 - fixtures
+
+OPTIONS = ("--min_score=0.5", "--clip_max_height=360", "--max_video_mb=10")
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """One video of red and grey scenes in two sizes, with a start time of its own in each."""
+    folder = tmp_path_factory.mktemp("site")
+    parts = ("grey", 2), ("red", 3), ("grey", 2)
+    count, _ = scenes(*parts)
+    colours = [COLOURS[colour] for colour, seconds in parts for _ in range(seconds * RATE)]
+    for height, size in ((144, (256, 144)), (360, (640, 360))):
+        make_video(
+            folder / f"scenes_{height}.mp4",
+            count,
+            rate=RATE,
+            size=size,
+            picture=lambda index, size=size: stamped(index, *size, background=colours[index]),
+        )
+    return folder
+
+
+def catalogue(**fields):
+    return {
+        "one": video("red scene", media="scenes_{height}.mp4", heights=[144, 360], duration=7, **fields),
+        "two": video("red scene", media="scenes_{height}.mp4", heights=[144, 360], duration=7, **fields),
+    }
+
+
+ROWS = ({"action": "red", "query": "red"}, {"action": "blue", "query": "red"})
+
+
+def test_only_the_selected_videos_are_fetched_again_and_cut(site, job):  # noqa: F811
+    server = site(catalogue())
+    status, output = job(ROWS, *OPTIONS, "--clips_per_action=1", "--shots=ignore")
+    assert status == 0
+    assert summary_of(output)["funnel"]["clips"] == {"written": 1} or summary_of(output)
+    (span,) = read_jsonl(output / "spans.jsonl")
+    chosen, other = ("one", "two") if span["key"].endswith("one") else ("two", "one")
+    counts = server.log()
+    assert counts[f"/media/{chosen}/360/video.mp4"] == 1
+    assert f"/media/{other}/360/video.mp4" not in counts
+    assert counts["/media/one/144/video.mp4"] == counts["/media/two/144/video.mp4"] == 1
+    assert (span["clip_height"], span["clip_flags"]) == (360, [])
+    with av.open(str(output / span["clip"])) as container:
+        stamps = [stamp_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    first = round(span["start_seconds"] * RATE)
+    assert stamps == list(range(first, first + 2 * RATE))
+
+
+def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):  # noqa: F811
+    site(catalogue(fault="404", fault_from_height=360))
+    status, output = job(ROWS, *OPTIONS, "--clips_per_action=1")
+    assert status == 0
+    (span,) = read_jsonl(output / "spans.jsonl")
+    assert span["clip_height"] == 144
+    assert span["clip_flags"] == ["low_quality_not_found"]
+    assert summary_of(output)["adds_up"]
+
+
+def test_a_second_run_fetches_and_cuts_nothing(site, job):  # noqa: F811
+    server = site(catalogue())
+    job(ROWS, *OPTIONS)
+    before = {path: n for path, n in server.log().items() if path.startswith("/media")}
+    _, output = job(ROWS, *OPTIONS)
+    assert {path: n for path, n in server.log().items() if path.startswith("/media")} == before
+    assert len(read_jsonl(output / "spans.jsonl")) == 4

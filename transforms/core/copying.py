@@ -1,0 +1,231 @@
+"""Copied cuts: the packets of a video from key frame to key frame, without encoding anew."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from heapq import merge
+from itertools import pairwise
+
+import av
+import av.container
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from transforms.core import media, posters, seeking
+from transforms.core.clip_facts import Outcome, Span, Written
+from transforms.core.frame_walk import frame_seconds
+from transforms.core.sound import SoundSource
+from transforms.core.tasks import TaskError
+
+_COPIED_CODECS = frozenset(("h264", "hevc", "mpeg4", "av1", "vp9"))
+_SIGN_OF_LIFE_PACKETS = 1000
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What of a video is copied for a span; times in ticks of the stream.
+
+    Attributes:
+      stamps: Presentation times of the packets, in the order of decoding; the first is that of a key frame, and the
+        earliest.
+      end: When the last frame ends.
+      key: The way to the first packet; None from the beginning.
+    """
+
+    stamps: list[int]
+    end: int
+    key: seeking.KeyFrame | None
+
+    def __post_init__(self) -> None:
+        if len(set(self.stamps)) < len(self.stamps):
+            raise TaskError("cut_failed", "two frames have one time, which a copy cannot mend; --cut=exact can")
+
+
+def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome | None]:
+    """Copies spans out of one video, from the last key frame at or before each to the next one at or after its end.
+
+    The video is opened once, and once more for its sound.
+
+    Args:
+      path: The video.
+      spans: What to copy.
+      wants_posters: Whether each clip gets a poster.
+
+    Yields:
+      How each span ended, in order of time; None as a sign of life.
+
+    Raises:
+      TaskError: `unreadable_video`, `no_video`, or `cut_failed`: the video cannot be copied into mp4.
+    """
+    with media.opened(path) as container:
+        stream = media.video_stream(container)
+        _check_fitness(container, stream)
+        with contextlib.closing(SoundSource(path, container)) as sound:
+            for span in sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.index)):
+                yield None
+                try:
+                    yield from _copy_one(container, stream, sound, span, wants_posters)
+                except MemoryError:
+                    raise
+                except (TaskError, *media.DAMAGE) as error:
+                    yield Outcome(span, error)
+
+
+def _check_fitness(container: av.container.InputContainer, stream: VideoStream) -> None:
+    name = stream.codec_context.codec.canonical_name
+    if name not in _COPIED_CODECS:
+        raise TaskError("cut_failed", f"{name} is not copied into mp4; --cut=exact encodes it anew")
+    if not seeking.can_seek(container, stream) and stream.codec_context.has_b_frames:
+        raise TaskError(
+            "cut_failed", f"{container.format.name} does not tell when B-frames are shown; --cut=exact finds out"
+        )
+
+
+def _decoded_seconds(packet: Packet) -> Fraction:
+    return (packet.dts or 0) * packet.time_base
+
+
+def _copy_one(
+    container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wants_posters: bool
+) -> Iterator[Outcome | None]:
+    extent = _extent(container, stream, span)
+    base, flags, sound_seconds = stream.time_base or Fraction(1), [], None
+    with av.open(span.path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
+        pictures = _pictures(container, stream, extent, output)
+        packets: Iterator[Packet] = pictures
+        if sound.exists:
+            copied = sound.copy(output, extent.stamps[0] * base, extent.end * base)
+            if copied is None:
+                flags.append("audio_dropped")
+            else:
+                sound_seconds = copied[0]
+                packets = merge(pictures, copied[1], key=_decoded_seconds)
+        for number, packet in enumerate(packets):
+            output.mux(packet)
+            if number % _SIGN_OF_LIFE_PACKETS == 0:
+                yield None
+    start, end = (float((stamp - (stream.start_time or 0)) * base) for stamp in (extent.stamps[0], extent.end))
+    written = Written(
+        start,
+        end,
+        len(extent.stamps),
+        frame_seconds(stream),
+        sound_seconds,
+        poster=wants_posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
+        flags=tuple(flags),
+    )
+    yield Outcome(span, written)
+
+
+def _extent(container: av.container.InputContainer, stream: VideoStream, span: Span) -> Extent:
+    """Returns what to copy for a span.
+
+    Raises:
+      TaskError: `cut_failed`: nothing of the span is there.
+    """
+    key = None
+    if seeking.can_seek(container, stream):
+        with contextlib.suppress(seeking.NoWayError):
+            key = seeking.key_frame_before(container, stream, span.start_seconds)
+    starts_by = seeking.last_tick(stream, span.start_seconds)
+    covers = seeking.first_tick(stream, span.end_seconds)
+    stamps, end = _chosen(_read(container, stream, key), starts_by, covers)
+    if end is None:
+        end = max(stamps, default=0) + max(1, round(frame_seconds(stream) / float(stream.time_base or 1)))
+    if not stamps or stamps[0] >= covers or end <= starts_by:
+        raise TaskError("cut_failed", f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s")
+    return Extent(stamps, end, key)
+
+
+def _read(
+    container: av.container.InputContainer, stream: VideoStream, key: seeking.KeyFrame | None
+) -> Iterator[Packet]:
+    """Yields the packets from some before a key frame on, or from the beginning; stops at damage."""
+    if key is None:
+        seeking.rewind(container)
+    else:
+        seeking.go_to(container, stream, key)
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except MemoryError:
+        raise
+    except media.DAMAGE:
+        return
+
+
+def _chosen(packets: Iterable[Packet], starts_by: int, covers: int) -> tuple[list[int], int | None]:
+    """Chooses packets in the order of decoding: from the last key frame at or before a time to one after another.
+
+    In an open group of pictures some frames are decoded after a key frame and shown before it. They need what is on
+    both sides: at the beginning they are left out, and where the span needs them the end is the next key frame but one.
+
+    Args:
+      packets: Of the video, in the order of decoding.
+      starts_by: The latest beginning, if there is any so early.
+      covers: The earliest end.
+
+    Returns:
+      The presentation times of the chosen packets, and the end; None where that of the last packet is not told.
+
+    Raises:
+      TaskError: `cut_failed`: a packet has no presentation time.
+    """
+    chosen: list[int] = []
+    pending: list[int] = []  # a key frame that may be the end, and frames that are shown before it
+    latest = 0, 0  # presentation time and duration
+    for packet in packets:
+        if packet.pts is None:
+            raise TaskError("cut_failed", "the video does not tell when each frame is shown; --cut=exact finds out")
+        if packet.is_keyframe and (packet.pts <= starts_by or not chosen):
+            chosen, pending, latest = [packet.pts], [], (0, 0)
+        elif chosen and packet.pts > chosen[0]:
+            if pending and (packet.is_keyframe or packet.pts > pending[0]):
+                if min(pending) >= covers:
+                    return chosen, min(pending)
+                chosen, pending = chosen + pending, []
+            is_end = packet.is_keyframe and packet.pts >= covers
+            (pending if pending or is_end else chosen).append(packet.pts)
+        latest = max(latest, (packet.pts, packet.duration or 0))
+    if pending and min(pending) >= covers:
+        return chosen, min(pending)
+    return chosen + pending, sum(latest) if latest[1] else None
+
+
+def _pictures(
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    extent: Extent,
+    output: av.container.OutputContainer,
+) -> Iterator[Packet]:
+    """Adds a stream to an output, and returns the packets for it, with times from 0 on."""
+    target = output.add_stream_from_template(stream, opaque=True)
+    if stream.codec_context.codec.canonical_name == "hevc":
+        target.codec_context.codec_tag = "hvc1"  # some players know no other
+    return _moved(_read(container, stream, extent.key), target, extent)
+
+
+def _moved(packets: Iterator[Packet], target: VideoStream, extent: Extent) -> Iterator[Packet]:
+    """Yields the packets of an extent for another stream, with times from 0 on.
+
+    Decoding times are the presentation times in order, shifted: many containers store none, and so a track lasts as
+    long as its frames are shown.
+    """
+    zero = extent.stamps[0]
+    shown = sorted(extent.stamps)
+    durations = {stamp: after - stamp for stamp, after in pairwise([*shown, extent.end])}
+    delay = max(due - stamp for due, stamp in zip(shown, extent.stamps, strict=True))
+    places = iter(zip(extent.stamps, shown, strict=True))
+    stamp, due = next(places)
+    for packet in packets:
+        if packet.pts != stamp or (stamp == zero and not packet.is_keyframe):
+            continue
+        packet.pts, packet.dts, packet.duration = stamp - zero, due - delay - zero, durations[stamp]
+        packet.stream = target
+        following = next(places, None)
+        if following is None:  # the last one decoded makes the track as long as it should be
+            packet.duration = extent.end - shown[-1]
+            yield packet
+            return
+        yield packet
+        stamp, due = following

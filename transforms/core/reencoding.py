@@ -1,0 +1,232 @@
+"""Exact cuts: spans encoded anew, so that first and last frame are right; every frame is decoded once for all spans."""
+
+import contextlib
+import resource
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import count
+
+import av
+import av.container
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from transforms.core import media, pictures, posters
+from transforms.core.clip_facts import EPSILON_SECONDS, Outcome, Span, Written
+from transforms.core.frame_walk import FrameWalk, Shown, frame_seconds
+from transforms.core.sound import SoundSource
+from transforms.core.tasks import TaskError
+
+_SIGN_OF_LIFE_FRAMES = 20
+#: A frame that lasts longer than so many nominal ones is held over the start of a span.
+_LONG_FRAMES = 1.5
+#: What encoders may take, of which an encoder takes so much (measured: 200 MB at 1280x720, 790 MB at 3840x2160).
+_MOST_ENCODER_BYTES = 1 << 30
+_ENCODER_BYTES, _ENCODER_BYTES_PER_PIXEL = 110 << 20, 90
+
+
+def recode(path: str, spans: list[Span], height: int | None, wants_posters: bool) -> Iterator[Outcome | None]:
+    """Cuts spans out of one video, encoded anew.
+
+    The video is opened once, and once more for its sound. Spans that overlap are cut side by side, as many at a time as
+    memory allows; a long gap before the next span is sought over.
+
+    Args:
+      path: The video.
+      spans: What to cut.
+      height: Largest height of the clips in pixels; None keeps that of the video.
+      wants_posters: Whether each clip gets a poster.
+
+    Yields:
+      How each span ended, in the order of their ends; None as a sign of life.
+
+    Raises:
+      TaskError: `unreadable_video` or `no_video`.
+    """
+    with media.opened(path) as container:
+        stream = media.video_stream(container)
+        walk = FrameWalk(container, stream)
+        with contextlib.closing(SoundSource(path, container)) as sound:
+            studio = _Studio(stream, sound, height, wants_posters)
+            for group in _groups(spans, _most_encoders(stream)):
+                yield from _cut_group(walk, studio, deque(group))
+
+
+def _groups(spans: list[Span], most: int) -> list[list[Span]]:
+    """Divides spans into lists sorted by time, in each of which at most so many overlap."""
+    groups: list[list[Span]] = []
+    for span in sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.index)):
+        for group in groups:
+            if sum(other.end_seconds > span.start_seconds for other in group) < most:
+                group.append(span)
+                break
+        else:
+            groups.append([span])
+    return groups
+
+
+def _most_encoders(stream: VideoStream) -> int:
+    cap, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    room = _MOST_ENCODER_BYTES if cap == resource.RLIM_INFINITY else min(_MOST_ENCODER_BYTES, cap // 2)
+    return max(1, room // (_ENCODER_BYTES + _ENCODER_BYTES_PER_PIXEL * stream.width * stream.height))
+
+
+def _cut_group(walk: FrameWalk, studio: "_Studio", waiting: deque[Span]) -> Iterator[Outcome | None]:
+    """Walks through the video once for spans sorted by time."""
+    while waiting:
+        left = len(waiting)
+        walk.go_to(waiting[0].start_seconds)
+        yield from _cut_stretch(walk, studio, waiting)
+        if len(waiting) == left:  # the video ends before it
+            yield studio.missing(waiting.popleft())
+
+
+def _cut_stretch(walk: FrameWalk, studio: "_Studio", waiting: deque[Span]) -> Iterator[Outcome | None]:
+    """Goes on from frame to frame until there is none, or a long gap follows what was cut."""
+    clips: list[_Clip] = []
+    left = len(waiting)
+    for number in count():
+        if number % _SIGN_OF_LIFE_FRAMES == 0:
+            yield None
+        shown = walk.step()
+        if shown is None:
+            break
+        while waiting and (studio.takes(waiting[0], shown) or _is_over(waiting[0], shown)):
+            span = waiting.popleft()
+            started = studio.start(span, shown) if studio.takes(span, shown) else studio.missing(span)
+            if isinstance(started, Outcome):
+                yield started
+            else:
+                clips.append(started)
+        for clip in list(clips):
+            outcome = clip.write(shown)
+            if outcome is not None:
+                clips.remove(clip)
+                yield outcome
+        if not clips and (not waiting or (len(waiting) < left and walk.is_far(waiting[0].start_seconds))):
+            break
+    for clip in clips:
+        yield clip.finish()
+
+
+def _is_over(span: Span, shown: Shown) -> bool:
+    return shown.seconds >= span.end_seconds - EPSILON_SECONDS
+
+
+class _Studio:
+    """What all clips of a video share."""
+
+    def __init__(self, stream: VideoStream, sound: SoundSource, height: int | None, wants_posters: bool) -> None:
+        self.stream, self.sound, self.height, self.wants_posters = stream, sound, height, wants_posters
+        self.frame_seconds = frame_seconds(stream)
+        #: Of the container, where the stream begins.
+        self.origin_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
+        self._fitters: dict[pictures.Shape, pictures.Fitter] = {}
+
+    def takes(self, span: Span, shown: Shown) -> bool:
+        """Tells whether a frame belongs to a span: it begins in it, or is a long one that is shown at its start."""
+        if shown.seconds >= span.start_seconds - EPSILON_SECONDS:
+            return not _is_over(span, shown)
+        is_long = shown.until_seconds - shown.seconds > _LONG_FRAMES * self.frame_seconds
+        return is_long and shown.until_seconds > span.start_seconds + EPSILON_SECONDS
+
+    def start(self, span: Span, shown: Shown) -> "_Clip | Outcome":
+        """Begins the clip of a span with its first frame, or tells why that cannot be."""
+        try:
+            return _Clip(self, span, shown)
+        except MemoryError:
+            raise
+        except media.DAMAGE as error:
+            return Outcome(span, error)
+
+    def missing(self, span: Span) -> Outcome:
+        """Returns the failure of a span without a frame."""
+        media.check_memory(self.stream)
+        message = f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s"
+        return Outcome(span, TaskError("cut_failed", message))
+
+    def fitter(self, shape: pictures.Shape) -> pictures.Fitter:
+        """Returns what brings frames into a shape; clips of one shape share it."""
+        return self._fitters.setdefault(shape, pictures.Fitter(shape))
+
+
+class _Clip:
+    """A clip that is being written."""
+
+    def __init__(self, studio: _Studio, span: Span, first: Shown) -> None:
+        self._studio, self._span = studio, span
+        is_held = first.seconds < span.start_seconds - EPSILON_SECONDS
+        self._zero = self._until = span.start_seconds if is_held else first.seconds
+        self._frames, self._flags = 0, []
+        shape = pictures.shape_of(first.frame, studio.stream, studio.height)
+        self._fitter = studio.fitter(shape)
+        self._poster = posters.PosterChoice(span.peak_seconds) if studio.wants_posters else None
+        self._output = av.open(span.path, "w", format="mp4", options={"movflags": "+faststart"})
+        self._picture = pictures.PictureEncoder(self._output, studio.stream, shape)
+        self._sound: deque[Packet] = deque()
+        self._has_sound = False
+        if studio.sound.exists:
+            packets = studio.sound.encode(
+                self._output, studio.origin_seconds + self._zero, span.end_seconds - self._zero
+            )
+            self._has_sound = packets is not None
+            self._sound.extend(packets or ())
+            self._flags += [] if self._has_sound else ["audio_dropped"]
+
+    def write(self, shown: Shown) -> Outcome | None:
+        """Adds a frame; returns how the clip ended where that was the last one."""
+        begin = max(shown.seconds, self._zero)
+        is_last = shown.until_seconds >= self._span.end_seconds - EPSILON_SECONDS
+        until = shown.until_seconds
+        if is_last:  # a long frame is shown to the end of the span, others in full
+            until = min(until, max(self._span.end_seconds, begin + self._studio.frame_seconds))
+        try:
+            fitted = self._fitter.fit(shown.frame)
+            if self._poster is not None:
+                self._poster.offer(fitted, begin)
+            self._mux(self._picture.encode(fitted, begin - self._zero, until - self._zero))
+        except MemoryError:
+            raise
+        except media.DAMAGE as error:
+            return self._failed(error)
+        self._frames, self._until = self._frames + 1, until
+        return self.finish() if is_last else None
+
+    def finish(self) -> Outcome:
+        """Completes the file; returns how the clip ended."""
+        try:
+            self._mux(self._picture.finish())
+            self._mux_sound(self._until - self._zero)
+            self._output.close()
+        except MemoryError:
+            raise
+        except media.DAMAGE as error:
+            return self._failed(error)
+        has_poster = False
+        if self._poster is not None and self._poster.frame is not None:
+            has_poster = posters.write(self._poster.frame, self._studio.stream, self._span.poster_path)
+        written = Written(
+            self._zero,
+            self._until,
+            self._frames,
+            self._studio.frame_seconds,
+            sound_seconds=0.0 if self._has_sound else None,
+            poster=has_poster,
+            flags=tuple(self._flags),
+        )
+        return Outcome(self._span, written)
+
+    def _failed(self, error: Exception) -> Outcome:
+        with contextlib.suppress(*media.DAMAGE):
+            self._output.close()
+        return Outcome(self._span, error)
+
+    def _mux(self, packets: Iterable[Packet]) -> None:
+        for packet in packets:
+            self._mux_sound((packet.dts or 0) / pictures.TICKS_PER_SECOND)
+            self._output.mux(packet)
+
+    def _mux_sound(self, until_seconds: float) -> None:
+        """Writes the sound up to a time of the clip, so that both lie side by side in the file."""
+        while self._sound and (self._sound[0].pts or 0) * self._sound[0].time_base < until_seconds:
+            self._output.mux(self._sound.popleft())

@@ -1,0 +1,86 @@
+"""SelectSpans: the best spans over the whole job; what is dropped is counted by rule."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+
+from transforms.core.selecting import Contender, SelectionRule, select
+from transforms.grouping import GroupByVideo, of_type, only
+from transforms.metrics import StageMetrics
+from transforms.records import CandidateSpan, VideoSpans
+
+
+@dataclass(frozen=True)
+class _Dropped:
+    """A span that a rule drops."""
+
+    key: str
+    action: str
+    start_seconds: float
+    end_seconds: float
+    rule: str
+
+
+def _contenders(proposal: VideoSpans) -> Iterator[tuple[str, Contender]]:
+    """Yields (action, contender) pairs."""
+    facts = {**proposal.video.request.listed, **proposal.video.facts}
+    channel = facts.get("channel_id") or facts.get("channel") or facts.get("uploader")
+    name = f"channel {channel}" if channel else f"video {proposal.key}"
+    for span in proposal.spans:
+        yield span.action, Contender(-span.score, span.key, span.start_seconds, span.end_seconds, name)
+
+
+def _select(keyed: tuple[str, Iterable[Contender]], rule: SelectionRule) -> Iterator[_Dropped]:
+    """Yields the spans of one action that are dropped."""
+    for contender, dropped_by in select(keyed[1], rule):
+        if dropped_by:
+            yield _Dropped(contender.key, keyed[0], contender.start_seconds, contender.end_seconds, dropped_by)
+
+
+class _Apply(beam.DoFn):
+    """Takes the dropped spans out of a video's."""
+
+    def __init__(self) -> None:
+        self._metrics = StageMetrics("SelectSpans")
+
+    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[VideoSpans]:
+        records = list(keyed[1])
+        proposal = only(records, VideoSpans)
+        assert proposal is not None
+        dropped = {(d.action, d.start_seconds, d.end_seconds): d.rule for d in of_type(records, _Dropped)}
+
+        def rule_of(span: CandidateSpan) -> str:
+            return dropped.get((span.action, span.start_seconds, span.end_seconds), "")
+
+        kept = tuple(span for span in proposal.spans if not rule_of(span))
+        rules = Counter(filter(None, map(rule_of, proposal.spans)))
+        self._metrics.count("out-spans", len(kept))
+        self._metrics.count("dropped-spans", sum(rules.values()))
+        yield replace(proposal, spans=kept, dropped=tuple(sorted(rules.items())))
+
+
+@dataclass
+class SelectSpans(beam.PTransform):
+    """Keeps the best spans of each action over all videos.
+
+    Attributes:
+      rule: How many; without any cap nothing is shuffled.
+    """
+
+    rule: SelectionRule
+
+    def expand(self, proposals: beam.PCollection) -> beam.PCollection:
+        """Takes and returns one VideoSpans per video."""
+        if not self.rule:
+            return proposals
+        dropped = (
+            proposals
+            | "Contenders" >> beam.FlatMap(_contenders)
+            | "ByAction" >> beam.GroupByKey()
+            | "Select" >> beam.FlatMap(_select, self.rule)
+        )
+        joined = (proposals, dropped) | "Join" >> beam.Flatten() | GroupByVideo()
+        return joined | "Apply" >> beam.ParDo(_Apply())
