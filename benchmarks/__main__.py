@@ -147,6 +147,23 @@ class Bench:
             except SystemExit as error:
                 yield f"| {name}: does not run here ({str(error).strip().splitlines()[-1][:80]}) | | |"
 
+    def cutting(self) -> Iterator[str]:
+        """Ten clips of ten seconds against the ffmpeg command line, where there is one or one can be installed."""
+        program = shutil.which("ffmpeg")
+        if program is None and _install("imageio-ffmpeg", RIVALS_FOLDER):
+            program = str(next((RIVALS_FOLDER / "imageio_ffmpeg" / "binaries").glob("ffmpeg-*"), "")) or None
+        yield "| ten clips of 10 s from 720p_4min | Clipscout | ffmpeg | ratio of times |"
+        yield "|---|---|---|---|"
+        folder = self.folder / "cut"
+        folder.mkdir(exist_ok=True)
+        for mode in ("exact", "copy"):
+            own = measure("cut", self.large, mode, folder, repeat=self.repeat)["seconds"]
+            if program is None:
+                yield f"| {mode} | {own:.1f} s | not here | - |"
+                continue
+            other = measure("ffmpeg", self.large, mode, folder, program, repeat=self.repeat)["seconds"]
+            yield f"| {mode} | {own:.2f} s | {other:.2f} s | {own / other:.2f}x |"
+
     def memory(self) -> Iterator[str]:
         """Peak resident memory of the job's process over the length of the video."""
         peaks, scripts = [], []
@@ -200,7 +217,7 @@ def _install(package: str, folder: Path) -> bool:
 
 def main() -> None:
     """Runs the chosen parts and prints their tables."""
-    parts = ("scoring", "kinds", "decoding", "memory", "workers")
+    parts = ("scoring", "kinds", "decoding", "cutting", "memory", "workers")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=parts, action="append", help="only these parts")

@@ -6,6 +6,7 @@ Every time is taken after imports and with the model loaded, so that what is com
 import json
 import resource
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -136,6 +137,44 @@ def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     rows = [json.loads(line) for line in (Path(output) / "spans.jsonl").read_text().splitlines()]
     best = rows[0] if rows else {}
     return {**found, "frame": best.get("peak_frame"), "probability": best.get("score")}
+
+
+SPANS = [(start, start + 10.0) for start in (3.2, 21.7, 48.1, 75.5, 99.9, 121.3, 150.8, 177.4, 201.6, 226.1)]
+
+
+def cut(video: str, mode: str, folder: str) -> dict[str, Any]:
+    """Ten clips of ten seconds, by Clipscout's cutter, which lives for hundreds of videos and is running already."""
+    from transforms.core.child import Child, Limits
+
+    child = Child(Limits())
+    list(child.call("media:probe", {"path": video}))
+
+    def work() -> int:
+        spans = [
+            {"start_seconds": start, "end_seconds": end, "path": f"{folder}/{place}.mp4"}
+            for place, (start, end) in enumerate(SPANS)
+        ]
+        messages = child.call("cutting:cut", {"path": video, "spans": spans, "mode": mode})
+        clips = [message.facts for message in messages if "frames" in message.facts]
+        child.close()
+        return len(clips)
+
+    return timed(work)
+
+
+def ffmpeg(video: str, mode: str, folder: str, program: str) -> dict[str, Any]:
+    """The same clips by the ffmpeg command line, a command each, with the same settings of the encoder."""
+    encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-threads", "1"]
+    codec = encode if mode == "exact" else ["-c", "copy"]
+
+    def work() -> int:
+        for place, (start, end) in enumerate(SPANS):
+            where = ["-ss", str(start), "-i", video, "-t", str(end - start)]
+            target = ["-movflags", "+faststart", "-y", f"{folder}/{place}.mp4"]
+            subprocess.run([program, "-v", "error", *where, *codec, *target], check=True)
+        return len(SPANS)
+
+    return timed(work)
 
 
 def library(name: str, video: str, fps: str) -> dict[str, Any]:

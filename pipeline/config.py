@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.options import OPTIONS
+from pipeline.values import WAYS_TO_SAMPLE, Values, resolved
 from transforms.clips import CutRule
 from transforms.core import naming
 from transforms.core.classifiers.resolve import resolve
@@ -41,7 +42,6 @@ PRESETS: dict[str, dict[str, str]] = {
         "shots": "ignore",
     },
 }
-_WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
 
 
 class ConfigError(ValueError):
@@ -109,7 +109,7 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     preset = given.get("preset") or "kinetics"
     if preset not in PRESETS:
         faults.append(f"--preset is {preset!r}, expected one of {', '.join(PRESETS)}")
-    values = _Values(_resolved(given, PRESETS.get(preset, {}), faults), faults)
+    values = Values(resolved(given, PRESETS.get(preset, {}), faults), faults)
     for name in ("input", "output"):
         if not values.text(name):
             faults.append(f"--{name} is missing")
@@ -164,65 +164,7 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     )
 
 
-def _resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[str]) -> dict[str, str | None]:
-    """Returns each option's text: the user's, else the preset's, else the default."""
-    chosen: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
-    by_user = [name for name in _WAYS_TO_SAMPLE if chosen.get(name, "frames") != "frames"]
-    if len(by_user) > 1:
-        faults.append(f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one")
-    by_preset = [name for name in _WAYS_TO_SAMPLE if name in preset]
-    for name in set(_WAYS_TO_SAMPLE[:2]) - set((by_user or by_preset or ["sample_fps"])[:1]):
-        chosen.setdefault(name, "")
-    defaults = {option.name: option.default for option in OPTIONS}
-    return {**defaults, **preset, **chosen}
-
-
-@dataclass
-class _Values:
-    """Reads typed values out of texts; a text that does not fit becomes a fault."""
-
-    texts: Mapping[str, str | None]
-    faults: list[str]
-
-    def text(self, name: str) -> str:
-        return self.texts.get(name) or ""
-
-    def parts(self, name: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
-
-    def number(self, name: str) -> float:
-        """Returns the number, or -1 for none."""
-        option = next(option for option in OPTIONS if option.name == name)
-        text = self.text(name)
-        if not text and (option.default is None or name in _WAYS_TO_SAMPLE):
-            return -1
-        try:
-            value = float(int(text)) if option.kind == "integer" else float(text)
-            low = -float("inf") if option.low is None else option.low
-            high = float("inf") if option.high is None else option.high
-            if low <= value <= high:  # false for not-a-number too
-                return value
-        except (ValueError, OverflowError):
-            pass
-        noun = "a whole number" if option.kind == "integer" else "a number"
-        bounds = [f"{word} {edge:g}" for word, edge in (("from", option.low), ("to", option.high)) if edge is not None]
-        self.faults.append(f"--{name} is {text!r}, expected {' '.join([noun, *bounds])}")
-        return -1
-
-    def choice(self, name: str) -> str:
-        option = next(option for option in OPTIONS if option.name == name)
-        if self.text(name) not in option.kind.split("|"):
-            self.faults.append(f"--{name} is {self.text(name)!r}, expected one of {option.kind.replace('|', ', ')}")
-        return self.text(name)
-
-    def flag(self, name: str) -> bool:
-        text = self.text(name).lower()
-        if text not in ("true", "false"):
-            self.faults.append(f"--{name} is {self.text(name)!r}, expected true or false")
-        return text == "true"
-
-
-def _sampling(values: _Values) -> Sampling | None:
+def _sampling(values: Values) -> Sampling | None:
     stride, fps = values.number("frame_stride"), values.number("sample_fps")
     if values.text("sampling") == "keyframes":
         return Sampling(keyframes=True)
@@ -242,7 +184,7 @@ def _video_sampling(
     assert spec.window is not None
     if sampling.keyframes:
         faults.append("--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones")
-    said = any(given.get(name) or preset.get(name) for name in _WAYS_TO_SAMPLE)
+    said = any(given.get(name) or preset.get(name) for name in WAYS_TO_SAMPLE)
     return sampling if said else Sampling(fps=spec.window.fps)
 
 
@@ -282,7 +224,7 @@ def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], fault
         faults.append("--clip_max_height is for clips, and --cut is 'none'")
 
 
-def _check_fetching(values: _Values, numbers: Mapping[str, float]) -> None:
+def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
     if numbers["min_video_seconds"] > numbers["max_video_seconds"] >= 0:
         values.faults.append("--min_video_seconds is above --max_video_seconds")
     if numbers["max_height"] > numbers["max_height_cap"] > 0:
@@ -300,7 +242,7 @@ def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterR
     return FilterRule(numbers["min_video_seconds"], numbers["max_video_seconds"], choices["licence"])
 
 
-def _web(values: _Values, numbers: Mapping[str, float]) -> WebSettings:
+def _web(values: Values, numbers: Mapping[str, float]) -> WebSettings:
     return WebSettings(
         deadline_seconds=numbers["download_timeout_seconds"],
         allowed_hosts=() if values.text("allow_private_hosts") == "false" else values.parts("allow_private_hosts"),
@@ -319,7 +261,7 @@ def _politeness(numbers: Mapping[str, float]) -> Politeness:
     )
 
 
-def _search(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
+def _search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
     return SearchRule(
         prefix=values.text("search_prefix"),
         max_videos=int(numbers["max_videos"]),
@@ -330,7 +272,7 @@ def _search(values: _Values, numbers: Mapping[str, float], choices: Mapping[str,
     )
 
 
-def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
+def _fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
     return FetchRule(
         max_height=int(numbers["max_height"]),
         height_cap=int(numbers["max_height_cap"]),
@@ -345,7 +287,7 @@ def _fetch(values: _Values, numbers: Mapping[str, float], choices: Mapping[str, 
     )
 
 
-def _spec(values: _Values, faults: list[str]) -> ClassifierSpec | None:
+def _spec(values: Values, faults: list[str]) -> ClassifierSpec | None:
     try:
         spec = resolve(values.text("classifier"), _prompts(values))
     except (SpecError, ValueError) as error:
@@ -362,7 +304,7 @@ def _spec(values: _Values, faults: list[str]) -> ClassifierSpec | None:
     return replace(spec, preprocessing=NOTEBOOK_PREPROCESSING)
 
 
-def _prompts(values: _Values) -> Prompts:
+def _prompts(values: Values) -> Prompts:
     given = {}
     for option, name in (("prompts", "templates"), ("background_prompts", "background")):
         if values.text(option):

@@ -89,24 +89,34 @@ class _Cut(beam.DoFn):
     def _cut_all(
         self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str
     ) -> Iterator[Clip | Failed]:
-        """Cuts all spans in one call; after a death of the child the span it worked on is tried once more."""
-        left, deaths = list(range(len(spans))), 0
+        """Cuts all spans in one call; after a death of the child one by one, so that none pays for another."""
         targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
-        while left:
-            names = ("start_seconds", "end_seconds", "peak_seconds")
-            wishes = [{**{name: getattr(spans[p], name) for name in names}, "path": targets[p]} for p in left]
-            rule = {"mode": self._rule.mode, "height": self._rule.height, "poster": self._rule.posters}
+        calls, tried_alone = [list(range(len(spans)))], -1
+        while calls:
+            left = calls.pop(0)
             try:
-                for message in self._child.call("cutting:cut", {"path": source, "spans": wishes, **rule}):
+                for message in self._child.call("cutting:cut", self._request(source, spans, targets, left)):
                     if "index" in message.facts:  # not a mere sign of life
-                        place, deaths = left.pop(0), 0
+                        place = left.pop(0)
                         yield self._finished(proposal, spans[place], targets[place], message.facts)
             except ChildError as error:
-                deaths += 1
-                if not error.fatal or deaths == 2:
+                if error.fatal and len(left) > 1:
+                    calls = [[place] for place in left]
+                elif error.fatal and left and tried_alone != left[0]:
+                    tried_alone = left[0]
+                    calls.insert(0, left)
+                else:
                     code = f"cut_{error.kind}" if error.fatal else error.kind
-                    yield self._failed(spans[left.pop(0)], code, str(error))
-                    deaths = 0
+                    for place in left:
+                        yield self._failed(spans[place], code, str(error))
+
+    def _request(
+        self, source: str, spans: list[CandidateSpan], targets: list[str], places: list[int]
+    ) -> dict[str, Any]:
+        names = ("start_seconds", "end_seconds", "peak_seconds")
+        wishes = [{**{name: getattr(spans[p], name) for name in names}, "path": targets[p]} for p in places]
+        rule = self._rule
+        return {"path": source, "spans": wishes, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
 
     def _finished(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip | Failed:
         if "code" in facts:

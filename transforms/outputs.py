@@ -132,7 +132,7 @@ class _WriteSummary(beam.DoFn):
     def process(
         self, _: bytes, numbers: dict[str, int], written: list[str], clips: Iterable[Clip]
     ) -> Iterator[dict[str, Any]]:
-        paths, clip_paths = set(written), {clip.path for clip in clips}
+        paths, clip_paths = set(written), {path for clip in clips for path in (clip.path, clip.poster)}
         for name in _MANIFESTS:  # shards of an earlier run with another number of them
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.(jsonl|parquet)")
             for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
@@ -152,7 +152,7 @@ class _WriteSummary(beam.DoFn):
     def _stale_clips(self, current: set[str], remove: bool) -> int:
         """Counts (or removes) the clips below the output that the new manifests do not name."""
         files = [name for name in storage.list_files(self._output, "clips/") if _OWN_CLIP.fullmatch(name)]
-        stale = [name for name in files if name.rsplit(".", 1)[0] + ".mp4" not in current]
+        stale = [name for name in files if re.sub(r"\.json$", ".mp4", name) not in current]
         if remove:
             for name in stale:
                 storage.delete(storage.join(self._output, name))

@@ -103,6 +103,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if not container.streams.video:
             raise TaskError("cut_failed", f"the clip holds {kinds or 'no streams'}, expected video")
         stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
         frames, starts_with_key = 0, False
         for packet in container.demux(stream):
             if packet.pts is not None:

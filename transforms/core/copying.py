@@ -1,7 +1,7 @@
 """Copied cuts: the packets of a video from key frame to key frame, without encoding anew."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
@@ -82,30 +82,20 @@ def _check_fitness(container: av.container.InputContainer, stream: VideoStream) 
         )
 
 
-def _decoded_seconds(packet: Packet) -> Fraction:
-    return (packet.dts or 0) * packet.time_base
-
-
 def _copy_one(
     container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wants_posters: bool
 ) -> Iterator[Outcome | None]:
     extent = _extent(container, stream, span)
-    base, flags, sound_seconds = stream.time_base or Fraction(1), [], None
-    with av.open(span.path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
-        pictures = _pictures(container, stream, extent, output)
-        packets: Iterator[Packet] = pictures
-        if sound.exists:
-            copied = sound.copy(output, extent.stamps[0] * base, extent.end * base)
-            if copied is None:
-                flags.append("audio_dropped")
-            else:
-                sound_seconds = copied[0]
-                packets = merge(pictures, copied[1], key=_decoded_seconds)
-        for number, packet in enumerate(packets):
-            output.mux(packet)
-            if number % _SIGN_OF_LIFE_PACKETS == 0:
-                yield None
-    start, end = (float((stamp - (stream.start_time or 0)) * base) for stamp in (extent.stamps[0], extent.end))
+    try:
+        sound_seconds = yield from _write(container, stream, extent, span.path, sound if sound.exists else None)
+    except MemoryError:
+        raise
+    except media.DAMAGE:
+        if not sound.exists:
+            raise
+        sound_seconds = yield from _write(container, stream, extent, span.path, None)  # mp4 may refuse what it names
+    base, origin = stream.time_base or Fraction(1), stream.start_time or 0
+    start, end = float((extent.stamps[0] - origin) * base), float((extent.end - origin) * base)
     written = Written(
         start,
         end,
@@ -113,9 +103,31 @@ def _copy_one(
         frame_seconds(stream),
         sound_seconds,
         poster=wants_posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
-        flags=tuple(flags),
+        flags=("audio_dropped",) if sound.exists and sound_seconds is None else (),
     )
     yield Outcome(span, written)
+
+
+def _write(
+    container: av.container.InputContainer, stream: VideoStream, extent: Extent, path: str, sound: SoundSource | None
+) -> Generator[None, None, float | None]:
+    """Writes a clip; returns when its sound begins, in seconds, or None where it has none."""
+    base, sound_seconds = stream.time_base or Fraction(1), None
+    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
+        packets = _pictures(container, stream, extent, output)
+        copied = sound.copy(output, extent.stamps[0] * base, extent.end * base) if sound is not None else None
+        if copied is not None:
+            sound_seconds = copied[0]
+            packets = merge(packets, copied[1], key=_decoded_seconds)
+        for number, packet in enumerate(packets):
+            output.mux(packet)
+            if number % _SIGN_OF_LIFE_PACKETS == 0:
+                yield None
+    return sound_seconds
+
+
+def _decoded_seconds(packet: Packet) -> Fraction:
+    return (packet.dts or 0) * packet.time_base
 
 
 def _extent(container: av.container.InputContainer, stream: VideoStream, span: Span) -> Extent:

@@ -46,15 +46,16 @@ class FrameWalk:
 
     def go_to(self, seconds: float) -> None:
         """Moves so that the frame that is shown at a time, if there is one, is still to come."""
-        back = seconds < self._seconds
-        if not self._is_new and not back:
-            if self._next is None and not (self._can_seek and "damaged" in self._report.flags):
-                return  # the end of the video
-            if self._next is not None and not self.is_far(seconds):
-                return
-        if self._can_seek and (back or self._next is None or seconds > self._patience_seconds):
+        is_back = not self._is_new and seconds < self._seconds
+        if self._is_new or is_back:
+            may_seek = self._can_seek and seconds > self._patience_seconds
+        elif self._next is not None:
+            may_seek = self.is_far(seconds)
+        else:  # behind damage there may be more
+            may_seek = self._can_seek and "damaged" in self._report.flags
+        if may_seek:
             self._seek(seconds)
-        elif back:
+        elif is_back:
             self._restart()
         if self._is_new:
             self._prime()
@@ -111,6 +112,11 @@ class FrameWalk:
         self._patience_seconds = max(self._patience_seconds, seconds - self._seconds)
 
     def _restart(self) -> None:
-        seeking.rewind(self._container)
-        self._read()
         self._is_new, self._seconds = True, 0.0
+        try:
+            seeking.rewind(self._container)
+            self._read()
+        except MemoryError:
+            raise
+        except media.DAMAGE:  # there is no way back
+            self._frames = iter(())

@@ -85,6 +85,7 @@ def write_from_clip(clip: str, seconds: float, path: str) -> bool:
     try:
         with av.open(clip) as container:
             stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
             container.seek(max(0, int(seconds / float(stream.time_base or 1))), stream=stream, backward=True)
             for frame in container.decode(stream):
                 if frame.time is not None:

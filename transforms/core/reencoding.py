@@ -136,7 +136,7 @@ class _Studio:
             return _Clip(self, span, shown)
         except MemoryError:
             raise
-        except media.DAMAGE as error:
+        except (TaskError, *media.DAMAGE) as error:
             return Outcome(span, error)
 
     def missing(self, span: Span) -> Outcome:

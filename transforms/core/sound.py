@@ -1,10 +1,11 @@
 """The sound of clips: read from the video in an opening of its own, encoded anew or copied."""
 
+import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 
 import av
 import av.container
@@ -26,6 +27,8 @@ _COPIED_CODECS = frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", 
 #: Packets so long before a copied range go with it, hidden by the edit list: a decoder needs what was before.
 _LEAD_SECONDS = 0.1
 _JITTER_SECONDS = 2e-3
+#: So many packets may be damaged at the start of a copied range.
+_TRIED_PACKETS = 16
 
 
 class SoundSource:
@@ -84,8 +87,8 @@ class SoundSource:
 
         Returns:
           When the sound begins, in seconds from `start` (0 where it begins before), and the packets, with times from
-          `start` on; they have to be taken before the next call. None, and no stream, where there are no packets, or
-          mp4 does not hold such ones.
+          `start` on; they have to be taken before the next call. None, and no stream, where there are no packets, they
+          cannot be decoded, or mp4 does not hold such ones.
         """
         if not self._is_known:
             return None
@@ -93,13 +96,13 @@ class SoundSource:
         if stream.codec_context.codec.canonical_name not in _COPIED_CODECS:
             return None
         packets = _packets(container, stream, start, end)
-        first = next(packets, None)
-        if first is None:
+        first = list(islice(packets, _TRIED_PACKETS))
+        if not _is_sound(first, _fresh_decoder(stream)):
             return None
         target = output.add_stream_from_template(stream)
         target.time_base = Fraction(1, stream.codec_context.sample_rate)
-        begins = max(0.0, float(_stamp(first) - start))
-        return begins, _moved(chain([first], packets), target, start)
+        begins = max(0.0, float(_stamp(first[0]) - start))
+        return begins, _moved(chain(first, packets), target, start)
 
     def _open(self) -> tuple[av.container.InputContainer, AudioStream]:
         if self._opened is None:
@@ -139,8 +142,11 @@ def _fresh_decoder(stream: AudioStream) -> AudioCodecContext:
     Decoders keep some state over a seek: that of the noise that AAC and AC-3 fill gaps with. A clip would not have the
     same bytes whatever was cut before. Only an output has a way to a second context with all settings of a stream.
     """
-    with av.open(io.BytesIO(), "w", format="nut") as nowhere:
-        decoder = nowhere.add_stream_from_template(stream, opaque=True).codec_context
+    try:
+        with av.open(io.BytesIO(), "w", format="nut") as nowhere:
+            decoder = nowhere.add_stream_from_template(stream, opaque=True).codec_context
+    except ValueError:  # it holds most codecs, not all
+        return stream.codec_context
     decoder.flags2 |= Flags2.skip_manual  # it would lose the times where it skipped what comes before the first sample
     return decoder
 
@@ -195,6 +201,15 @@ def _packets(
         raise
     except media.DAMAGE:
         return
+
+
+def _is_sound(packets: list[Packet], decoder: AudioCodecContext) -> bool:
+    """Tells whether any of the packets can be decoded."""
+    for packet in packets:
+        with contextlib.suppress(av.error.InvalidDataError):
+            if decoder.decode(packet):
+                return True
+    return False
 
 
 def _stamp(packet: Packet) -> Fraction:

@@ -1,0 +1,71 @@
+"""From option texts to typed values; a text that does not fit becomes a fault."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.options import OPTIONS
+
+#: Options that exclude each other.
+WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
+
+
+def resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[str]) -> dict[str, str | None]:
+    """Returns each option's text: the user's, else the preset's, else the default."""
+    chosen: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
+    by_user = [name for name in WAYS_TO_SAMPLE if chosen.get(name, "frames") != "frames"]
+    if len(by_user) > 1:
+        faults.append(f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one")
+    by_preset = [name for name in WAYS_TO_SAMPLE if name in preset]
+    for name in set(WAYS_TO_SAMPLE[:2]) - set((by_user or by_preset or ["sample_fps"])[:1]):
+        chosen.setdefault(name, "")
+    defaults = {option.name: option.default for option in OPTIONS}
+    return {**defaults, **preset, **chosen}
+
+
+@dataclass
+class Values:
+    """Reads typed values out of texts; a text that does not fit becomes a fault."""
+
+    texts: Mapping[str, str | None]
+    faults: list[str]
+
+    def text(self, name: str) -> str:
+        """Returns the text, empty for none."""
+        return self.texts.get(name) or ""
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """Returns the parts between commas."""
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def number(self, name: str) -> float:
+        """Returns the number, or -1 for none."""
+        option = next(option for option in OPTIONS if option.name == name)
+        text = self.text(name)
+        if not text and (option.default is None or name in WAYS_TO_SAMPLE):
+            return -1
+        try:
+            value = float(int(text)) if option.kind == "integer" else float(text)
+            low = -float("inf") if option.low is None else option.low
+            high = float("inf") if option.high is None else option.high
+            if low <= value <= high:  # false for not-a-number too
+                return value
+        except (ValueError, OverflowError):
+            pass
+        noun = "a whole number" if option.kind == "integer" else "a number"
+        bounds = [f"{word} {edge:g}" for word, edge in (("from", option.low), ("to", option.high)) if edge is not None]
+        self.faults.append(f"--{name} is {text!r}, expected {' '.join([noun, *bounds])}")
+        return -1
+
+    def choice(self, name: str) -> str:
+        """Returns the text of an option that has choices."""
+        option = next(option for option in OPTIONS if option.name == name)
+        if self.text(name) not in option.kind.split("|"):
+            self.faults.append(f"--{name} is {self.text(name)!r}, expected one of {option.kind.replace('|', ', ')}")
+        return self.text(name)
+
+    def flag(self, name: str) -> bool:
+        """Returns whether the text says true."""
+        text = self.text(name).lower()
+        if text not in ("true", "false"):
+            self.faults.append(f"--{name} is {self.text(name)!r}, expected true or false")
+        return text == "true"

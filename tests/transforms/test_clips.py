@@ -1,0 +1,57 @@
+"""Cutting through the job: a cutter that dies costs the span that kills it, and nobody else."""
+
+import os
+import signal
+
+from tests.conftest import read_jsonl
+from tests.jobs import run_rows, scene_video, summary_of
+from transforms.core.child import Child
+
+
+def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypatch):
+    video = scene_video(tmp_path / "a.mp4", ("red", 2), ("grey", 3), ("red", 2), ("grey", 3), ("red", 2))
+    real = Child.call
+    deaths = []
+
+    def call(self, task, request):
+        for message in real(self, task, request):
+            if task == "cutting:cut" and any(4 < span["peak_seconds"] < 8 for span in request["spans"]):
+                deaths.append(len(request["spans"]))
+                os.kill(self._process.pid, signal.SIGKILL)
+            yield message
+
+    monkeypatch.setattr(Child, "call", call)
+    options = ("--clip_seconds=2", "--top_k=3", "--min_score=0.5")
+    status, output = run_rows(tmp_path, [{"action": "red", "path": video}], colour_spec, *options)
+    assert status == 0
+    assert deaths == [3, 1, 1]  # all at once, then alone, and once more
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert (failure["code"], failure["stage"], failure["action"]) == ("cut_crashed", "CutClips", "red")
+    summary = summary_of(output)
+    assert summary["funnel"]["spans"] == {"proposed": 3, "dropped": 0, "failed": 1, "not_cut": 0}
+    assert summary["funnel"]["clips"] == {"written": 2}
+    assert summary["adds_up"]
+
+
+def test_clips_are_made_anew_where_they_were_made_otherwise(tmp_path, colour_spec):
+    video = scene_video(tmp_path / "a.mp4", ("grey", 2), ("red", 2), ("grey", 2), gop=10)
+    rows = [{"action": "red", "path": video}]
+    options = ("--clip_seconds=2", "--top_k=1", "--min_score=0.5", "--replace")
+
+    def made(*more):
+        status, output = run_rows(tmp_path, rows, colour_spec, *options, *more)
+        assert status == 0
+        (span,) = read_jsonl(output / "spans.jsonl")
+        return span
+
+    whole = made()
+    small = made("--clip_height=54")
+    copied = made("--cut=copy", "--posters=false")
+    assert whole["clip"] == small["clip"] == copied["clip"]
+    assert [row["clip_height"] for row in (whole, small, copied)] == [108, 54, 108]
+    assert [bool(row["poster"]) for row in (whole, small, copied)] == [True, True, False]
+    assert copied["clip_start_seconds"] <= whole["clip_start_seconds"] == whole["start_seconds"]
+    assert copied["clip_end_seconds"] >= whole["clip_end_seconds"]
+    assert len({row["clip_sha256"] for row in (whole, small, copied)}) == 3
+    # the picture of an earlier run, which no manifest names any more, is gone
+    assert {path.suffix for path in (tmp_path / "output/clips").rglob("*") if path.is_file()} == {".mp4", ".json"}
