@@ -106,9 +106,11 @@ def _open_clip(name: str, prompts: Prompts) -> ClassifierSpec:
 
 
 def _split_open_clip(text: str) -> tuple[str, str]:
-    """Splits MODEL[:PRETRAINED_OR_PATH]; a model of a hub or a folder holds its weights itself."""
-    if text.startswith(("hf-hub:", "local-dir:")):
+    """Splits MODEL[:PRETRAINED_OR_PATH]; a model of a hub holds its weights itself."""
+    if text.startswith("hf-hub:"):
         return text, ""
+    if text.startswith("local-dir:"):  # its weights have no name that a fingerprint could follow
+        raise SpecError(f"open_clip:{text}: name the files instead: open_clip:CONFIG.json:WEIGHTS")
     scheme, rest = ("gs://", text.removeprefix("gs://")) if text.startswith("gs://") else ("", text)
     model, _, weights = rest.partition(":")
     return scheme + model, weights
@@ -118,7 +120,7 @@ def _tagged(model: str, weights: str) -> tuple[str, dict[str, Any]] | None:
     """Returns the tag of published weights, with open_clip's facts of them; None for weights of the user's own."""
     import open_clip
 
-    if model.startswith(("hf-hub:", "local-dir:")):
+    if model.startswith("hf-hub:"):
         return "own", {}
     tags = open_clip.list_pretrained_tags_by_model(model)
     if not weights:
