@@ -21,9 +21,11 @@ def main(argv: Sequence[str]) -> int:
         return 2
     if spec.kind == "zero_shot":
         print(f"{spec.name} takes any action: it reads its name", file=sys.stderr)
-    for label in spec.labels:
-        if chosen.match.casefold() in label.casefold():
-            print(label)
+    found = [label for label in spec.labels if chosen.match.casefold() in label.casefold()]
+    for label in found:
+        print(label)
+    if spec.labels and not found:
+        print(f"clipscout: none of its {len(spec.labels)} labels holds {chosen.match!r}", file=sys.stderr)
     return 0
 
 

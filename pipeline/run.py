@@ -95,6 +95,6 @@ def report(config: Config) -> list[str]:
         )
     lines += [
         f"clips      {storage.join(config.output, 'clips')}",
-        f"manifests  {config.output}: spans, videos, failures (.jsonl), spans.csv, summary.json",
+        f"manifests  {config.output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
     ]
     return lines

@@ -52,6 +52,8 @@ class _DescribeVideo(beam.DoFn):
             clip = clips.get((span.action, span.start_seconds, span.end_seconds))
             order = (span.action, span.key, span.rank)
             row = manifests.span_row(span, clip, proposal.video, self._identity)
+            if "shots_unknown" in proposal.flags:
+                row["cuts"] = None
             yield _entry("spans", order, row, self._shards)
             yield _SPANS_CSV, (order, manifests.kinetics_row(row))
 

@@ -40,7 +40,7 @@ def make_bad_files(folder):
     (folder / "damaged.mp4").write_bytes(damaged)
     return {
         "good.mp4": ("result", ""),
-        "unseen.mp4": ("rejected", "no_response_above_min_score"),
+        "unseen.mp4": ("rejected", "no_span"),
         "empty.mp4": ("failed", "unreadable_video"),
         "page.mp4": ("failed", "unreadable_video"),
         "playlist.mp4": ("failed", "unreadable_video"),

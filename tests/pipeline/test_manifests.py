@@ -79,7 +79,7 @@ def test_thresholds_that_select_nothing_give_zero_clips_and_a_sentence(tmp_path,
     status, output = run_rows(tmp_path, [{"action": "blue", "path": video}], colour_spec, *options)
     assert status == 0
     (row,) = read_jsonl(output / "videos.jsonl")
-    assert (row["outcome"], row["code"], row["clips"]) == ("rejected", "no_response_above_min_score", 0)
+    assert (row["outcome"], row["code"], row["clips"]) == ("rejected", "no_span", 0)
     assert row["notes"] == [
         "no span of 'blue': 8 of 8 samples are below min_score 0.9, 8 below high_score 1; "
         f"the strongest response is {float(row['notes'][0].rpartition(' ')[2]):.4g}"

@@ -107,6 +107,10 @@ def test_keyframe_sampling_runs_through_the_job(tmp_path, colour_spec):
     counters, _ = run_measured(tmp_path, rows, colour_spec, "--sampling=keyframes", "--cut=none")
     assert 12 <= counters["ScoreVideos/samples"] <= 14
     assert counters["ScoreVideos/frames-decoded"] == counters["ScoreVideos/samples"]
+    # the last key frame is not the end, and nobody knows of shots
+    (video,) = read_jsonl(tmp_path / "output/videos.jsonl")
+    assert (video["decoded_seconds"], video["flags"]) == (6.0, ["shots_unknown"])
+    assert {span["cuts"] for span in read_jsonl(tmp_path / "output/spans.jsonl")} == {None}
 
 
 def test_bf16_scores_are_close(colour_spec):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
 from itertools import pairwise
+from operator import itemgetter
 
 import av
 import av.container
@@ -115,10 +116,12 @@ def _write(
     base, sound_seconds = stream.time_base or Fraction(1), None
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
         packets = _pictures(container, stream, extent, output)
-        copied = sound.copy(output, extent.stamps[0] * base, extent.end * base) if sound is not None else None
+        copied = (
+            sound.copy(output, float(extent.stamps[0] * base), float(extent.end * base)) if sound is not None else None
+        )
         if copied is not None:
             sound_seconds = copied[0]
-            packets = merge(packets, copied[1], key=_decoded_seconds)
+            packets = _side_by_side((packets, float(base)), (copied[1], 1 / copied[2]))
         for number, packet in enumerate(packets):
             output.mux(packet)
             if number % _SIGN_OF_LIFE_PACKETS == 0:
@@ -126,8 +129,13 @@ def _write(
     return sound_seconds
 
 
-def _decoded_seconds(packet: Packet) -> Fraction:
-    return (packet.dts or 0) * packet.time_base
+def _side_by_side(*streams: tuple[Iterator[Packet], float]) -> Iterator[Packet]:
+    """Yields the packets of streams, given with the seconds of their ticks, in the order of their decoding times."""
+
+    def with_seconds(packets: Iterator[Packet], tick_seconds: float) -> Iterator[tuple[float, Packet]]:
+        return (((packet.dts or 0) * tick_seconds, packet) for packet in packets)
+
+    return (packet for _, packet in merge(*(with_seconds(*stream) for stream in streams), key=itemgetter(0)))
 
 
 def _extent(container: av.container.InputContainer, stream: VideoStream, span: Span) -> Extent:

@@ -25,7 +25,8 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
     `exact` encodes anew, as H.264 and AAC, upright and with square pixels: a clip begins with the first frame at or
     after its start, or, where the frame before is a long one of a varying rate, with that, from the start of the span
     on; it ends with the last frame before the end. `copy` copies packets, from the last key frame at or before the
-    start to the next one at or after the end; sound that mp4 does not hold is dropped.
+    start to the next one at or after the end; sound that mp4 does not hold is dropped. Where a file hides frames before
+    its start by an edit list, a copy begins with them, before 0.
 
     Yields:
       For each span, in the order of the request, `{"index", "start_seconds", "end_seconds", "duration_seconds",

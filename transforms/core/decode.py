@@ -111,16 +111,22 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
             report.reached_end = True
         yield from batch.take()
         if end is None:
-            _check_end(report, container, stream, whole=not start)
+            _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
     report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
     yield {"report": report.facts()}, None
 
 
-def _check_end(report: Report, container: av.container.InputContainer, stream: VideoStream, whole: bool) -> None:
+def _check_end(
+    report: Report, container: av.container.InputContainer, stream: VideoStream, whole: bool, all_frames: bool
+) -> None:
     if whole and not report.frames_decoded:
         media.check_memory(stream)
         raise TaskError("no_frames", "not one frame could be decoded")
     claimed = media.claimed_seconds(container, stream)
+    if not all_frames:  # the last key frame is not the end
+        if claimed is not None and not report.flags & {"damaged", "frame_cap"}:
+            report.decoded_seconds = max(report.decoded_seconds, claimed)
+        return
     if (
         "frame_cap" not in report.flags
         and claimed is not None

@@ -14,7 +14,7 @@ from transforms.failures import Failure
 from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-NO_SPAN, NOT_SELECTED = "no_response_above_min_score", "not_selected"
+NO_SPAN, NOT_SELECTED = "no_span", "not_selected"
 
 _TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
 #: Columns whose fields differ from row to row: an object in JSON Lines, its JSON text in Parquet.

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from transforms.core import media, pictures, posters
 from transforms.core.clip_facts import EPSILON_SECONDS, Outcome, Span, Written
 from transforms.core.frame_walk import FrameWalk, Shown, frame_seconds
-from transforms.core.sound import SoundSource
+from transforms.core.sound import RATE, SoundSource
 from transforms.core.tasks import TaskError
 
 _SIGN_OF_LIFE_FRAMES = 20
@@ -228,5 +228,5 @@ class _Clip:
 
     def _mux_sound(self, until_seconds: float) -> None:
         """Writes the sound up to a time of the clip, so that both lie side by side in the file."""
-        while self._sound and (self._sound[0].pts or 0) * self._sound[0].time_base < until_seconds:
+        while self._sound and (self._sound[0].pts or 0) < until_seconds * RATE:
             self._output.mux(self._sound.popleft())

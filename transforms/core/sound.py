@@ -21,7 +21,7 @@ from av.stream import Discard
 
 from transforms.core import media
 
-_RATE = 48_000
+RATE = 48_000
 #: What mp4 holds and players play.
 _COPIED_CODECS = frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"))
 #: Packets so long before a copied range go with it, hidden by the edit list: a decoder needs what was before.
@@ -64,11 +64,11 @@ class SoundSource:
             return None
         container, stream = self._open()
         layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-        blocks = _blocks(_decoded(container, stream, layout, start), round(seconds * _RATE))
+        blocks = _blocks(_decoded(container, stream, layout, start), round(seconds * RATE))
         first = next(blocks, None)
         if first is None:
             return None
-        target = output.add_stream("aac", rate=_RATE, layout=layout)
+        target = output.add_stream("aac", rate=RATE, layout=layout)
         packets, written = target.encode(_frame(first, layout, 0)), first.shape[1]
         for block in blocks:
             packets += target.encode(_frame(block, layout, written))
@@ -76,8 +76,8 @@ class SoundSource:
         return packets + target.encode(None)
 
     def copy(
-        self, output: av.container.OutputContainer, start: Fraction, end: Fraction
-    ) -> tuple[float, Iterator[Packet]] | None:
+        self, output: av.container.OutputContainer, start: float, end: float
+    ) -> tuple[float, Iterator[Packet], int] | None:
         """Adds a stream to an output and copies the packets of [start, end) for it.
 
         Args:
@@ -86,9 +86,9 @@ class SoundSource:
           end: In seconds of the container.
 
         Returns:
-          When the sound begins, in seconds from `start` (0 where it begins before), and the packets, with times from
-          `start` on; they have to be taken before the next call. None, and no stream, where there are no packets, they
-          cannot be decoded, or mp4 does not hold such ones.
+          When the sound begins, in seconds from `start` (0 where it begins before); the packets, with times from
+          `start` on in samples, which have to be taken before the next call; and the samples per second. None, and no
+          stream, where there are no packets, they cannot be decoded, or mp4 does not hold such ones.
         """
         if not self._is_known:
             return None
@@ -97,12 +97,12 @@ class SoundSource:
             return None
         packets = _packets(container, stream, start, end)
         first = list(islice(packets, _TRIED_PACKETS))
-        if not _is_sound(first, _fresh_decoder(stream)):
+        if not _is_sound([packet for _, packet in first], _fresh_decoder(stream)):
             return None
         target = output.add_stream_from_template(stream)
-        target.time_base = Fraction(1, stream.codec_context.sample_rate)
-        begins = max(0.0, float(_stamp(first[0]) - start))
-        return begins, _moved(chain(first, packets), target, start)
+        rate = stream.codec_context.sample_rate
+        target.time_base = Fraction(1, rate)
+        return max(0.0, first[0][0] - start), _moved(chain(first, packets), stream, target, start), rate
 
     def _open(self) -> tuple[av.container.InputContainer, AudioStream]:
         if self._opened is None:
@@ -119,14 +119,14 @@ def _decoded(
     container: av.container.InputContainer, stream: AudioStream, layout: str, start: float
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields sample offsets from `start` with float32[channels, n]; stops at damage."""
-    resampler = AudioResampler(format="fltp", layout=layout, rate=_RATE)
+    resampler = AudioResampler(format="fltp", layout=layout, rate=RATE)
     try:
         _go_before(container, start)
         for frame in _frames(container, stream, _fresh_decoder(stream)):
             for piece in resampler.resample(frame):
                 if piece.pts is None or piece.time_base is None:
                     return
-                offset = round((float(piece.pts * piece.time_base) - start) * _RATE)
+                offset = round((float(piece.pts * piece.time_base) - start) * RATE)
                 samples = piece.to_ndarray()
                 if offset + samples.shape[1] > 0:
                     yield max(offset, 0), samples[:, max(0, -offset) :]
@@ -179,24 +179,25 @@ def _blocks(decoded: Iterator[tuple[int, np.ndarray]], total: int) -> Iterator[n
 
 def _frame(block: np.ndarray, layout: str, position: int) -> AudioFrame:
     frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=layout)
-    frame.sample_rate, frame.pts, frame.time_base = _RATE, position, Fraction(1, _RATE)
+    frame.sample_rate, frame.pts, frame.time_base = RATE, position, Fraction(1, RATE)
     return frame
 
 
 def _packets(
-    container: av.container.InputContainer, stream: AudioStream, start: Fraction, end: Fraction
-) -> Iterator[Packet]:
-    """Yields the packets of [start, end), and those shortly before."""
+    container: av.container.InputContainer, stream: AudioStream, start: float, end: float
+) -> Iterator[tuple[float, Packet]]:
+    """Yields the packets of [start, end), and those shortly before, with their times in seconds of the container."""
+    tick_seconds = float(stream.time_base or 0)
     try:
-        _go_before(container, float(start))
+        _go_before(container, start)
         for packet in container.demux(stream):
-            if packet.dts is None and packet.pts is None:
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if stamp is None:
                 continue
-            seconds = _stamp(packet)
-            if seconds >= end:
+            if stamp * tick_seconds >= end:
                 return
-            if seconds >= start - _LEAD_SECONDS:
-                yield packet
+            if stamp * tick_seconds >= start - _LEAD_SECONDS:
+                yield stamp * tick_seconds, packet
     except MemoryError:
         raise
     except media.DAMAGE:
@@ -212,22 +213,20 @@ def _is_sound(packets: list[Packet], decoder: AudioCodecContext) -> bool:
     return False
 
 
-def _stamp(packet: Packet) -> Fraction:
-    """Returns a packet's time in seconds of the container."""
-    return (packet.dts or 0 if packet.pts is None else packet.pts) * packet.time_base
-
-
-def _moved(packets: Iterable[Packet], target: AudioStream, start: Fraction) -> Iterator[Packet]:
+def _moved(
+    packets: Iterable[tuple[float, Packet]], source: AudioStream, target: AudioStream, start: float
+) -> Iterator[Packet]:
     """Gives packets to another stream, with times from `start` on, in samples: containers round to milliseconds."""
-    rate = target.codec_context.sample_rate
-    expected = None
-    for packet in packets:
-        place = round((_stamp(packet) - start) * rate)
-        if expected is not None and abs(place - expected) <= _JITTER_SECONDS * rate:
+    rate, frame = source.codec_context.sample_rate, source.codec_context.frame_size
+    samples_per_tick, jitter = float(source.time_base or 0) * rate, _JITTER_SECONDS * rate
+    base, expected = Fraction(1, rate), None
+    for seconds, packet in packets:
+        place = round((seconds - start) * rate)
+        if expected is not None and abs(place - expected) <= jitter:
             place = expected
-        length, frame = round((packet.duration or 0) * packet.time_base * rate), target.codec_context.frame_size
-        length = frame if abs(length - frame) <= _JITTER_SECONDS * rate else length
-        packet.stream, packet.time_base = target, Fraction(1, rate)
+        length = round((packet.duration or 0) * samples_per_tick)
+        length = frame if abs(length - frame) <= jitter else length
+        packet.stream, packet.time_base = target, base
         packet.pts = packet.dts = place
         packet.duration = length
         expected = place + length

@@ -62,6 +62,7 @@ def _checked_path(spec: ClassifierSpec) -> str:
 def _published(spec: ClassifierSpec) -> nn.Module:
     """Builds a model whose weights its library fetches, or whose factory brings them."""
     family, _, name = spec.architecture.partition(":")
+    logging.disable(logging.ERROR)  # what hubs say of each try comes in the one line of the fault, too
     try:
         if family == "torchvision":
             from torchvision import models
@@ -73,7 +74,10 @@ def _published(spec: ClassifierSpec) -> nn.Module:
     except SpecError:
         raise
     except Exception as error:  # a hub that cannot be reached, a factory that fails
-        raise SpecError(f"{spec.name}: architecture {spec.architecture}: {first_line(error)}") from error
+        why = f"its weights cannot be fetched ({first_line(error)})" if spec.weights else first_line(error)
+        raise SpecError(f"{spec.name}: architecture {spec.architecture}: {why}") from error
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _from_file(spec: ClassifierSpec, path: str, trusted: bool) -> nn.Module:
