@@ -20,6 +20,7 @@ from tests.media_maker import (
     turn,
 )
 from transforms.core import decode, media
+from transforms.core.child import Child, Limits
 from transforms.core.tasks import TaskError
 
 EVERY_FRAME = {"frame_stride": 1}
@@ -483,6 +484,18 @@ def test_the_frame_cap_is_flagged(tmp_path):
     assert capped.report["frames_decoded"] == 30
     assert "frame_cap" in capped.report["flags"]
     assert Decoded(path, max_frames=1000).report["flags"] == []
+
+
+def test_decoders_with_threads_can_be_left_early(tmp_path):
+    path = make_video(tmp_path / "a.mp4", 60, size=(640, 480))
+    request = {"path": path, "sampling": {"frame_stride": 1}, "frame_rule": {"mode": "native"}, "batch_frames": 4}
+    child = Child(Limits(stall_seconds=20))
+    try:
+        for _ in range(60):  # one in about 20 hung while FFmpeg's messages went through PyAV
+            *_, last = child.call("decode:samples", {**request, "threads": 3, "max_frames": 12})
+            assert last.facts["report"]["flags"] == ["frame_cap"]
+    finally:
+        child.close()
 
 
 def test_the_pixel_cap_refuses_larger_pictures(tmp_path):
