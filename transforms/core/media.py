@@ -47,8 +47,8 @@ MAX_PIXELS = 8192 * 8192
 #: has to be caught before: FFmpeg's own is one of its errors too, and means the memory cap.
 DAMAGE = (av.error.FFmpegError, ValueError, OSError, LookupError)
 
-# FFmpeg's messages would be a second, unsorted channel of errors. None drops them in C: with any level PyAV takes the GIL
-# for each, also from the threads of a decoder that is closed early by somebody who holds the GIL and waits for them.
+# FFmpeg's messages would be a second, unsorted channel of errors. None drops them in C: with any level PyAV takes the
+# GIL for each, also from the threads of a decoder that is closed early by somebody who holds the GIL and waits.
 av.logging.set_level(None)
 
 
