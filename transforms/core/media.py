@@ -3,6 +3,7 @@
 The facts behind each guard were found by experiment; ARCHITECTURE.md ("Hostile media") tells them.
 """
 
+import errno
 import math
 import struct
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ def opened(path: str) -> Iterator[av.container.InputContainer]:
     except MemoryError:
         raise
     except DAMAGE as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:  # the cap, told by the operating system
+            raise MemoryError(reason(error)) from error
         raise TaskError("unreadable_video", f"no readable video container: {reason(error)}") from error
     with container:
         yield container
