@@ -8,6 +8,17 @@ import av
 import numpy as np
 
 BITS = 12
+#: Encoder options that make VP8 and VP9 quick.
+QUICK_VPX = {"deadline": "realtime", "cpu-used": "8"}
+#: Display matrices for `turn`: size of 192 x 108 as shown, and where the top left corner is shown.
+TURNS = {
+    "0": ((1, 0, 0, 1), (192, 108), "top left"),
+    "90": ((0, 1, -1, 0), (108, 192), "top right"),
+    "180": ((-1, 0, 0, -1), (192, 108), "bottom right"),
+    "270": ((0, -1, 1, 0), (108, 192), "bottom left"),
+    "mirrored": ((-1, 0, 0, 1), (192, 108), "top right"),
+    "upside down": ((1, 0, 0, -1), (192, 108), "bottom left"),
+}
 
 
 def stamped(index, width=192, height=108, background=(90, 90, 90)):
@@ -27,6 +38,32 @@ def stamp_of(picture):
     row = picture[height // 8 : height * 3 // 8].mean(axis=(0, 2))
     bits = [row[int((bit + 0.25) * block) : int((bit + 0.75) * block)].mean() > 128 for bit in range(BITS)]
     return sum(1 << bit for bit, is_set in enumerate(bits) if is_set)
+
+
+def corner(index, width=192, height=108):
+    """Returns uint8[h, w, 3]: grey, with a red top left corner."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    picture[: height // 3, : width // 3] = (200, 30, 30)
+    return picture
+
+
+def red_corners(picture):
+    """Returns the names of the corners of a picture that are red."""
+    picture = picture.astype(int)
+    red = picture[..., 0] > picture[..., 1] + 60
+    high, wide = red.shape[0] // 4, red.shape[1] // 4
+    rows = {"top": slice(None, high), "bottom": slice(-high, None)}
+    columns = {"left": slice(None, wide), "right": slice(-wide, None)}
+    return [f"{row} {column}" for row in rows for column in columns if red[rows[row], columns[column]].mean() > 0.9]
+
+
+def shape_pixels(width, height):
+    """Returns a `configure` of make_video: the pixels are shown in this ratio of width and height."""
+
+    def configure(_, stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(width, height)
+
+    return configure
 
 
 def make_video(
@@ -88,6 +125,21 @@ def make_video(
             ):
                 output.mux(sound.encode(part))
             output.mux(sound.encode(None))
+    return str(path)
+
+
+def make_coloured(path, colour, colour_space, colour_range, pixel_format):
+    """Writes ten frames of one RGB colour, kept and told in FFmpeg's numbers of a colour space and range."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "8"})
+        stream.width, stream.height, stream.pix_fmt = 192, 108, pixel_format
+        stream.codec_context.color_range, stream.codec_context.colorspace = colour_range, colour_space
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((108, 192, 3), colour, np.uint8), format="rgb24")
+            frame = frame.reformat(format=pixel_format, dst_colorspace=colour_space, dst_color_range=colour_range)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
     return str(path)
 
 

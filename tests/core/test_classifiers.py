@@ -124,9 +124,13 @@ def test_weights_that_are_not_numbers_are_refused(spec, state):
 
 
 def test_the_right_sha256_passes(spec, tmp_path):
-    spec()
+    unnamed = torch_models.load(LoadRule(resolve(spec()), "cpu"))
     digest = hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
-    torch_models.load(LoadRule(resolve(spec(None, sha256=digest.upper())), "cpu"))
+    loaded = torch_models.load(LoadRule(resolve(spec(None, sha256=digest.upper())), "cpu"))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    outputs = loaded.outputs(frames)
+    np.testing.assert_array_equal(outputs, unnamed.outputs(frames))
+    assert loaded.respond(outputs, [tuple(LABELS)]).top_labels == tuple(LABELS[best] for best in outputs.argmax(axis=1))
 
 
 class Bomb:

@@ -1,15 +1,14 @@
 """Exact cuts of many spans in one call: opened once, decoded once, each right to the frame."""
 
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from tests.core.test_cutting import corner, cut, nominal_seconds, onset, stamps, times
-from tests.media_maker import make_video, turn
-from transforms.core import clip_facts, cutting, decode, media, pictures, reencoding, seeking
+from tests.clips import cut, nominal_seconds, onset, stamps, times
+from tests.media_maker import QUICK_VPX, corner, make_video, turn
+from transforms.core import clip_facts, cutting, decode, pictures, reencoding, seeking
 
 FRAMES = 600
 
@@ -18,21 +17,6 @@ FRAMES = 600
 def long_video(tmp_path_factory):
     """24 s with sound, a key frame a second."""
     return make_video(tmp_path_factory.mktemp("long") / "a.mp4", FRAMES, gop=25, audio=True)
-
-
-@pytest.fixture
-def openings(monkeypatch):
-    """The paths that were opened, while they are really opened."""
-    opened, paths = media.opened, []
-
-    @contextmanager
-    def counting(path):
-        paths.append(path)
-        with opened(path) as container:
-            yield container
-
-    monkeypatch.setattr(media, "opened", counting)
-    return paths
 
 
 @pytest.fixture
@@ -49,18 +33,25 @@ def decoded(monkeypatch):
     return seconds
 
 
-def expected_stamps(start, end):
-    return [index for index in range(FRAMES) if start - 1e-4 <= index / 25 < end - 1e-4]
+def seen(clip):
+    """Returns what a clip holds and what is told of it."""
+    told = ("start_seconds", "end_seconds", "duration_seconds", "frames", "has_audio", "flags")
+    return {"stamps": stamps(clip), "times": times(clip), **{name: clip[name] for name in told}}
 
 
-def check(clip, start, end):
-    wanted = expected_stamps(start, end)
-    assert stamps(clip) == wanted
-    assert times(clip) == pytest.approx([place / 25 for place in range(len(wanted))], abs=0.0011)
-    assert clip["start_seconds"] == pytest.approx(wanted[0] / 25, abs=1e-6)
-    assert clip["end_seconds"] == pytest.approx((wanted[-1] + 1) / 25, abs=1e-6)
-    assert clip["duration_seconds"] == pytest.approx(len(wanted) / 25, abs=1e-3)
-    assert (clip["frames"], clip["has_audio"], clip["flags"]) == (len(wanted), True, [])
+def span_of_long_video(start, end):
+    """Returns what `seen` gives of a clip of `long_video` that is right."""
+    inside = [index for index in range(FRAMES) if start - 1e-4 <= index / 25 < end - 1e-4]
+    return {
+        "stamps": inside,
+        "times": pytest.approx([place / 25 for place in range(len(inside))], abs=0.0011),
+        "start_seconds": pytest.approx(inside[0] / 25, abs=1e-6),
+        "end_seconds": pytest.approx((inside[-1] + 1) / 25, abs=1e-6),
+        "duration_seconds": pytest.approx(len(inside) / 25, abs=1e-3),
+        "frames": len(inside),
+        "has_audio": True,
+        "flags": [],
+    }
 
 
 SPANS = [(0, 1), (0.4, 2), (0.4, 2), (1.5, 6), (2, 2.04), (2.9, 5.1), (11, 12.5), (12, 13), (12.4, 12.6), (22.5, 24)]
@@ -71,8 +62,8 @@ def test_many_spans_are_right_and_the_video_is_opened_once(long_video, tmp_path,
     monkeypatch.setattr(reencoding, "_most_encoders", lambda _: most)
     clips = cut(long_video, tmp_path, *SPANS)
     assert openings == [long_video] * 2  # pictures, and sound
-    for clip, (start, end) in zip(clips, SPANS, strict=True):
-        check(clip, start, end)
+    for clip, span in zip(clips, SPANS, strict=True):
+        assert seen(clip) == span_of_long_video(*span)
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.avi", "a.webm", "a.gif"])
@@ -80,7 +71,7 @@ def test_many_spans_are_right_and_the_video_is_opened_once(long_video, tmp_path,
 def test_other_containers(tmp_path, monkeypatch, openings, name, most):
     codecs = {"avi": "mpeg4", "webm": "libvpx", "gif": "gif"}
     kind = name.split(".")[1]
-    how = {"options": {"deadline": "realtime", "cpu-used": "8"}} if kind == "webm" else {}
+    how = {"options": QUICK_VPX} if kind == "webm" else {}
     if kind == "gif":
         how = {"pixel_format": "rgb8", "rate": 20}
     source = make_video(tmp_path / name, 160, codec=codecs.get(kind, "libx264"), bframes=0, gop=40, **how)
@@ -102,14 +93,15 @@ def test_overlapping_spans_are_decoded_once(tmp_path, decoded):
 
 
 def test_long_gaps_are_sought_over(long_video, tmp_path, decoded):
-    check(*cut(long_video, tmp_path, (20, 21)), 20, 21)
+    (clip,) = cut(long_video, tmp_path, (20, 21))
+    assert seen(clip) == span_of_long_video(20, 21)
     alone = len(decoded)
     assert alone < 60
     decoded.clear()
     first, second, third = cut(long_video, tmp_path, (1, 2), (11.3, 12), (20, 21))
-    check(first, 1, 2)
-    check(second, 11.3, 12)
-    check(third, 20, 21)
+    assert seen(first) == span_of_long_video(1, 2)
+    assert seen(second) == span_of_long_video(11.3, 12)
+    assert seen(third) == span_of_long_video(20, 21)
     assert len(decoded) < 5 * alone
 
 
@@ -145,8 +137,8 @@ def test_a_faulty_span_among_overlapping_ones_fails_alone(long_video, tmp_path):
     first, bad, third = (facts for facts, _ in cutting.cut({"path": long_video, "spans": spans}) if facts)
     assert bad["code"] == "cut_failed"
     assert "No such file" in bad["message"]
-    check({**first, "path": spans[0]["path"]}, 1, 3)
-    check({**third, "path": spans[2]["path"]}, 2, 4)
+    assert seen({**first, "path": spans[0]["path"]}) == span_of_long_video(1, 3)
+    assert seen({**third, "path": spans[2]["path"]}) == span_of_long_video(2, 4)
 
 
 def test_spans_on_both_sides_of_damage(tmp_path):
@@ -178,9 +170,9 @@ def test_a_video_that_cannot_be_sought_is_read_from_the_beginning(long_video, tm
         raise seeking.NoWayError
 
     monkeypatch.setattr(seeking, "key_frame_before", no_way)
-    clips = cut(long_video, tmp_path, (8, 9), (20, 21))
-    check(clips[0], 8, 9)
-    check(clips[1], 20, 21)
+    first, second = cut(long_video, tmp_path, (8, 9), (20, 21))
+    assert seen(first) == span_of_long_video(8, 9)
+    assert seen(second) == span_of_long_video(20, 21)
 
 
 #: Still for two seconds, moving for one, still for three, and moving to the end.
@@ -242,17 +234,15 @@ def test_a_clip_lasts_as_long_as_its_frames_are_shown(tmp_path, seed):
 )
 def test_height(tmp_path, size, height, expected):
     source = make_video(tmp_path / "a.mkv", 30, size=size, codec="ffv1", pixel_format="yuv444p", bframes=0)
-    spans = [{"start_seconds": 0.2, "end_seconds": 0.8, "path": str(tmp_path / "clip.mp4")}]
-    (facts,) = (facts for facts, _ in cutting.cut({"path": source, "spans": spans, "height": height}) if facts)
-    assert (facts["width"], facts["height"]) == expected
-    assert stamps({**facts, "path": spans[0]["path"]}) == list(range(5, 20))
+    (clip,) = cut(source, tmp_path, (0.2, 0.8), height=height)
+    assert (clip["width"], clip["height"]) == expected
+    assert stamps(clip) == list(range(5, 20))
 
 
 def test_height_is_that_of_the_picture_as_shown(tmp_path):
     source = turn(make_video(tmp_path / "a.mp4", 20, picture=corner), (0, 1, -1, 0))
-    spans = [{"start_seconds": 0, "end_seconds": 0.4, "path": str(tmp_path / "clip.mp4")}]
-    (facts,) = (facts for facts, _ in cutting.cut({"path": source, "spans": spans, "height": 96}) if facts)
-    assert (facts["width"], facts["height"]) == (54, 96)
+    (clip,) = cut(source, tmp_path, (0, 0.4), height=96)
+    assert (clip["width"], clip["height"]) == (54, 96)
 
 
 def test_sound_begins_with_the_picture(tmp_path):

@@ -1,13 +1,10 @@
 """Posters: the right frame of a clip, at its size, upright, in its colours."""
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
 
-from tests.core.test_cutting import TURNS, corner
-from tests.media_maker import make_video, stamp_of, turn
+from tests.media_maker import TURNS, corner, make_coloured, make_video, red_corners, shape_pixels, stamp_of, turn
 from transforms.core import cutting
 
 
@@ -70,10 +67,7 @@ def test_spans_that_overlap_have_posters_of_their_own(tmp_path):
 
 
 def test_the_size_is_that_of_the_clip(tmp_path):
-    def set_aspect(_, stream):
-        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
-
-    source = make_video(tmp_path / "a.mp4", 50, configure=set_aspect)
+    source = make_video(tmp_path / "a.mp4", 50, configure=shape_pixels(4, 3))
     facts, picture = cut(source, tmp_path, 0, 1, height=54)
     assert picture.shape == (54, 128, 3) == (facts["height"], facts["width"], 3)
     facts, picture = cut(source, tmp_path, 0, 1, mode="copy")
@@ -87,13 +81,7 @@ def test_posters_are_upright(tmp_path, mode, matrix, size, expected):
     facts, picture = cut(source, tmp_path, 0, 0.4, mode=mode)
     assert (facts["width"], facts["height"]) == size
     assert picture.shape == (size[1], size[0], 3)
-    picture = picture.astype(int)
-    red = picture[..., 0] > picture[..., 1] + 60
-    high, wide = red.shape[0] // 4, red.shape[1] // 4
-    rows = {"top": slice(None, high), "bottom": slice(-high, None)}
-    columns = {"left": slice(None, wide), "right": slice(-wide, None)}
-    found = [f"{row} {column}" for row in rows for column in columns if red[rows[row], columns[column]].mean() > 0.9]
-    assert found == [expected]
+    assert red_corners(picture) == [expected]
 
 
 @pytest.mark.parametrize("mode", ["exact", "copy"])
@@ -101,17 +89,8 @@ def test_posters_are_upright(tmp_path, mode, matrix, size, expected):
 @pytest.mark.parametrize(("colour_range", "pixel_format"), [(1, "yuv420p"), (2, "yuvj420p")], ids=["limited", "full"])
 def test_colours_are_those_of_the_clip(tmp_path, mode, colour_space, colour_range, pixel_format):
     wanted = np.array([200, 120, 40])
-    with av.open(str(tmp_path / "a.mp4"), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"crf": "8"})
-        stream.width, stream.height, stream.pix_fmt = 192, 108, pixel_format
-        stream.codec_context.color_range, stream.codec_context.colorspace = colour_range, colour_space
-        for index in range(10):
-            frame = av.VideoFrame.from_ndarray(np.full((108, 192, 3), wanted, np.uint8), format="rgb24")
-            frame = frame.reformat(format=pixel_format, dst_colorspace=colour_space, dst_color_range=colour_range)
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    _, picture = cut(tmp_path / "a.mp4", tmp_path, 0, 0.4, mode=mode)
+    source = make_coloured(tmp_path / "a.mp4", wanted, colour_space, colour_range, pixel_format)
+    _, picture = cut(source, tmp_path, 0, 0.4, mode=mode)
     assert picture.mean(axis=(0, 1)) == pytest.approx(wanted, abs=5)
 
 

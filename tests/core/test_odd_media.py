@@ -1,4 +1,4 @@
-"""What breaks decoders in the wild, and is not in test_decode: encryption, damage in the middle, missing times."""
+"""What breaks decoders in the wild, beside test_decode_hostile: encryption, damage in the middle, missing times."""
 
 import subprocess
 import sys

@@ -1,25 +1,17 @@
 """A synthetic day: twelve scenes of known action, length and cuts, made from real photos, scored by real weights."""
 
-import importlib.util
 import itertools
-from pathlib import Path
+import json
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, main, run_measured, summary_of
 from tests.media_maker import make_video
+from tests.photos import ACTIONS, picture_of, rows_of
 
-ACTIONS = {
-    "stroking a cat": ("chelsea.png", ["tabby", "tiger cat", "Egyptian cat"]),
-    "drinking coffee": ("coffee.png", ["espresso", "cup"]),
-    "filming": ("camera.png", ["tripod"]),
-    "launching a rocket": ("rocket.jpg", ["missile", "projectile"]),
-    "riding a scooter": ("motorcycle_left.png", ["moped", "motor scooter"]),
-}
 #: Photo and length in seconds. Two scenes of one action never touch.
 DAY = (
     ("grass.png", 6.3),
@@ -50,11 +42,7 @@ def panned(picture, index):
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
     folder = tmp_path_factory.mktemp("day")
-    (place,) = importlib.util.find_spec("skimage").submodule_search_locations
-    pictures = {}
-    for name in {name for name, _ in DAY}:
-        photo = Image.open(Path(place) / "data" / name).convert("RGB")
-        pictures[name] = np.asarray(photo.resize((SIZE[0] + 16, SIZE[1]), Image.Resampling.BICUBIC))
+    pictures = {name: picture_of(name, (SIZE[0] + 16, SIZE[1])) for name in {name for name, _ in DAY}}
     scene_of = [
         next(place for place, edge in enumerate(EDGES[1:]) if index / RATE < edge - 1e-9)
         for index in range(round(EDGES[-1] * RATE))
@@ -68,7 +56,7 @@ def day(tmp_path_factory):
         audio=True,
         picture=lambda index: panned(pictures[DAY[scene_of[index]][0]], index),
     )
-    rows = [{"action": action, "classes": classes, "path": video} for action, (_, classes) in ACTIONS.items()]
+    rows = rows_of(video)
     given = arguments(
         folder, rows, "lite0", "--shots=avoid", "--min_score=0.2", "--clip_seconds=4", "--min_gap_seconds=12"
     )
@@ -97,8 +85,6 @@ def test_no_span_crosses_a_cut(day):
 
 
 def test_the_cuts_of_the_track_are_those_of_the_day(day):
-    import json
-
     (path,) = (day[0] / "output/scores").glob("*/*.parquet")
     facts = json.loads(pq.read_table(path).schema.metadata[b"clipscout"])
     np.testing.assert_allclose(facts["cuts"], CUTS, atol=1e-3)

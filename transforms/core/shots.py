@@ -98,26 +98,6 @@ def stands_out(
     return difference >= max(threshold + 2 * motion, ratio * motion)
 
 
-def find_cuts(
-    times: np.ndarray, differences: np.ndarray, threshold: float = CUT_THRESHOLD, ratio: float = CUT_RATIO
-) -> list[float]:
-    """Returns the times of the frames that begin a new shot, ascending, as `CutFinder` decides.
-
-    Args:
-      times: float64[n] presentation times in seconds of all frames, ascending.
-      differences: float64[n], mean absolute difference of each frame's thumbnail from the frame before, 0..255; the
-        first one counts for nothing.
-      threshold: Least difference of a cut.
-      ratio: Least multiple of the motion before it.
-    """
-    finder = CutFinder(threshold, ratio)
-    cuts = []
-    for place, (time_seconds, difference) in enumerate(zip(times.tolist(), differences.tolist(), strict=True)):
-        if finder._next(time_seconds, difference) if place else finder._first(time_seconds):
-            cuts.append(time_seconds)
-    return cuts
-
-
 def crossed(start_seconds: float, end_seconds: float, cuts: Sequence[float]) -> int:
     """Returns how many of the cuts, seconds in ascending order, lie strictly inside a span."""
     return max(0, bisect_left(cuts, end_seconds) - bisect_right(cuts, start_seconds))

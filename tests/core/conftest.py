@@ -1,0 +1,22 @@
+"""Fixtures that several tests of the core share."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from transforms.core import media
+
+
+@pytest.fixture
+def openings(monkeypatch):
+    """The paths that were opened, while they are really opened."""
+    opened, paths = media.opened, []
+
+    @contextmanager
+    def counting(path):
+        paths.append(path)
+        with opened(path) as container:
+            yield container
+
+    monkeypatch.setattr(media, "opened", counting)
+    return paths
