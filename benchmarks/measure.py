@@ -123,7 +123,7 @@ def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     shutil.rmtree(output, ignore_errors=True)
     arguments = ["--input", queries, "--output", output, "--classifier", spec, "--cut=none", *options]
     config, beam_options = run.configure(arguments)
-    faults = preflight.check(config)
+    faults = preflight.check(config, beam_options)
     if faults:
         raise SystemExit("\n".join(faults))
 

@@ -1,5 +1,6 @@
 """The configuration: every option judged, all faults reported at once, before a graph exists."""
 
+import datetime
 import difflib
 import json
 import os
@@ -45,11 +46,16 @@ PRESETS: dict[str, dict[str, str]] = {
 
 
 class ConfigError(ValueError):
-    """The options cannot be used. `faults` holds a line for each reason."""
+    """The options cannot be used.
 
-    def __init__(self, faults: list[str]) -> None:
+    Attributes:
+      faults: A line for each reason.
+      given: The option texts, so that what they name can be checked all the same.
+    """
+
+    def __init__(self, faults: list[str], given: Mapping[str, str | None] | None = None) -> None:
         super().__init__("\n".join(faults))
-        self.faults = faults
+        self.faults, self.given = faults, given or {}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ class Config:
     selection: SelectionRule
     cut: CutRule
     workers: int
+    date: datetime.date
+    dataflow: bool
+    gpu: str
+    gpu_mode: str
+    preflight_only: bool
+    max_failure_ratio: float
 
     def shaping(self) -> dict[str, Any]:
         """Returns what decides the results (not where they lie or how fast they come), for the output's record."""
@@ -113,23 +125,27 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     for name in ("input", "output"):
         if not values.text(name):
             faults.append(f"--{name} is missing")
+    date = values.date()
     spec = _spec(values, faults)
     sampling = _sampling(values)
     if spec and spec.window and sampling:
         sampling = _video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
-    replace_results, posters = values.flag("replace"), values.flag("posters")
+    flags = {option.name: values.flag(option.name) for option in OPTIONS if option.kind == "flag"}
+    dataflow = is_dataflow(values.text("runner"))
     _check_spans(numbers, choices, faults)
     _check_fetching(values, numbers)
     if choices["precision"] == "fp16" and choices["device"] == "cpu":
         faults.append("--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU")
+    if choices["gpu"] == "none" and choices["gpu_mode"] == "pool":
+        faults.append("--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'")
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
         inputs=values.parts("input"),
         output=values.text("output").rstrip("/") or "/",
-        replace=replace_results,
+        replace=flags["replace"],
         manifest_shards=int(numbers["manifest_shards"]),
         preset=preset,
         excludes=values.parts("exclude"),
@@ -139,7 +155,7 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             spec=spec,
             sampling=sampling,
             response=choices["response"],
-            device=choices["device"],
+            device="cuda" if choices["gpu"] != "none" and choices["device"] == "auto" else choices["device"],
             batch_size=int(numbers["batch_size"]),
             stall_seconds=numbers["stall_seconds"],
             memory_bytes=int(numbers["decode_memory_mb"]) << 20,
@@ -147,8 +163,8 @@ def from_options(given: Mapping[str, str | None]) -> Config:
             max_frames=int(numbers["max_frames"]),
             segment_seconds=numbers["segment_seconds"],
             precision=choices["precision"],
-            threads=int(numbers["threads"]) or max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"]))),
-            trust_checkpoint=values.flag("trust_checkpoint"),
+            threads=int(numbers["threads"]) or _threads(int(numbers["workers"]), dataflow),
+            trust_checkpoint=flags["trust_checkpoint"],
             model_copies=int(numbers["model_copies"]),
         ),
         spans=_spans(numbers, choices),
@@ -156,12 +172,28 @@ def from_options(given: Mapping[str, str | None]) -> Config:
         cut=CutRule(
             mode=choices["cut"],
             height=_cap(numbers["clip_height"]),
-            posters=posters,
+            posters=flags["posters"],
             stall_seconds=numbers["stall_seconds"],
             memory_bytes=int(numbers["decode_memory_mb"]) << 20,
         ),
         workers=int(numbers["workers"]),
+        date=date,
+        dataflow=dataflow,
+        gpu=choices["gpu"],
+        gpu_mode=choices["gpu_mode"],
+        preflight_only=flags["preflight_only"],
+        max_failure_ratio=numbers["max_failure_ratio"],
     )
+
+
+def is_dataflow(runner: str) -> bool:
+    """Tells whether the name of a runner is Dataflow's."""
+    return runner.lower().rpartition(".")[2].removesuffix("runner") == "dataflow"
+
+
+def _threads(workers: int, dataflow: bool) -> int:
+    """Returns threads per process: on Dataflow there is a process, or a thread with a decoder, for every vCPU."""
+    return 1 if dataflow else max(1, (os.cpu_count() or 1) // max(1, workers))
 
 
 def _sampling(values: Values) -> Sampling | None:
@@ -235,7 +267,6 @@ def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
         if code not in CODES:
             close = ", ".join(difflib.get_close_matches(code, CODES, n=3, cutoff=0))
             values.faults.append(f"--retry_failed names {code!r}, no failure code; the closest are {close}")
-    values.flag("copy_inputs")
 
 
 def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
+from pipeline import cloud
 from pipeline.config import Config
 from transforms.better_videos import FetchBetterVideos
 from transforms.clips import CutClips
@@ -33,7 +34,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
     found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search)
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch)
-    score = ScoreVideos(config.output, config.scoring)
+    score = ScoreVideos(config.output, config.scoring, cloud.resource_hints(config))
     scored = fetched.videos | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection)
@@ -49,5 +50,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
     counted = (read.queries, records) | "Counted" >> beam.Flatten() | "Tally" >> beam.FlatMap(funnel.tallies)
     tallies = (found.tallies, counted) | "AllTallies" >> beam.Flatten()
-    summary = (tallies, written, cut.clips) | WriteSummary(config.output, config.about(), config.replace)
+    allowed = config.max_failure_ratio if config.dataflow else 1.0  # others are judged where they are waited for
+    write = WriteSummary(config.output, config.about(), config.replace, allowed)
+    summary = (tallies, written, cut.clips) | write
     return Outputs(selected, cut.clips, failures, summary)

@@ -41,11 +41,12 @@ class Option:
 
 _IO, _PRESET, _FIND, _FETCH = "Input and output", "Preset", "Finding videos", "Fetching"
 _SCORE, _SPANS, _SELECT, _CLIPS = "Sampling and scoring", "Spans", "Selection over all videos", "Clips"
-_LIMITS, _RUN = "Limits on hostile or broken files", "Running"
+_LIMITS, _RUN, _CLOUD = "Limits on hostile or broken files", "Running", "Dataflow"
 
 OPTIONS: tuple[Option, ...] = (
     Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, CSV or TSV. No default: only you know what to look for."),
     Option("output", _IO, None, "text", "Output folder, local or gs://. A run with the same folder continues where the last one stopped. No default: results never land where you did not ask for them."),
+    Option("date", _IO, None, "text", "The date, as YYYY-MM-DD, that stands for {date} in --input, --output and --exclude. Default: today in UTC."),
     Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name."),
     Option("manifest_shards", _IO, "1", "integer", "Files per manifest; raise it for millions of videos.", 1, 10_000),
     Option("preset", _PRESET, "kinetics", "kinetics|notebook", "Defaults of the other options. kinetics: the paper's values (10 s around the 2 strongest responses). notebook: the reference notebook's algorithm, step by step, for comparison. What you set yourself wins."),
@@ -109,6 +110,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a decoder or cutter process.", 256, 1_000_000),
     Option("max_pixels", _LIMITS, "67108864", "integer", "Largest picture that is decoded, width times height.", 1, 2**31 - 1),
     Option("max_frames", _LIMITS, "10000000", "integer", "Decode at most so many frames of a video, or of each segment of a long one; the rest is left out and flagged.", 1),
+    Option("gpu", _CLOUD, "none", "none|nvidia-l4|nvidia-tesla-t4|nvidia-tesla-a100|nvidia-a100-80gb", "GPU of the Dataflow workers that decode and score. Machine type, disk, threads and processes follow from it; what you set yourself wins."),
+    Option("gpu_mode", _CLOUD, "right_fit", "right_fit|pool", "right_fit: only the workers that decode and score have a GPU (resource hints); downloads and cutting run on others. pool: all workers have one (service option worker_accelerator); the only way with FlexRS."),
+    Option("preflight_only", _RUN, "false", "flag", "Check all that can be known before the job runs, list every fault, and stop."),
+    Option("max_failure_ratio", _RUN, "1", "number", "The job fails, after everything is written, when a larger part of its rows and videos ended as a failure (rejections by a stated rule are none).", 0, 1),
     Option("workers", _RUN, "1", "integer", "Worker processes of the local runner.", 1, 256),
     Option("runner", _RUN, LOCAL_RUNNER, "text", "Any Beam runner, e.g. DataflowRunner. Default: Beam's local runner. Every option of that runner may be given too."),
 )  # fmt: skip

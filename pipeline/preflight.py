@@ -1,62 +1,78 @@
 """Preflight: what can be known to fail is found in seconds, before anything runs. All faults come at once."""
 
 import json
+import os
+import subprocess
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import deno
 import numpy as np
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from pipeline import cloud
 from pipeline.config import Config
+from pipeline.values import Values
 from transforms.core import storage
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
 from transforms.queries import match_files
 
 _RECORD = "job.json"
+_PROBE_SECONDS = 10
 
 
-def check(config: Config) -> list[str]:
-    """Returns a line for each reason why the job would fail; an empty list means go.
+def check(config: Config, beam_options: PipelineOptions) -> list[str]:
+    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
+    faults = cloud.faults(config, beam_options)
+    faults += _place_faults(config.inputs, config.excludes, config.output) + _secret_faults(config) + _runtime_faults()
+    faults += _temporary_faults(config, beam_options)
+    if any(fault.startswith("--output") for fault in faults):
+        return faults
+    return faults + _settings_faults(config) + _classifier_faults(config)
 
-    The output folder is made, and the run's settings are recorded in it.
-    """
-    faults = _input_faults(config) + _web_faults(config)
-    output_fault = _output_fault(config.output)
-    if output_fault:
-        return [*faults, output_fault]
-    faults += _settings_faults(config)
-    if not faults:
-        faults += _classifier_faults(config)
-    if not faults:
-        storage.write_bytes(storage.join(config.output, _RECORD), json.dumps(config.shaping(), indent=2).encode())
+
+def check_places(values: Values) -> list[str]:
+    """Returns the faults of what options name, where other options cannot be used: one list has to hold them all."""
+    return _place_faults(values.parts("input"), values.parts("exclude"), values.text("output"))
+
+
+def begin(config: Config) -> None:
+    """Records the run's settings in the output folder, and forgets what was decided under others."""
+    path = storage.join(config.output, _RECORD)
+    if config.replace and _changes(config):
+        for name in storage.list_files(config.output, "failures"):
+            storage.delete(storage.join(config.output, name))
+    storage.write_bytes(path, json.dumps(config.shaping(), indent=2).encode())
+
+
+def _place_faults(inputs: Sequence[str], excludes: Sequence[str], output: str) -> list[str]:
+    faults = [*_match_faults("input", inputs), *_match_faults("exclude", excludes)]
+    if output and (fault := _write_fault(output)):
+        faults.append(f"--output: cannot write to {output!r}: {fault}")
     return faults
 
 
-def _input_faults(config: Config) -> list[str]:
+def _match_faults(option: str, patterns: Sequence[str]) -> list[str]:
     faults = []
-    for pattern in config.inputs:
+    for pattern in patterns:
         try:
             files = match_files(pattern)
         except storage.StorageError as error:
-            faults.append(f"--input: {error}")
+            faults.append(f"--{option}: {error}")
             continue
         if not files:
-            faults.append(f"--input: no file matches {pattern!r}")
-        for name in files:
-            if format_of(name) is None:
-                faults.append(f"--input: {name} is none of {', '.join(FORMATS)} (plain or .gz)")
+            faults.append(f"--{option}: no file matches {pattern!r}")
+        if option == "input":
+            wrong = [name for name in files if format_of(name) is None]
+            faults += [f"--input: {name} is none of {', '.join(FORMATS)} (plain or .gz)" for name in wrong]
     return faults
 
 
-def _web_faults(config: Config) -> list[str]:
+def _secret_faults(config: Config) -> list[str]:
     faults = []
-    for pattern in config.excludes:
-        try:
-            if not match_files(pattern):
-                faults.append(f"--exclude: no file matches {pattern!r}")
-        except storage.StorageError as error:
-            faults.append(f"--exclude: {error}")
     web = config.fetch.web
     for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
         try:
@@ -66,29 +82,78 @@ def _web_faults(config: Config) -> list[str]:
     return faults
 
 
-def _output_fault(output: str) -> str:
-    probe = storage.join(output, f".clipscout-{uuid.uuid4().hex}")
+def _runtime_faults() -> list[str]:
+    """Starts the JavaScript runtime that yt-dlp needs for YouTube; it takes 10 ms."""
+    try:
+        subprocess.run([deno.find_deno_bin(), "--version"], check=True, capture_output=True, timeout=_PROBE_SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        return [f"yt-dlp's JavaScript runtime does not start ({error}); pip install --force-reinstall deno"]
+    return []
+
+
+def _temporary_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
+    """Tries the folders for temporary files of a Dataflow job, each bucket once."""
+    if not config.dataflow:
+        return []
+    google = beam_options.view_as(GoogleCloudOptions)
+    faults, tried = [], {config.output}
+    for name in ("temp_location", "staging_location"):
+        place = getattr(google, name) or ""
+        if storage.is_remote(place) and place not in tried:
+            tried.add(place)
+            if fault := _write_fault(place):
+                faults.append(f"--{name}: cannot write to {place!r}: {fault}")
+    return faults
+
+
+def _write_fault(folder: str) -> str:
+    """Writes and removes a file below a folder; returns what went wrong, or nothing."""
+    made = [] if storage.is_remote(folder) else _missing_folders(folder)
+    probe = storage.join(folder, f".clipscout-{uuid.uuid4().hex}")
     try:
         storage.write_bytes(probe, b"")
         storage.delete(probe)
     except storage.StorageError as error:
-        return f"--output: cannot write to {output!r}: {error}"
+        return str(error).removeprefix(f"{probe}: ")
+    for path in made:
+        os.rmdir(path)
     return ""
+
+
+def _missing_folders(path: str) -> list[str]:
+    """Returns the folders that have to be made for a path, innermost first."""
+    path, missing = os.path.abspath(path), []
+    while not os.path.exists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
+
+
+def _changes(config: Config) -> list[str]:
+    """Returns the settings in which the results that are there differ.
+
+    Raises:
+      StorageError: The record cannot be read.
+      ValueError: It is damaged.
+    """
+    try:
+        stored: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, _RECORD)))
+    except storage.StorageError as error:
+        if error.code == "not_found":
+            return []
+        raise
+    now = json.loads(json.dumps(config.shaping()))
+    return [f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]]
 
 
 def _settings_faults(config: Config) -> list[str]:
     """An output continues under the same settings; other ones replace its results only when asked to."""
     try:
-        stored: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, _RECORD)))
+        changed = _changes(config)
     except storage.StorageError as error:
-        return [] if error.code == "not_found" else [f"--output: {error}"]
+        return [f"--output: {error}"]
     except ValueError:
         return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"]
-    now = json.loads(json.dumps(config.shaping()))
-    changed = [f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]]
-    if changed and config.replace:  # what was decided under other settings is not decided any more
-        for name in storage.list_files(config.output, "failures"):
-            storage.delete(storage.join(config.output, name))
     if not changed or config.replace:
         return []
     return [
@@ -99,17 +164,20 @@ def _settings_faults(config: Config) -> list[str]:
 
 def _classifier_faults(config: Config) -> list[str]:
     """Loads the classifier and scores one blank frame, unless the output has scores of this very classifier."""
-    if storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/"):
-        return []
-    from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
-
+    rule = config.scoring.load_rule()
+    if config.dataflow:  # its workers have the GPU; here it is the weights and their shapes that are tried
+        rule = replace(rule, device="cpu", precision="fp32")
     try:
-        classifier = torch_models.load(config.scoring.load_rule())
+        if storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/"):
+            return []
+        from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
+
+        classifier = torch_models.load(rule)
         spec = config.scoring.spec
         window = (spec.window.frames,) if spec.window else ()
         blank = np.zeros((1, *window, spec.preprocessing.input_height, spec.preprocessing.input_width, 3), np.uint8)
         if not np.isfinite(classifier.outputs(blank)).all():
             return [f"--classifier: {spec.name} gives scores that are not finite numbers"]
-    except SpecError as error:
+    except (SpecError, storage.StorageError) as error:
         return [f"--classifier: {error}"]
     return []

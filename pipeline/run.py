@@ -2,18 +2,25 @@
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
+from apache_beam.utils.retry import PermanentException
+from google.api_core.exceptions import GoogleAPICallError
 
-from pipeline import counters, graph, options, preflight
+from pipeline import cloud, counters, graph, options, preflight
 from pipeline.config import Config, ConfigError, from_options, unknown_option_fault
+from pipeline.values import Values
 from transforms.core import child, funnel, storage
+from transforms.outputs import TooManyFailuresError
 
+EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
 
 
@@ -22,25 +29,59 @@ def main(argv: Sequence[str]) -> int:
     # the root logger is where Beam's advice to its own developers goes
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").disabled = True  # we tell it in one line
     try:
         config, beam_options = configure(argv)
-        faults = preflight.check(config)
+        faults = preflight.check(config, beam_options)
     except ConfigError as error:
-        faults = error.faults
+        faults = error.faults + preflight.check_places(Values(error.given, []))
     if faults:
-        for fault in faults:
-            print(f"clipscout: {fault}", file=sys.stderr)
+        _complain(*faults)
         return EXIT_FAULTY_OPTIONS
+    if config.dataflow:
+        cloud.settle(config, beam_options)
+        print(*cloud.about(config, beam_options), sep="\n")
+    if config.preflight_only:
+        print("clipscout: no fault found; nothing was run, as --preflight_only asks")
+        return 0
     try:
-        result = run(config, beam_options)
-        state = result.wait_until_finish()
+        return _finish(config, run(config, beam_options))
+    except (GoogleAPICallError, PermanentException) as error:
+        _complain(f"Dataflow refused the job: {' '.join(str(error).split())}")
+    except DataflowRuntimeException as error:
+        own = re.search(rf"{TooManyFailuresError.__name__}: (.*?)(?: \[while running|$)", str(error), re.MULTILINE)
+        _complain(f"the job failed: {own.group(1)}" if own else " ".join(str(error).split()))
     finally:
         child.close_ahead()
+    return EXIT_FAILED_JOB
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        print(f"clipscout: {line}", file=sys.stderr)
+
+
+def _finish(config: Config, result: PipelineResult) -> int:
+    """Waits for the end of the job and tells of it; the launcher of a template is not kept waiting."""
+    if config.dataflow:
+        if not result.has_job:
+            print("the job was written as a template")
+            return 0
+        print(f"submitted  {result.job_id()}; it goes on if this program is stopped", flush=True)
+    state = result.wait_until_finish()
     if state != PipelineState.DONE:
-        print(f"clipscout: the job ended as {state}", file=sys.stderr)
-        return 1
-    for line in ["", *counters.lines(result), *report(config)]:
+        _complain(f"the job ended as {state}")
+        return EXIT_FAILED_JOB
+    try:
+        summary: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, "summary.json")))
+    except storage.StorageError as error:
+        _complain(f"the job ended without a summary: {error}")
+        return EXIT_FAILED_JOB
+    for line in ["", *counters.lines(result), *report(config, summary)]:
         print(line)
+    if too_many := funnel.too_many_failures(summary, config.max_failure_ratio):
+        _complain(f"the job failed: {too_many}")
+        return EXIT_FAILED_JOB
     return 0
 
 
@@ -55,7 +96,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
         faults = [unknown_option_fault(argument) for argument in options.unknown_options(rest)]
     except options.UsageError as error:
         raise ConfigError([str(error)]) from None
-    given = {option.name: getattr(known, option.name) for option in options.OPTIONS}
+    given: dict[str, str | None] = {option.name: getattr(known, option.name) for option in options.OPTIONS}
     runner = given["runner"] or options.LOCAL_RUNNER
     try:
         create_runner(runner)
@@ -64,9 +105,9 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     try:
         config = from_options(given)
     except ConfigError as error:
-        raise ConfigError(faults + error.faults) from None
+        raise ConfigError(faults + error.faults, given) from None
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError(faults, given)
     beam_options = options.ClipscoutOptions(rest)
     beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
@@ -77,7 +118,8 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
 
 
 def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResult:
-    """Builds the graph and starts it."""
+    """Builds the graph and starts it; from here on the output folder is this job's."""
+    preflight.begin(config)
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
         child.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
     pipeline = beam.Pipeline(options=beam_options)
@@ -85,9 +127,8 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
     return pipeline.run()
 
 
-def report(config: Config) -> list[str]:
+def report(config: Config, summary: Mapping[str, Any]) -> list[str]:
     """Returns what a person wants to read at the end: the funnel, and where things lie."""
-    summary: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, "summary.json")))
     lines = ["", *funnel.lines(summary), ""]
     if summary["stale_clips"]:
         lines.append(

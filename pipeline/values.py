@@ -1,17 +1,21 @@
 """From option texts to typed values; a text that does not fit becomes a fault."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.options import OPTIONS
 
+#: Options in which `{date}` stands for the date of the run.
+_DATED = ("input", "output", "exclude")
 #: Options that exclude each other.
 WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
 
 
 def resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[str]) -> dict[str, str | None]:
     """Returns each option's text: the user's, else the preset's, else the default."""
-    chosen: dict[str, str | None] = {name: value for name, value in given.items() if value is not None}
+    # a form of a template gives what was left out as an empty text
+    chosen: dict[str, str | None] = {name: value for name, value in given.items() if value}
     by_user = [name for name in WAYS_TO_SAMPLE if chosen.get(name, "frames") != "frames"]
     if len(by_user) > 1:
         faults.append(f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one")
@@ -30,8 +34,20 @@ class Values:
     faults: list[str]
 
     def text(self, name: str) -> str:
-        """Returns the text, empty for none."""
-        return self.texts.get(name) or ""
+        """Returns the text, empty for none; with the date in its place."""
+        text = self.texts.get(name) or ""
+        return text.replace("{date}", self.date().isoformat()) if name in _DATED else text
+
+    def date(self) -> datetime.date:
+        """Returns the date of the run; today's where the text is none."""
+        text = self.texts.get("date")
+        today = datetime.datetime.now(datetime.UTC).date()
+        try:
+            return datetime.date.fromisoformat(text) if text else today
+        except ValueError:
+            fault = f"--date is {text!r}, expected a date as YYYY-MM-DD"
+            self.faults.extend([] if fault in self.faults else [fault])
+            return today
 
     def parts(self, name: str) -> tuple[str, ...]:
         """Returns the parts between commas."""

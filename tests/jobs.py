@@ -47,7 +47,7 @@ def run_rows(folder, rows, classifier, *more):
 def run_measured(folder, rows, classifier, *more):
     """Runs the job in this process; returns {"Stage/name": counter} and {"Stage/name": distribution}."""
     config, beam_options = configure(arguments(folder, rows, classifier, *more))
-    assert preflight.check(config) == []
+    assert preflight.check(config, beam_options) == []
     result = run(config, beam_options)
     result.wait_until_finish()
     return measured(result)

@@ -126,9 +126,14 @@ def _files(_: Any, paths: list[str]) -> Iterator[tuple[str, None]]:
     return ((path, None) for path in paths)
 
 
+class TooManyFailuresError(Exception):
+    """More of the job's items ended as a failure than it allows. All its files are written."""
+
+
 class _WriteSummary(beam.DoFn):
-    def __init__(self, output: str, about: dict[str, Any], remove_stale: bool) -> None:
+    def __init__(self, output: str, about: dict[str, Any], remove_stale: bool, max_failure_ratio: float) -> None:
         self._output, self._about, self._remove_stale = output, about, remove_stale
+        self._max_failure_ratio = max_failure_ratio
         self._metrics = StageMetrics("WriteSummary")
 
     def process(
@@ -149,6 +154,8 @@ class _WriteSummary(beam.DoFn):
         }
         storage.write_bytes(storage.join(self._output, "summary.json"), json.dumps(summary, indent=2).encode())
         self._metrics.count("summaries")
+        if too_many := funnel.too_many_failures(summary, self._max_failure_ratio):
+            raise TooManyFailuresError(too_many)
         yield summary
 
     def _stale_clips(self, current: set[str], remove: bool) -> int:
@@ -170,17 +177,20 @@ class WriteSummary(beam.PTransform):
       output: The output folder.
       about: What else the summary tells (settings, versions).
       remove_stale: Remove clips that the manifests do not name, instead of counting them.
+      max_failure_ratio: Once everything is written, the job fails where a larger part of rows and videos failed.
+        For runners whose jobs are watched by others than the program that submits them.
     """
 
     output: str
     about: dict[str, Any]
     remove_stale: bool
+    max_failure_ratio: float = 1.0
 
     @no_annotations  # Beam knows no tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
         """Takes (name, number) tallies, the paths of the manifests, and clips; returns the summary."""
         tallies, paths, clips = inputs
         counts = tallies | "SumTallies" >> beam.CombinePerKey(sum)
-        write = _WriteSummary(self.output, self.about, self.remove_stale)
+        write = _WriteSummary(self.output, self.about, self.remove_stale, self.max_failure_ratio)
         side = (beam.pvalue.AsDict(counts), beam.pvalue.AsList(paths), beam.pvalue.AsIter(clips))
         return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)

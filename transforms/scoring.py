@@ -5,8 +5,8 @@ memory as a whole. What leaves the stage are times and responses.
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
@@ -290,16 +290,35 @@ def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples]) -> S
 
 
 @dataclass
+class _DecodeAndInfer(beam.PTransform):
+    """Segments to scored samples and reports, in one fused stage: hints that differed would cut it in two."""
+
+    output: str
+    rule: ScoringRule
+
+    @no_annotations  # Beam knows no tuples of collections
+    def expand(self, segments_of: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+        rule = self.rule
+        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, rule)).with_outputs(
+            _REPORTS, main="batches"
+        )
+        handler = ClassifierHandler(rule.load_rule(), rule.batch_size, rule.response, rule.model_copies)
+        return decoded.batches | "Infer" >> RunInference(handler), decoded[_REPORTS]
+
+
+@dataclass
 class ScoreVideos(beam.PTransform):
     """Scores the samples of each video; scores that are stored already are read instead.
 
     Attributes:
       output: The output folder.
       rule: How to sample and score.
+      hints: Beam's resource hints for the workers that decode and score; those of the other steps have none.
     """
 
     output: str
     rule: ScoringRule
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, videos: beam.PCollection) -> Scored:
@@ -308,15 +327,12 @@ class ScoreVideos(beam.PTransform):
         found = videos | "FindStored" >> beam.ParDo(_FindStored(self.output, fingerprint)).with_outputs(
             _STORED, FAILURES, main="pending"
         )
+        # shuffled before and after: what is hinted is neither fused with a download nor with a cut
         segments_of = found.pending | "Split" >> beam.ParDo(_Split(self.rule)) | "SpreadSegments" >> beam.Reshuffle()
-        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, self.rule)).with_outputs(
-            _REPORTS, main="batches"
-        )
-        rule = self.rule
-        handler = ClassifierHandler(rule.load_rule(), rule.batch_size, rule.response, rule.model_copies)
-        samples = decoded.batches | "Infer" >> RunInference(handler)
+        score = _DecodeAndInfer(self.output, self.rule).with_resource_hints(**self.hints)
+        samples, reports = segments_of | "DecodeAndInfer" >> score
         # stored tracks come this way too: what follows is spread over the workers by it
-        joined = (samples, decoded[_REPORTS], found[_STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
+        joined = (samples, reports, found[_STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
         assemble = _Assemble(self.output, fingerprint)
         assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
         failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()

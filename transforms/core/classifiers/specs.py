@@ -134,7 +134,8 @@ class ClassifierSpec:
       name: For people and manifests.
       architecture: `lite0`, `torchvision:NAME`, `timm:NAME`, `module:PACKAGE.MODULE:FACTORY`, `ar`, `torchscript`,
         `torch_export` (the weights file is the whole model), or `open_clip:MODEL`.
-      weights: File URI; the name of fixed weights behind `enum:` or `tag:`; or empty, where the factory has them.
+      weights: File URI, or `package:NAME/FILE` for one in an installed package; the name of fixed weights behind
+        `enum:` or `tag:`; or empty, where the factory has them.
       labels: Names in output order; empty for a zero-shot model, which takes any.
       preprocessing: See there.
       activation: What turns the model's output into scores.
@@ -164,6 +165,10 @@ class ClassifierSpec:
     def has_file(self) -> bool:
         """Whether the weights are a file of their own."""
         return bool(self.weights) and not self.weights.startswith(("enum:", "tag:"))
+
+    def own_files(self) -> list[str]:
+        """Returns the URIs that whoever loads the classifier has to reach; not what an installed package holds."""
+        return [self.weights] if self.has_file and not self.weights.startswith("package:") else []
 
     def fingerprint(self) -> str:
         """Returns a digest of everything that shapes a score, the content of the weights included."""

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock
@@ -21,9 +22,14 @@ def cache_folder() -> Path:
 def local_path(uri: str) -> str:
     """Returns a local file with the content of `uri`: itself, or one in the cache, fetched by one process for all.
 
+    Args:
+      uri: A path, a gs:// URI, or `package:NAME/FILE`.
+
     Raises:
       StorageError: It cannot be read.
     """
+    if uri.startswith("package:"):
+        return _in_package(uri)
     if not storage.is_remote(uri):
         return uri
     size, content = storage.facts(uri)
@@ -35,6 +41,15 @@ def local_path(uri: str) -> str:
             with storage.local_copy(uri, str(folder)) as fetched:  # checked against the stored checksum
                 os.replace(fetched, target)
     return str(target)
+
+
+def _in_package(uri: str) -> str:
+    """Returns where an installed package lies here; the worker's place is another than the launcher's."""
+    package, _, name = uri.removeprefix("package:").partition("/")
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise storage.StorageError(f"{uri}: the package {package} is not installed", "not_found")
+    return str(Path(found.origin).parent / name)
 
 
 def digest(uri: str) -> str:

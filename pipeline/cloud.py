@@ -1,0 +1,180 @@
+"""Dataflow: what follows from the choice of a GPU, and which options contradict each other. No request is made here."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    SetupOptions,
+    WorkerOptions,
+)
+
+from pipeline import __version__
+from pipeline.config import Config
+from transforms.core import storage
+
+_REGION = re.compile(r"[a-z]+(-[a-z]+)+\d+")
+_JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the machines of a pool look like where the user says nothing.
+
+    Attributes:
+      machine_type: Compute Engine's name.
+      threads: Harness threads of a worker process.
+      one_process: One worker process per machine instead of one per vCPU: the threads share one model on the GPU.
+        Decoding, cutting and downloads run in children of their own, so that the threads do not wait for each other.
+      disk_gb: Boot disk; the image takes about 10.
+    """
+
+    machine_type: str
+    threads: int
+    one_process: bool
+    disk_gb: int
+
+
+#: Without a GPU every vCPU has a process and a model of its own.
+_CPU_SHAPE = Shape("n2-standard-8", threads=2, one_process=False, disk_gb=50)
+_GPU_SHAPES = {
+    "nvidia-l4": Shape("g2-standard-8", threads=8, one_process=True, disk_gb=100),
+    "nvidia-tesla-t4": Shape("n1-standard-8", threads=8, one_process=True, disk_gb=100),
+    "nvidia-tesla-a100": Shape("a2-highgpu-1g", threads=12, one_process=True, disk_gb=100),
+    "nvidia-a100-80gb": Shape("a2-ultragpu-1g", threads=12, one_process=True, disk_gb=100),
+}
+#: With right fitting the service chooses the machine of the scoring stage; this one is for downloads and cutting.
+_BESIDE_GPU_MACHINE = "n2-standard-4"
+#: A decoder per thread at its usual cap of 2 GB, and a model.
+_SCORING_RAM = "24GB"
+
+
+def accelerator(gpu: str) -> str:
+    """Returns how Dataflow is asked for one GPU of a type with its driver."""
+    return f"type:{gpu};count:1;install-nvidia-driver"
+
+
+def resource_hints(config: Config) -> dict[str, str]:
+    """Returns the hints of the stage that decodes and scores; empty unless its workers are fitted to it."""
+    if config.gpu == "none" or config.gpu_mode != "right_fit":
+        return {}
+    return {"accelerator": accelerator(config.gpu), "min_ram": _SCORING_RAM}
+
+
+def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
+    """Returns a line for each way in which the options of a Dataflow job are incomplete or contradict each other."""
+    if not config.dataflow:
+        if config.gpu == "none":
+            return []
+        return [f"--gpu={config.gpu} is for Dataflow's workers; a local run takes the GPU that it has (--device)"]
+    return [*_place_faults(config, beam_options), *_gpu_faults(config, beam_options), *_path_faults(config)]
+
+
+def _place_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+    google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
+    setup = beam_options.view_as(SetupOptions)
+    if not google.project:
+        yield "--project is missing: the Google Cloud project that pays for the job"
+    if not google.region:
+        yield "--region is missing, e.g. us-central1"
+    elif not _REGION.fullmatch(google.region):
+        yield f"--region is {google.region!r}, expected a region such as us-central1 (not a zone)"
+    if not google.temp_location:
+        yield "--temp_location is missing: a folder on gs:// for the job's temporary files"
+    for name in ("temp_location", "staging_location", "template_location"):
+        place = getattr(google, name)
+        if place and not storage.is_remote(place):
+            yield f"--{name} is {place!r}, expected a place on gs://"
+    if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
+        yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
+    brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
+    if not worker.sdk_container_image and (config.gpu != "none" or not any(brought)):
+        yield "--sdk_container_image is missing: the image that templates/README.md builds, with Clipscout in it"
+    if config.workers > 1:
+        yield "--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"
+
+
+def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+    google = beam_options.view_as(GoogleCloudOptions)
+    services = [text for text in google.dataflow_service_options or () if text.startswith("worker_accelerator")]
+    hinted = [text for text in _hints(beam_options) if text.startswith("accelerator")]
+    own = services + hinted
+    if config.gpu == "none":
+        if not own and config.scoring.device == "cuda":
+            yield "--device=cuda needs a GPU, and --gpu is 'none'"
+        if not own and config.scoring.precision == "fp16":
+            yield "--precision=fp16 needs a GPU, and --gpu is 'none'"
+    elif config.scoring.device == "cpu":
+        yield f"--device is 'cpu', and --gpu={config.gpu} asks for GPUs"
+    elif own:
+        yield f"--gpu={config.gpu} and {own[0]!r} both ask for GPUs; give one"
+    elif google.flexrs_goal and config.gpu_mode == "right_fit":
+        yield "--gpu_mode=right_fit and --flexrs_goal exclude each other; give --gpu_mode=pool"
+    if services and hinted:
+        yield f"{services[0]!r} and the resource hint {hinted[0]!r} exclude each other"
+
+
+def _hints(beam_options: PipelineOptions) -> list[str]:
+    return list(beam_options.get_all_options().get("resource_hints") or ())
+
+
+def _path_faults(config: Config) -> Iterator[str]:
+    """Yields what Dataflow's workers cannot reach."""
+    web = config.fetch.web
+    named = {
+        "input": config.inputs,
+        "output": (config.output,),
+        "exclude": config.excludes,
+        "cookies": (web.cookies,) if web.cookies else (),
+        "classifier": config.scoring.spec.own_files(),
+    }
+    for name, paths in named.items():
+        for path in paths:
+            if not storage.is_remote(path):
+                yield f"--{name}: {path!r} is on this machine; Dataflow's workers read and write gs:// only"
+    if web.proxy and "://" not in web.proxy:
+        yield "--proxy names a file on this machine; Dataflow's workers read gs:// only"
+
+
+def settle(config: Config, beam_options: PipelineOptions) -> None:
+    """Fills in what a Dataflow job needs and the user did not set: machines, disk, processes, threads, name, labels."""
+    google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
+    debug = beam_options.view_as(DebugOptions)
+    shape = _GPU_SHAPES.get(config.gpu, _CPU_SHAPE)
+    fitted = bool(resource_hints(config))
+    worker.machine_type = worker.machine_type or (_BESIDE_GPU_MACHINE if fitted else shape.machine_type)
+    worker.disk_size_gb = worker.disk_size_gb or shape.disk_gb
+    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or shape.threads
+    experiments = debug.experiments or []
+    if shape.one_process and not config.scoring.model_copies and "use_multiple_sdk_containers" not in experiments:
+        debug.add_experiment("no_use_multiple_sdk_containers")
+    if config.gpu != "none" and not fitted:
+        services = google.dataflow_service_options or []
+        google.dataflow_service_options = [*services, f"worker_accelerator={accelerator(config.gpu)}"]
+    google.job_name = google.job_name or job_name(config)
+    given = google.labels or []
+    taken = {name for text in given for name in (json.loads(text) if "{" in text else [text.partition("=")[0]])}
+    own = {"clipscout-version": __version__.replace(".", "-"), "clipscout-preset": config.preset}
+    google.labels = [*given, *(f"{name}={value}" for name, value in own.items() if name not in taken)]
+
+
+def job_name(config: Config) -> str:
+    """Returns a name from the input and the date: the same job cannot run twice at a time, for Dataflow forbids it."""
+    path = config.inputs[0].removeprefix("gs://").lower()
+    stems = (re.sub(r"[^a-z0-9]+", "-", part.split(".")[0]).strip("-") for part in reversed(path.split("/")))
+    return f"clipscout-{next(filter(None, stems), 'job')[:30].strip('-')}-{config.date:%Y%m%d}"
+
+
+def about(config: Config, beam_options: PipelineOptions) -> list[str]:
+    """Returns what a settled Dataflow job will use, as lines for a person."""
+    google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
+    gpu = "no GPU" if config.gpu == "none" else f"{config.gpu} ({config.gpu_mode})"
+    return [
+        f"job        {google.job_name} in {google.project}, {google.region}",
+        f"workers    {worker.machine_type}, {worker.disk_size_gb} GB, {gpu}",
+        f"image      {worker.sdk_container_image or 'of Beam'}",
+    ]

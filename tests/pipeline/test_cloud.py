@@ -1,0 +1,211 @@
+"""Options of a Dataflow job: what follows from a GPU, what the user's own settings win over, what is contradictory."""
+
+import json
+
+import pytest
+from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, WorkerOptions
+
+from pipeline import cloud
+from pipeline.config import ConfigError, is_dataflow
+from pipeline.run import configure
+
+REMOTE = ["--input=gs://bucket/queries/daily.csv", "--output=gs://bucket/out", "--classifier=lite0"]
+COMPLETE = [
+    *REMOTE,
+    "--runner=DataflowRunner",
+    "--project=project",
+    "--region=us-central1",
+    "--temp_location=gs://bucket/tmp",
+    "--sdk_container_image=registry/clipscout:1",
+]
+
+
+def faults_of(*more):
+    return cloud.faults(*configure([*COMPLETE, *more]))
+
+
+def settled(*more):
+    """Returns the options of a job as (worker, debug, google) after `settle`."""
+    config, beam_options = configure([*COMPLETE, *more])
+    assert cloud.faults(config, beam_options) == []
+    cloud.settle(config, beam_options)
+    return [beam_options.view_as(kind) for kind in (WorkerOptions, DebugOptions, GoogleCloudOptions)]
+
+
+@pytest.mark.parametrize("gpu", ["none", "nvidia-l4", "nvidia-tesla-t4", "nvidia-tesla-a100", "nvidia-a100-80gb"])
+@pytest.mark.parametrize("mode", [[], ["--gpu_mode=pool"]])
+def test_a_complete_job_has_no_fault(gpu, mode):
+    assert faults_of(f"--gpu={gpu}", *(mode if gpu != "none" else [])) == []
+
+
+def test_a_pool_of_gpus_is_asked_for_by_the_service_option_and_not_by_hints():
+    worker, debug, google = settled("--gpu=nvidia-l4", "--gpu_mode=pool")
+    config, _ = configure([*COMPLETE, "--gpu=nvidia-l4", "--gpu_mode=pool"])
+    assert google.dataflow_service_options == ["worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
+    assert cloud.resource_hints(config) == {}
+    assert (worker.machine_type, worker.disk_size_gb) == ("g2-standard-8", 100)
+    assert debug.number_of_worker_harness_threads == 8
+    assert debug.experiments == ["no_use_multiple_sdk_containers"]
+
+
+def test_right_fitting_hints_the_scoring_stage_and_leaves_cheap_machines_to_the_others():
+    worker, debug, google = settled("--gpu=nvidia-tesla-t4")
+    config, _ = configure([*COMPLETE, "--gpu=nvidia-tesla-t4"])
+    assert cloud.resource_hints(config) == {
+        "accelerator": "type:nvidia-tesla-t4;count:1;install-nvidia-driver",
+        "min_ram": "24GB",
+    }
+    assert not google.dataflow_service_options
+    assert worker.machine_type == "n2-standard-4"
+    assert debug.experiments == ["no_use_multiple_sdk_containers"]
+
+
+def test_without_a_gpu_every_cpu_has_a_process_and_a_model_of_its_own():
+    worker, debug, google = settled()
+    config, _ = configure(COMPLETE)
+    assert cloud.resource_hints(config) == {}
+    assert not google.dataflow_service_options
+    assert not debug.experiments
+    assert (worker.machine_type, debug.number_of_worker_harness_threads) == ("n2-standard-8", 2)
+    assert config.scoring.threads == 1
+
+
+def test_what_the_user_sets_wins():
+    worker, debug, google = settled(
+        "--gpu=nvidia-l4",
+        "--gpu_mode=pool",
+        "--machine_type=g2-standard-24",
+        "--disk_size_gb=300",
+        "--number_of_worker_harness_threads=20",
+        "--experiments=use_multiple_sdk_containers",
+        "--dataflow_service_options=enable_prime",
+        "--job_name=mine",
+        "--labels=clipscout-preset=own",
+        '--labels={"team": "video"}',
+    )
+    assert (worker.machine_type, worker.disk_size_gb) == ("g2-standard-24", 300)
+    assert debug.number_of_worker_harness_threads == 20
+    assert debug.experiments == ["use_multiple_sdk_containers"]
+    assert [text.partition("=")[0] for text in google.dataflow_service_options] == [
+        "enable_prime",
+        "worker_accelerator",
+    ]
+    assert google.job_name == "mine"
+    assert google.labels == ["clipscout-preset=own", '{"team": "video"}', "clipscout-version=0-1-0"]
+
+
+def test_shared_models_keep_a_process_for_every_cpu():
+    _, debug, _ = settled("--gpu=nvidia-l4", "--model_copies=1")
+    assert not debug.experiments
+
+
+def test_gpu_workers_score_on_the_gpu_or_not_at_all():
+    config, _ = configure([*COMPLETE, "--gpu=nvidia-l4"])
+    assert config.scoring.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--gpu=nvidia-l4", "--device=cpu"], "--device is 'cpu', and --gpu=nvidia-l4 asks for GPUs"),
+        (
+            ["--gpu=nvidia-l4", "--dataflow_service_options=worker_accelerator=type:nvidia-l4;count:1"],
+            "--gpu=nvidia-l4 and 'worker_accelerator=type:nvidia-l4;count:1' both ask for GPUs; give one",
+        ),
+        (["--gpu=nvidia-l4", "--resource_hints=accelerator=type:nvidia-l4;count:1"], "both ask for GPUs; give one"),
+        (
+            ["--dataflow_service_options=worker_accelerator=x", "--resource_hints=accelerator=y"],
+            "'worker_accelerator=x' and the resource hint 'accelerator=y' exclude each other",
+        ),
+        (["--gpu=nvidia-l4", "--flexrs_goal=COST_OPTIMIZED"], "--gpu_mode=right_fit and --flexrs_goal exclude each"),
+        (["--device=cuda"], "--device=cuda needs a GPU, and --gpu is 'none'"),
+        (["--precision=fp16"], "--precision=fp16 needs a GPU, and --gpu is 'none'"),
+        (["--sdk_container_image="], "--sdk_container_image is missing"),
+        (["--gpu=nvidia-l4", "--sdk_container_image=", "--setup_file=./setup.py"], "--sdk_container_image is missing"),
+        (["--project="], "--project is missing"),
+        (["--region="], "--region is missing"),
+        (["--region=us-central1-a"], "--region is 'us-central1-a', expected a region such as us-central1 (not a zone)"),
+        (["--region=Mars"], "--region is 'Mars'"),
+        (["--temp_location="], "--temp_location is missing"),
+        (["--temp_location=/tmp/x"], "--temp_location is '/tmp/x', expected a place on gs://"),
+        (["--staging_location=x"], "--staging_location is 'x', expected a place on gs://"),
+        (["--job_name=My Job"], "--job_name is 'My Job'"),
+        (["--workers=2"], "--workers is for the local runner"),
+        (["--input=queries.csv"], "--input: 'queries.csv' is on this machine"),
+        (["--output=out"], "--output: 'out' is on this machine"),
+        (["--exclude=gs://b/x.csv,ids.txt"], "--exclude: 'ids.txt' is on this machine"),
+        (["--cookies=cookies.txt"], "--cookies: 'cookies.txt' is on this machine"),
+        (["--proxy=proxy.txt"], "--proxy names a file on this machine"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_a_contradiction_is_one_line(more, expected):
+    (fault,) = faults_of(*more)
+    assert expected in fault
+    assert "\n" not in fault
+
+
+def test_flexrs_goes_with_a_pool():
+    assert faults_of("--gpu=nvidia-l4", "--gpu_mode=pool", "--flexrs_goal=COST_OPTIMIZED") == []
+
+
+def test_a_proxy_url_and_weights_in_a_package_are_no_files_of_this_machine():
+    assert faults_of("--proxy=http://proxy.internal:3128") == []
+
+
+def test_weights_on_this_machine_are_out_of_reach(colour_spec):
+    (fault,) = faults_of(f"--classifier={colour_spec}")
+    assert fault.startswith("--classifier: ")
+    assert "model.pt' is on this machine" in fault
+
+
+def test_all_contradictions_come_at_once():
+    found = faults_of("--project=", "--region=", "--gpu=nvidia-l4", "--device=cpu", "--output=out")
+    assert len(found) == 4
+
+
+def test_a_gpu_option_is_not_for_a_local_run():
+    config, beam_options = configure([*REMOTE, "--gpu=nvidia-l4"])
+    (fault,) = cloud.faults(config, beam_options)
+    assert fault.startswith("--gpu=nvidia-l4 is for Dataflow's workers")
+
+
+def test_a_way_to_attach_gpus_needs_gpus():
+    with pytest.raises(ConfigError, match="--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'"):
+        configure([*COMPLETE, "--gpu_mode=pool"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ("gs://bucket/Queries of May.csv", "clipscout-queries-of-may-20260102"),
+        ("gs://bucket/daily/*.csv", "clipscout-daily-20260102"),
+        ("gs://bucket/daily-{date}.csv,gs://bucket/more.csv", "clipscout-daily-2026-01-02-20260102"),
+        ("gs://bucket/" + "long" * 30 + ".csv", "clipscout-" + ("long" * 30)[:30] + "-20260102"),
+        ("gs://bucket/ü/ä.csv", "clipscout-bucket-20260102"),
+    ],
+)
+def test_the_job_is_named_by_its_input_and_date(inputs, expected):
+    _, _, google = settled(f"--input={inputs}", "--date=2026-01-02")
+    assert google.job_name == expected
+    assert faults_of(f"--job_name={expected}") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("DataflowRunner", True),
+        ("dataflow", True),
+        ("apache_beam.runners.dataflow.dataflow_runner.DataflowRunner", True),
+        ("apache_beam.runners.portability.fn_api_runner.FnApiRunner", False),
+        ("PortableRunner", False),
+    ],
+)
+def test_dataflow_is_known_under_all_its_names(name, expected):
+    assert is_dataflow(name) is expected
+
+
+def test_options_survive_as_text_only():
+    config, beam_options = configure([*COMPLETE, "--gpu=nvidia-l4"])
+    cloud.settle(config, beam_options)
+    json.dumps(beam_options.get_all_options())

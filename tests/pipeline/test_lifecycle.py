@@ -1,0 +1,121 @@
+"""Before and after a job: preflight alone, the date, and a job that fails for its many failures once all is written."""
+
+import datetime
+import json
+
+import deno
+import pytest
+
+from pipeline.config import ConfigError
+from pipeline.run import configure, main
+from tests.conftest import read_jsonl
+from tests.jobs import arguments, scene_video, summary_of
+
+
+@pytest.fixture
+def half_broken(tmp_path, colour_spec):
+    """Arguments of a job of four items (two rows, two videos) of which two end as a failure."""
+    scene_video(tmp_path / "good.mp4", ("grey", 1), ("red", 1))
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}, {"action": "pink", "path": str(tmp_path / "*.mp4")}]
+    return arguments(tmp_path, rows, colour_spec, "--clip_seconds=1")
+
+
+def test_too_many_failures_fail_the_job_after_everything_is_written(tmp_path, half_broken, capsys):
+    assert main([*half_broken, "--max_failure_ratio=0.49"]) == 1
+    told = capsys.readouterr()
+    failed = "clipscout: the job failed: 50.0% of its rows and videos did, 49.0% are allowed"
+    assert told.err.splitlines() == [failed]
+    assert "1 unreadable_video" in told.out
+    assert summary_of(tmp_path / "output")["failure_ratio"] == 0.5
+    assert len(read_jsonl(tmp_path / "output/failures.jsonl")) == 2
+    spans = read_jsonl(tmp_path / "output/spans.jsonl")
+    assert spans
+    assert all((tmp_path / "output" / row["clip"]).is_file() for row in spans)
+
+
+@pytest.mark.parametrize("more", [[], ["--max_failure_ratio=0.5"]])
+def test_as_many_failures_as_allowed_are_no_failed_job(half_broken, more):
+    assert main([*half_broken, *more]) == 0
+
+
+def test_rejections_by_a_rule_are_no_failures(tmp_path, colour_spec):
+    scene_video(tmp_path / "short.mp4", ("red", 1))
+    given = arguments(tmp_path, [{"action": "red", "path": str(tmp_path / "short.mp4")}], colour_spec)
+    assert main([*given, "--min_video_seconds=60", "--max_failure_ratio=0"]) == 0
+    assert summary_of(tmp_path / "output")["failure_ratio"] == 0
+
+
+def test_an_empty_job_has_no_failure_ratio_to_exceed(tmp_path, colour_spec):
+    given = arguments(tmp_path, [], colour_spec)
+    assert main([*given, "--max_failure_ratio=0"]) == 0
+
+
+def test_a_bug_still_shows_its_traceback(tmp_path, half_broken, monkeypatch):
+    monkeypatch.setattr("transforms.core.funnel.assemble", None)
+    with pytest.raises(Exception, match="not callable"):
+        main(half_broken)
+
+
+def test_preflight_alone_finds_no_fault_and_leaves_nothing(tmp_path, half_broken, capsys):
+    assert main([*half_broken, "--preflight_only"]) == 0
+    assert "no fault found; nothing was run" in capsys.readouterr().out
+    assert not (tmp_path / "output").exists()
+
+
+def test_preflight_keeps_the_results_of_other_settings(tmp_path, half_broken):
+    assert main(half_broken) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "output").rglob("*") if path.is_file()}
+    assert main([*half_broken, "--clip_seconds=2", "--replace", "--preflight_only"]) == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "output").rglob("*") if path.is_file()} == before
+
+
+def test_preflight_lists_all_faults_of_every_kind(tmp_path, half_broken, capsys, monkeypatch):
+    monkeypatch.setattr(deno, "find_deno_bin", lambda: "/nowhere/deno")
+    (tmp_path / "file").write_text("")
+    more = ["--exclude=/nowhere/ids.csv", f"--output={tmp_path}/file/out", "--cookies=/nowhere/cookies.txt"]
+    assert main([*half_broken, *more, "--preflight_only", "--input=/nowhere/q.csv", "--gpu=nvidia-l4"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    expected = ["--gpu=nvidia-l4 is for", "--input: no file", "--exclude: no file", "--output: cannot write"]
+    expected += ["--cookies: the file cannot be read", "yt-dlp's JavaScript runtime does not start"]
+    for part in expected:
+        assert sum(part in line for line in lines) == 1, (part, lines)
+    assert len(lines) == len(expected)
+
+
+def test_a_classifier_that_cannot_be_loaded_is_named_beside_other_faults(half_broken, tmp_path, capsys):
+    (tmp_path / "broken.pt").write_bytes(b"")
+    spec = {"architecture": "torchscript", "weights": "broken.pt", "labels": ["red"]}
+    (tmp_path / "broken.json").write_text(json.dumps(spec))
+    given = [*half_broken, f"--classifier={tmp_path}/broken.json", "--exclude=/nowhere/ids.csv"]
+    assert main(given) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --exclude", " --classifier"]
+
+
+def test_the_date_stands_in_paths(tmp_path, colour_spec):
+    scene_video(tmp_path / "a.mp4", ("grey", 1), ("red", 1))
+    row = json.dumps({"action": "red", "path": str(tmp_path / "a.mp4")})
+    (tmp_path / "queries-2026-05-04.jsonl").write_text(row)
+    where = [f"--input={tmp_path}/queries-{{date}}.jsonl", f"--output={tmp_path}/{{date}}/out"]
+    assert main([*where, f"--classifier={colour_spec}", "--date=2026-05-04", "--cut=none"]) == 0
+    assert summary_of(tmp_path / "2026-05-04/out")["funnel"]["rows"]["read"] == 1
+
+
+def test_the_date_is_todays_in_utc_unless_given(tmp_path, colour_spec):
+    config, _ = configure(arguments(tmp_path, [], colour_spec, "--exclude=ids-{date}.csv"))
+    today = datetime.datetime.now(datetime.UTC).date()
+    assert today - datetime.timedelta(days=1) <= config.date <= today
+    assert config.excludes == (f"ids-{config.date.isoformat()}.csv",)
+
+
+def test_a_date_that_is_none_is_one_fault(tmp_path, colour_spec):
+    with pytest.raises(ConfigError) as caught:
+        configure(arguments(tmp_path, [], colour_spec, "--date=tomorrow", "--exclude=ids-{date}.csv"))
+    assert caught.value.faults == ["--date is 'tomorrow', expected a date as YYYY-MM-DD"]
+
+
+def test_an_empty_text_means_that_an_option_is_not_given(tmp_path, colour_spec):
+    """As the forms of templates send what was left out."""
+    given = arguments(tmp_path, [], colour_spec)
+    empty = [f"--{name}=" for name in ("clip_seconds", "top_k", "cut", "replace", "proxy", "sample_fps", "gpu", "date")]
+    assert configure([*given, *empty])[0] == configure(given)[0]
