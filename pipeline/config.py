@@ -3,24 +3,17 @@
 import datetime
 import difflib
 import json
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline import __version__
+from pipeline import __version__, rules
 from pipeline.options import OPTIONS
-from pipeline.values import WAYS_TO_SAMPLE, Values, resolved
+from pipeline.values import Values, resolved
 from transforms.clips import CutRule
 from transforms.core import naming
-from transforms.core.classifiers.resolve import resolve
-from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
-from transforms.core.fetcher import WebSettings
-from transforms.core.filters import FilterRule
-from transforms.core.lanes import Politeness
 from transforms.core.peaks import SpanRule
-from transforms.core.sampling import Sampling
 from transforms.core.selecting import RULES, SelectionRule
 from transforms.discovery import SearchRule
 from transforms.download import FetchRule
@@ -126,10 +119,10 @@ def from_options(given: Mapping[str, str | None]) -> Config:
         if not values.text(name):
             faults.append(f"--{name} is missing")
     date = values.date()
-    spec = _spec(values, faults)
-    sampling = _sampling(values)
+    spec = rules.spec(values, faults)
+    sampling = rules.sampling(values)
     if spec and spec.window and sampling:
-        sampling = _video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
+        sampling = rules.video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
     flags = {option.name: values.flag(option.name) for option in OPTIONS if option.kind == "flag"}
@@ -149,33 +142,12 @@ def from_options(given: Mapping[str, str | None]) -> Config:
         manifest_shards=int(numbers["manifest_shards"]),
         preset=preset,
         excludes=values.parts("exclude"),
-        search=_search(values, numbers, choices),
-        fetch=_fetch(values, numbers, choices),
-        scoring=ScoringRule(
-            spec=spec,
-            sampling=sampling,
-            response=choices["response"],
-            device="cuda" if choices["gpu"] != "none" and choices["device"] == "auto" else choices["device"],
-            batch_size=int(numbers["batch_size"]),
-            stall_seconds=numbers["stall_seconds"],
-            memory_bytes=int(numbers["decode_memory_mb"]) << 20,
-            max_pixels=int(numbers["max_pixels"]),
-            max_frames=int(numbers["max_frames"]),
-            segment_seconds=numbers["segment_seconds"],
-            precision=choices["precision"],
-            threads=int(numbers["threads"]) or _threads(int(numbers["workers"]), dataflow),
-            trust_checkpoint=flags["trust_checkpoint"],
-            model_copies=int(numbers["model_copies"]),
-        ),
-        spans=_spans(numbers, choices),
-        selection=SelectionRule(**{name: _cap(numbers[name]) for name in RULES}),
-        cut=CutRule(
-            mode=choices["cut"],
-            height=_cap(numbers["clip_height"]),
-            posters=flags["posters"],
-            stall_seconds=numbers["stall_seconds"],
-            memory_bytes=int(numbers["decode_memory_mb"]) << 20,
-        ),
+        search=rules.search(values, numbers, choices),
+        fetch=rules.fetch(values, numbers, choices),
+        scoring=rules.scoring(spec, sampling, numbers, choices, flags, dataflow=dataflow),
+        spans=rules.spans(numbers, choices),
+        selection=SelectionRule(**{name: rules.cap(numbers[name]) for name in RULES}),
+        cut=rules.cut(numbers, choices, flags),
         workers=int(numbers["workers"]),
         date=date,
         dataflow=dataflow,
@@ -189,58 +161,6 @@ def from_options(given: Mapping[str, str | None]) -> Config:
 def is_dataflow(runner: str) -> bool:
     """Tells whether the name of a runner is Dataflow's."""
     return runner.lower().rpartition(".")[2].removesuffix("runner") == "dataflow"
-
-
-def _threads(workers: int, dataflow: bool) -> int:
-    """Returns threads per process: on Dataflow there is a process, or a thread with a decoder, for every vCPU."""
-    return 1 if dataflow else max(1, (os.cpu_count() or 1) // max(1, workers))
-
-
-def _sampling(values: Values) -> Sampling | None:
-    stride, fps = values.number("frame_stride"), values.number("sample_fps")
-    if values.text("sampling") == "keyframes":
-        return Sampling(keyframes=True)
-    if (stride > 0) == (fps > 0):
-        return None  # a fault is noted already
-    return Sampling(frame_stride=int(stride)) if stride > 0 else Sampling(fps=fps)
-
-
-def _video_sampling(
-    spec: ClassifierSpec,
-    sampling: Sampling,
-    given: Mapping[str, str | None],
-    preset: Mapping[str, str],
-    faults: list[str],
-) -> Sampling:
-    """Returns how a video model's samples are chosen: at the rate it was trained on, unless somebody says otherwise."""
-    assert spec.window is not None
-    if sampling.keyframes:
-        faults.append("--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones")
-    said = any(given.get(name) or preset.get(name) for name in WAYS_TO_SAMPLE)
-    return sampling if said else Sampling(fps=spec.window.fps)
-
-
-def _cap(number: float) -> int | None:
-    return int(number) if number > 0 else None
-
-
-def _spans(numbers: Mapping[str, float], choices: Mapping[str, str]) -> SpanRule:
-    gap = numbers["min_gap_seconds"]
-    return SpanRule(
-        clip_seconds=numbers["clip_seconds"],
-        top_k=int(numbers["top_k"]),
-        min_score=numbers["min_score"],
-        min_gap_seconds=numbers["clip_seconds"] if gap < 0 else gap,
-        edges=choices["edges"],
-        smooth_seconds=numbers["smooth_seconds"],
-        mode=choices["span_mode"],
-        high_score=numbers["high_score"],
-        low_score=numbers["low_score"],
-        merge_gap_seconds=numbers["merge_gap_seconds"],
-        min_span_seconds=numbers["min_span_seconds"],
-        max_span_seconds=numbers["max_span_seconds"],
-        shots=choices["shots"],
-    )
 
 
 def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], faults: list[str]) -> None:
@@ -267,80 +187,6 @@ def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
         if code not in CODES:
             close = ", ".join(difflib.get_close_matches(code, CODES, n=3, cutoff=0))
             values.faults.append(f"--retry_failed names {code!r}, no failure code; the closest are {close}")
-
-
-def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:
-    return FilterRule(numbers["min_video_seconds"], numbers["max_video_seconds"], choices["licence"])
-
-
-def _web(values: Values, numbers: Mapping[str, float]) -> WebSettings:
-    return WebSettings(
-        deadline_seconds=numbers["download_timeout_seconds"],
-        allowed_hosts=() if values.text("allow_private_hosts") == "false" else values.parts("allow_private_hosts"),
-        cookies=values.text("cookies"),
-        proxy=values.text("proxy"),
-    )
-
-
-def _politeness(numbers: Mapping[str, float]) -> Politeness:
-    return Politeness(
-        lanes=int(numbers["download_lanes"]),
-        interval_seconds=numbers["download_interval"],
-        blocked_limit=int(numbers["blocked_limit"]),
-        attempts=int(numbers["download_attempts"]),
-        retry_wait_seconds=numbers["retry_wait_seconds"],
-    )
-
-
-def _search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
-    return SearchRule(
-        prefix=values.text("search_prefix"),
-        max_videos=int(numbers["max_videos"]),
-        max_per_channel=_cap(numbers["max_per_channel"]),
-        filter=_filter(numbers, choices),
-        web=_web(values, numbers),
-        politeness=_politeness(numbers),
-    )
-
-
-def _fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
-    return FetchRule(
-        max_height=int(numbers["max_height"]),
-        height_cap=int(numbers["max_height_cap"]),
-        max_bytes=int(numbers["max_video_mb"] * 1_000_000),
-        copy_inputs=values.flag("copy_inputs"),
-        filter=_filter(numbers, choices),
-        web=_web(values, numbers),
-        politeness=_politeness(numbers),
-        max_pixels=int(numbers["max_pixels"]),
-        retry_codes=values.parts("retry_failed"),
-        clip_max_height=_cap(numbers["clip_max_height"]),
-    )
-
-
-def _spec(values: Values, faults: list[str]) -> ClassifierSpec | None:
-    try:
-        spec = resolve(values.text("classifier"), _prompts(values))
-    except (SpecError, ValueError) as error:
-        faults.append(f"--classifier: {error}")
-        return None
-    if spec.kind != "zero_shot":
-        for name in ("prompts", "background_prompts"):
-            if values.text(name):
-                faults.append(f"--{name} is for zero-shot classifiers, and {spec.name} is none")
-    if values.text("preprocessing") != "notebook":
-        return spec
-    if spec.kind == "video":
-        faults.append("--preprocessing=notebook is for image classifiers")
-    return replace(spec, preprocessing=NOTEBOOK_PREPROCESSING)
-
-
-def _prompts(values: Values) -> Prompts:
-    given = {}
-    for option, name in (("prompts", "templates"), ("background_prompts", "background")):
-        if values.text(option):
-            given[name] = tuple(part.strip() for part in values.text(option).split(";") if part.strip())
-    return Prompts(**given)
 
 
 def unknown_option_fault(argument: str) -> str:

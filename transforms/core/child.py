@@ -139,6 +139,12 @@ def close_ahead() -> None:
         _ahead.pop().close()
 
 
+def _next_process() -> _Process:
+    with contextlib.suppress(IndexError):  # taken without a look before, since threads of a worker take at once
+        return _ahead.pop(0)
+    return _Process()
+
+
 class Child:
     """A supervised child process. Not thread-safe; make it in `setup`, close it in `teardown`."""
 
@@ -210,7 +216,7 @@ class Child:
 
     def _start(self) -> None:
         self.close()
-        self._process, self._served = _ahead.pop(0) if _ahead else _Process(), 0
+        self._process, self._served = _next_process(), 0
         try:
             self._process.begin(self._limits)
         except ChildError:

@@ -1,0 +1,186 @@
+"""From typed values to the rules of the stages."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pipeline.values import WAYS_TO_SAMPLE, Values
+from transforms.clips import CutRule
+from transforms.core.classifiers.resolve import resolve
+from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
+from transforms.core.fetcher import WebSettings
+from transforms.core.filters import FilterRule
+from transforms.core.lanes import Politeness
+from transforms.core.peaks import SpanRule
+from transforms.core.sampling import Sampling
+from transforms.discovery import SearchRule
+from transforms.download import FetchRule
+from transforms.scoring import ScoringRule
+
+
+def spec(values: Values, faults: list[str]) -> ClassifierSpec | None:
+    """Returns what `--classifier` names, with the preprocessing that is asked for; None where that is a fault."""
+    try:
+        spec = resolve(values.text("classifier"), _prompts(values))
+    except (SpecError, ValueError) as error:
+        faults.append(f"--classifier: {error}")
+        return None
+    if spec.kind != "zero_shot":
+        for name in ("prompts", "background_prompts"):
+            if values.text(name):
+                faults.append(f"--{name} is for zero-shot classifiers, and {spec.name} is none")
+    if values.text("preprocessing") != "notebook":
+        return spec
+    if spec.kind == "video":
+        faults.append("--preprocessing=notebook is for image classifiers")
+    return replace(spec, preprocessing=NOTEBOOK_PREPROCESSING)
+
+
+def _prompts(values: Values) -> Prompts:
+    given = {}
+    for option, name in (("prompts", "templates"), ("background_prompts", "background")):
+        if values.text(option):
+            given[name] = tuple(part.strip() for part in values.text(option).split(";") if part.strip())
+    return Prompts(**given)
+
+
+def sampling(values: Values) -> Sampling | None:
+    """Returns how samples are chosen; None where that is a fault that is noted already."""
+    stride, fps = values.number("frame_stride"), values.number("sample_fps")
+    if values.text("sampling") == "keyframes":
+        return Sampling(keyframes=True)
+    if (stride > 0) == (fps > 0):
+        return None  # a fault is noted already
+    return Sampling(frame_stride=int(stride)) if stride > 0 else Sampling(fps=fps)
+
+
+def video_sampling(
+    spec: ClassifierSpec,
+    sampling: Sampling,
+    given: Mapping[str, str | None],
+    preset: Mapping[str, str],
+    faults: list[str],
+) -> Sampling:
+    """Returns how a video model's samples are chosen: at the rate it was trained on, unless somebody says otherwise."""
+    assert spec.window is not None
+    if sampling.keyframes:
+        faults.append("--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones")
+    said = any(given.get(name) or preset.get(name) for name in WAYS_TO_SAMPLE)
+    return sampling if said else Sampling(fps=spec.window.fps)
+
+
+def scoring(
+    spec: ClassifierSpec,
+    sampling: Sampling,
+    numbers: Mapping[str, float],
+    choices: Mapping[str, str],
+    flags: Mapping[str, bool],
+    *,
+    dataflow: bool,
+) -> ScoringRule:
+    """Returns how frames are decoded and scored."""
+    # on Dataflow there is a process, or a thread with a decoder, for every vCPU
+    threads = 1 if dataflow else max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"])))
+    return ScoringRule(
+        spec=spec,
+        sampling=sampling,
+        response=choices["response"],
+        device="cuda" if choices["gpu"] != "none" and choices["device"] == "auto" else choices["device"],
+        batch_size=int(numbers["batch_size"]),
+        stall_seconds=numbers["stall_seconds"],
+        memory_bytes=int(numbers["decode_memory_mb"]) << 20,
+        max_pixels=int(numbers["max_pixels"]),
+        max_frames=int(numbers["max_frames"]),
+        segment_seconds=numbers["segment_seconds"],
+        precision=choices["precision"],
+        threads=int(numbers["threads"]) or threads,
+        trust_checkpoint=flags["trust_checkpoint"],
+        model_copies=int(numbers["model_copies"]),
+    )
+
+
+def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> CutRule:
+    """Returns how clips are cut."""
+    return CutRule(
+        mode=choices["cut"],
+        height=cap(numbers["clip_height"]),
+        posters=flags["posters"],
+        stall_seconds=numbers["stall_seconds"],
+        memory_bytes=int(numbers["decode_memory_mb"]) << 20,
+    )
+
+
+def spans(numbers: Mapping[str, float], choices: Mapping[str, str]) -> SpanRule:
+    """Returns how spans are picked."""
+    gap = numbers["min_gap_seconds"]
+    return SpanRule(
+        clip_seconds=numbers["clip_seconds"],
+        top_k=int(numbers["top_k"]),
+        min_score=numbers["min_score"],
+        min_gap_seconds=numbers["clip_seconds"] if gap < 0 else gap,
+        edges=choices["edges"],
+        smooth_seconds=numbers["smooth_seconds"],
+        mode=choices["span_mode"],
+        high_score=numbers["high_score"],
+        low_score=numbers["low_score"],
+        merge_gap_seconds=numbers["merge_gap_seconds"],
+        min_span_seconds=numbers["min_span_seconds"],
+        max_span_seconds=numbers["max_span_seconds"],
+        shots=choices["shots"],
+    )
+
+
+def search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
+    """Returns how videos are found."""
+    return SearchRule(
+        prefix=values.text("search_prefix"),
+        max_videos=int(numbers["max_videos"]),
+        max_per_channel=cap(numbers["max_per_channel"]),
+        filter=_filter(numbers, choices),
+        web=_web(values, numbers),
+        politeness=_politeness(numbers),
+    )
+
+
+def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
+    """Returns how videos are fetched."""
+    return FetchRule(
+        max_height=int(numbers["max_height"]),
+        height_cap=int(numbers["max_height_cap"]),
+        max_bytes=int(numbers["max_video_mb"] * 1_000_000),
+        copy_inputs=values.flag("copy_inputs"),
+        filter=_filter(numbers, choices),
+        web=_web(values, numbers),
+        politeness=_politeness(numbers),
+        max_pixels=int(numbers["max_pixels"]),
+        retry_codes=values.parts("retry_failed"),
+        clip_max_height=cap(numbers["clip_max_height"]),
+    )
+
+
+def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:
+    return FilterRule(numbers["min_video_seconds"], numbers["max_video_seconds"], choices["licence"])
+
+
+def _web(values: Values, numbers: Mapping[str, float]) -> WebSettings:
+    return WebSettings(
+        deadline_seconds=numbers["download_timeout_seconds"],
+        allowed_hosts=() if values.text("allow_private_hosts") == "false" else values.parts("allow_private_hosts"),
+        cookies=values.text("cookies"),
+        proxy=values.text("proxy"),
+    )
+
+
+def _politeness(numbers: Mapping[str, float]) -> Politeness:
+    return Politeness(
+        lanes=int(numbers["download_lanes"]),
+        interval_seconds=numbers["download_interval"],
+        blocked_limit=int(numbers["blocked_limit"]),
+        attempts=int(numbers["download_attempts"]),
+        retry_wait_seconds=numbers["retry_wait_seconds"],
+    )
+
+
+def cap(number: float) -> int | None:
+    """Returns a cap, or None where there is none."""
+    return int(number) if number > 0 else None
