@@ -1,6 +1,7 @@
 """Dataflow: what follows from the choice of a GPU, and which options contradict each other. No request is made here."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Shape:
     disk_gb: int
 
 
+#: Variable that our image sets to its own name: a launcher that runs in it starts the workers from it too.
+IMAGE_VARIABLE = "CLIPSCOUT_IMAGE"
 #: Without a GPU every vCPU has a process and a model of its own.
 _CPU_SHAPE = Shape("n2-standard-8", threads=2, one_process=False, disk_gb=50)
 _GPU_SHAPES = {
@@ -92,10 +95,14 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
         yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
     brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
-    if not worker.sdk_container_image and (config.gpu != "none" or not any(brought)):
+    if not _image(worker) and (config.gpu != "none" or not any(brought)):
         yield "--sdk_container_image is missing: the image that templates/README.md builds, with Clipscout in it"
     if config.workers > 1:
         yield "--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"
+
+
+def _image(worker: WorkerOptions) -> str:
+    return worker.sdk_container_image or os.environ.get(IMAGE_VARIABLE, "")
 
 
 def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
@@ -147,6 +154,7 @@ def settle(config: Config, beam_options: PipelineOptions) -> None:
     shape = _GPU_SHAPES.get(config.gpu, _CPU_SHAPE)
     fitted = bool(resource_hints(config))
     worker.machine_type = worker.machine_type or (_BESIDE_GPU_MACHINE if fitted else shape.machine_type)
+    worker.sdk_container_image = _image(worker) or None
     worker.disk_size_gb = worker.disk_size_gb or shape.disk_gb
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or shape.threads
     experiments = debug.experiments or []

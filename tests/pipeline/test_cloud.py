@@ -94,6 +94,12 @@ def test_what_the_user_sets_wins():
     assert google.labels == ["clipscout-preset=own", '{"team": "video"}', "clipscout-version=0-1-0"]
 
 
+def test_a_launcher_in_our_image_starts_the_workers_from_it(monkeypatch):
+    monkeypatch.setenv(cloud.IMAGE_VARIABLE, "registry/clipscout:own")
+    assert settled("--sdk_container_image=")[0].sdk_container_image == "registry/clipscout:own"
+    assert settled()[0].sdk_container_image == "registry/clipscout:1"
+
+
 def test_shared_models_keep_a_process_for_every_cpu():
     _, debug, _ = settled("--gpu=nvidia-l4", "--model_copies=1")
     assert not debug.experiments
