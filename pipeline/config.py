@@ -144,7 +144,9 @@ def from_options(given: Mapping[str, str | None]) -> Config:
         excludes=values.parts("exclude"),
         search=rules.search(values, numbers, choices),
         fetch=rules.fetch(values, numbers, choices),
-        scoring=rules.scoring(spec, sampling, numbers, choices, flags, dataflow=dataflow),
+        scoring=rules.scoring(
+            spec, sampling, numbers, choices, flags, retry_codes=values.parts("retry_failed"), dataflow=dataflow
+        ),
         spans=rules.spans(numbers, choices),
         selection=SelectionRule(**{name: rules.cap(numbers[name]) for name in RULES}),
         cut=rules.cut(numbers, choices, flags),

@@ -168,7 +168,8 @@ def _classifier_faults(config: Config) -> list[str]:
     if config.dataflow:  # its workers have the GPU; here it is the weights and their shapes that are tried
         rule = replace(rule, device="cpu", precision="fp32")
     try:
-        if storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/"):
+        stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/")
+        if any(name.endswith(".parquet") for name in stored):
             return []
         from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
 

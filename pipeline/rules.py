@@ -76,6 +76,7 @@ def scoring(
     choices: Mapping[str, str],
     flags: Mapping[str, bool],
     *,
+    retry_codes: tuple[str, ...],
     dataflow: bool,
 ) -> ScoringRule:
     """Returns how frames are decoded and scored."""
@@ -96,6 +97,7 @@ def scoring(
         threads=int(numbers["threads"]) or threads,
         trust_checkpoint=flags["trust_checkpoint"],
         model_copies=int(numbers["model_copies"]),
+        retry_codes=retry_codes,
     )
 
 

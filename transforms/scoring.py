@@ -7,7 +7,7 @@ memory as a whole. What leaves the stage are times and responses.
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -20,16 +20,15 @@ from transforms.core.child import Child, ChildError, Limits, Message
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
 from transforms.core.sampling import Sampling, can_split, segments
 from transforms.core.windows import Placed, Windows, margin_seconds
-from transforms.failures import Failure
-from transforms.grouping import GroupByVideo, of_type, only
+from transforms.grouping import GroupByVideo
 from transforms.inference import ClassifierHandler
 from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, FrameBatch, ScoredSamples, ScoredVideo, ScoreTrack, Segment, Video
-from transforms.tags import FAILURES, Failed, failed
+from transforms.records import DecodeReport, FrameBatch, Segment, Video
+from transforms.stored_scores import STORED, Assemble, FindStored
+from transforms.tags import FAILURES
 
 _STAGE = "ScoreVideos"
 _REPORTS: Literal["reports"] = "reports"
-_STORED: Literal["stored"] = "stored"
 #: Frame batches are this part of an inference batch, so that short videos fill it together.
 _PARTS_PER_BATCH = 4
 
@@ -52,6 +51,7 @@ class ScoringRule:
       threads: Threads of the classifier on a CPU, and most threads of the decoder.
       trust_checkpoint: Whether weights may run code of their own while they are loaded.
       model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
+      retry_codes: Codes of earlier permanent failures that are tried again.
     """
 
     spec: ClassifierSpec
@@ -68,6 +68,11 @@ class ScoringRule:
     threads: int
     trust_checkpoint: bool = False
     model_copies: int = 0
+    retry_codes: tuple[str, ...] = ()
+
+    def limits(self) -> list[float]:
+        """Returns what a failed video may be retried for, besides its content: other limits."""
+        return [self.stall_seconds, self.memory_bytes, self.max_pixels]
 
     def load_rule(self) -> LoadRule:
         """Returns how the classifier is loaded."""
@@ -89,30 +94,6 @@ class Scored(NamedTuple):
 
     tracks: beam.PCollection
     failures: beam.PCollection
-
-
-_FindOutput: TypeAlias = Video | Failed | TaggedOutput[Literal["stored"], ScoredVideo]
-
-
-class _FindStored(beam.DoFn):
-    """Lets videos through whose scores are not stored yet; the others leave with their track."""
-
-    def __init__(self, output: str, fingerprint: str) -> None:
-        self._output, self._fingerprint = output, fingerprint
-        self._metrics = StageMetrics(_STAGE)
-
-    def process(self, video: Video) -> Iterator[_FindOutput]:
-        wanted: dict[str, Any] = video.request.actions()
-        try:
-            track = tracks.read(self._output, self._fingerprint, video.key, video.content, wanted)
-        except storage.StorageError as error:
-            yield failed(Failure(_STAGE, error.code, str(error), key=video.key))
-            return
-        if track is None:
-            yield video
-        else:
-            self._metrics.count("reused-tracks")
-            yield TaggedOutput(_STORED, ScoredVideo(video, track))
 
 
 class _Split(beam.DoFn):
@@ -236,59 +217,6 @@ def _placed_batches(of: Video | FrameBatch, placed: Iterable[Placed]) -> Iterato
         yield FrameBatch(of.key, np.array([centre]), np.array([index]), frames[None], wanted)
 
 
-class _Assemble(beam.DoFn):
-    """Joins the scored samples of a video to its track, and stores it."""
-
-    def __init__(self, output: str, fingerprint: str) -> None:
-        self._output, self._fingerprint = output, fingerprint
-        self._metrics = StageMetrics(_STAGE)
-
-    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[ScoredVideo | Failed]:
-        key, records = keyed[0], list(keyed[1])
-        if stored := only(records, ScoredVideo):
-            yield stored
-            return
-        by_place = {report.segment.place: report for report in of_type(records, DecodeReport)}
-        reports = [by_place[place] for place in sorted(by_place)]
-        video = reports[0].segment.video
-        samples = sorted(of_type(records, ScoredSamples), key=lambda part: part.times[0])
-        broken = next((report for report in reports if report.failure_code), None)
-        unscored = next((part.error for part in samples if part.error), "")
-        if broken or unscored or not samples:
-            code: str = broken.failure_code if broken else "scoring_failed" if unscored else "no_frames"
-            message = (broken.failure_message if broken else unscored) or "no sample in the video"
-            self._metrics.count(f"failed-{code}")
-            attempts = broken.attempts if broken else 1
-            yield failed(Failure(_STAGE, code, f"{video.request.source}: {message}", key=key, attempts=attempts))
-            return
-        track = join_samples(reports, samples)
-        try:
-            tracks.write(self._output, self._fingerprint, track, video.content)
-        except storage.StorageError as error:
-            yield failed(Failure(_STAGE, error.code, f"its scores cannot be stored: {error}", key=key))
-            return
-        self._metrics.count("out-tracks")
-        yield ScoredVideo(video, track)
-
-
-def join_samples(reports: list[DecodeReport], samples: list[ScoredSamples]) -> ScoreTrack:
-    """Joins the scored samples of one video, sorted by time, and the reports of its segments to a track."""
-    video = reports[0].segment.video
-    return ScoreTrack(
-        key=video.key,
-        actions=video.request.actions(),
-        times=np.concatenate([part.times for part in samples]),
-        frame_indices=np.concatenate([part.frame_indices for part in samples]),
-        responses=np.concatenate([part.responses for part in samples]).astype(np.float32),
-        top_labels=tuple(label for part in samples for label in part.top_labels),
-        top_scores=np.concatenate([part.top_scores for part in samples]).astype(np.float32),
-        decoded_seconds=max(report.decoded_seconds for report in reports),
-        frames_decoded=sum(report.frames_decoded for report in reports),
-        flags=tuple(sorted({flag for report in reports for flag in report.flags})),
-        cuts=tuple(sorted(cut for report in reports for cut in report.cuts)),
-    )
-
-
 @dataclass
 class _DecodeAndInfer(beam.PTransform):
     """Segments to scored samples and reports, in one fused stage: hints that differed would cut it in two."""
@@ -323,17 +251,17 @@ class ScoreVideos(beam.PTransform):
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, videos: beam.PCollection) -> Scored:
         """Returns a track per video, and a failure for each video that has none."""
-        fingerprint = self.rule.fingerprint()
-        found = videos | "FindStored" >> beam.ParDo(_FindStored(self.output, fingerprint)).with_outputs(
-            _STORED, FAILURES, main="pending"
-        )
+        fingerprint, limits = self.rule.fingerprint(), self.rule.limits()
+        found = videos | "FindStored" >> beam.ParDo(
+            FindStored(self.output, fingerprint, limits, self.rule.retry_codes)
+        ).with_outputs(STORED, FAILURES, main="pending")
         # shuffled before and after: what is hinted is neither fused with a download nor with a cut
         segments_of = found.pending | "Split" >> beam.ParDo(_Split(self.rule)) | "SpreadSegments" >> beam.Reshuffle()
         score = _DecodeAndInfer(self.output, self.rule).with_resource_hints(**self.hints)
         samples, reports = segments_of | "DecodeAndInfer" >> score
         # stored tracks come this way too: what follows is spread over the workers by it
-        joined = (samples, reports, found[_STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
-        assemble = _Assemble(self.output, fingerprint)
+        joined = (samples, reports, found[STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
+        assemble = Assemble(self.output, fingerprint, limits)
         assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
         failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()
         return Scored(assembled.tracks, failures)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -198,3 +199,34 @@ def test_a_video_that_the_classifier_cannot_score_fails_alone(tmp_path, fails_on
     spans = by_source(output, "spans")
     assert 1 <= spans["a.mp4"]["peak_seconds"] < 2
     assert spans["c.mp4"]["peak_seconds"] < 1
+
+
+def test_a_video_that_failed_for_good_is_not_waited_for_again(tmp_path, colour_spec):
+    path = scene_video(tmp_path / "bad.mp4", ("grey", 30), ("red", 10))
+    rule = rule_of(colour_spec)
+    with Killer({"bad.mp4": 2}):
+        _, (first,), _ = score(tmp_path, rule, [path])
+
+    found, (again,), counters = score(tmp_path, rule, [path])
+    assert found["bad"] is None
+    assert again == first
+    assert counters["ScoreVideos/reused-failures"] == 1
+    assert "ScoreVideos/in-segments" not in counters
+
+
+@pytest.mark.parametrize("why", ["its code", "another limit", "another content"])
+def test_a_failure_is_tried_again_for_a_reason(tmp_path, colour_spec, why):
+    path = scene_video(tmp_path / "bad.mp4", ("grey", 30), ("red", 10))
+    rule = rule_of(colour_spec)
+    with Killer({"bad.mp4": 2}):
+        score(tmp_path, rule, [path])
+    if why == "its code":
+        rule = replace(rule, retry_codes=("decode_crashed",))
+    elif why == "another limit":
+        rule = replace(rule, memory_bytes=rule.memory_bytes * 2)
+    else:
+        path = scene_video(tmp_path / "bad.mp4", ("grey", 30), ("red", 12))
+    found, failures, _ = score(tmp_path, rule, [path])
+    assert failures == []
+    assert len(found["bad"].times) in (400, 420)
+    assert list(tmp_path.rglob("*.failure.json")) == []  # what holds no longer is forgotten

@@ -1,4 +1,7 @@
-"""Score tracks on storage: one Parquet file per video under the fingerprint of everything that shapes a score."""
+"""Score tracks on storage: one Parquet file per video under the fingerprint of everything that shapes a score.
+
+A video that cannot be scored for good has a small record there instead, so that no later run waits for it again.
+"""
 
 import hashlib
 import json
@@ -26,8 +29,12 @@ def path(score_fingerprint: str, key: str) -> str:
     return f"scores/{score_fingerprint}/{key}.parquet"
 
 
+def _failure_uri(output: str, score_fingerprint: str, key: str) -> str:
+    return storage.join(output, f"scores/{score_fingerprint}/{key}.failure.json")
+
+
 def write(output: str, score_fingerprint: str, track: ScoreTrack, content: str) -> None:
-    """Writes a track.
+    """Writes a track, and forgets an earlier failure.
 
     Args:
       output: The output folder.
@@ -56,6 +63,7 @@ def write(output: str, score_fingerprint: str, track: ScoreTrack, content: str) 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     storage.write_bytes(storage.join(output, path(score_fingerprint, track.key)), sink.getvalue().to_pybytes())
+    storage.delete(_failure_uri(output, score_fingerprint, track.key))
 
 
 def read(
@@ -77,6 +85,32 @@ def read(
     try:
         return _track(table, key, content, wanted)
     except (ValueError, KeyError, TypeError, AttributeError):  # a Parquet file, but none of ours
+        return None
+
+
+def write_failure(output: str, score_fingerprint: str, key: str, facts: dict[str, Any]) -> None:
+    """Records that a video cannot be scored.
+
+    Args:
+      output: The output folder.
+      score_fingerprint: See `fingerprint`.
+      key: The video.
+      facts: What `read_failure` compares, and `code`, `message` and `attempts`.
+    """
+    storage.write_bytes(_failure_uri(output, score_fingerprint, key), json.dumps(facts).encode())
+
+
+def read_failure(output: str, score_fingerprint: str, key: str, **expected: Any) -> dict[str, Any] | None:
+    """Returns a recorded failure, or None where there is none of the same content under the same limits."""
+    try:
+        facts = json.loads(storage.read_bytes(_failure_uri(output, score_fingerprint, key)))
+        fits = all(facts[name] == value for name, value in expected.items())
+        return {name: facts[name] for name in ("code", "message", "attempts")} if fits else None
+    except storage.StorageError as error:
+        if error.code == "not_found":
+            return None
+        raise
+    except (ValueError, KeyError, TypeError):  # damaged, or not ours: try the video again
         return None
 
 
