@@ -94,6 +94,10 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     try:
         known, rest = options.parser().parse_known_args(list(argv))
         faults = [unknown_option_fault(argument) for argument in options.unknown_options(rest)]
+        if faults and any(argument.startswith("--template_location") for argument in rest):
+            # a template's launcher adds flags of its own, and has checked the parameters against our metadata
+            _complain(*(f"warning: {fault}" for fault in faults))
+            faults = []
     except options.UsageError as error:
         raise ConfigError([str(error)]) from None
     given: dict[str, str | None] = {option.name: getattr(known, option.name) for option in options.OPTIONS}

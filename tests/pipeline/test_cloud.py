@@ -197,6 +197,14 @@ def test_the_job_is_named_by_its_input_and_date(inputs, expected):
     assert faults_of(f"--job_name={expected}") == []
 
 
+def test_flags_of_a_template_launcher_are_told_and_not_refused(capsys):
+    configure([*COMPLETE, "--template_location=gs://bucket/job", "--launcher_flag_of_tomorrow=x"])
+    told = "clipscout: warning: unknown argument '--launcher_flag_of_tomorrow=x'"
+    assert capsys.readouterr().err.startswith(told)
+    with pytest.raises(ConfigError, match="unknown argument '--launcher_flag_of_tomorrow=x'"):
+        configure([*COMPLETE, "--launcher_flag_of_tomorrow=x"])
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

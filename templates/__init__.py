@@ -1,0 +1,1 @@
+"""The Flex Template for Dataflow, and its schedules."""
