@@ -1,18 +1,29 @@
-"""Fixtures that several tests share: a classifier that sees colours, and the search extractor of the loopback site."""
+"""Fixtures that several tests share: a classifier that sees colours, the loopback site's search, Google's storage."""
 
+import atexit
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
-# the search extractor of the loopback site; children and worker processes find it too
+from tests import egress
+from tests.cloud_servers import google
+from transforms.core import storage
+
+# the search extractor of the loopback site, and the guard; children and worker processes find them too
 PLUGINS = str(Path(__file__).parent / "plugins")
 sys.path.insert(0, PLUGINS)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGINS, os.environ.get("PYTHONPATH")]))
+if egress.LOG not in os.environ:  # else a child of the suite imports this, and is watched already
+    os.environ[egress.LOG] = tempfile.mkstemp(prefix="clipscout-egress-")[1]
+    atexit.register(os.unlink, os.environ[egress.LOG])
+    egress.watch()
 
+BUCKET = "clipscout-test"
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "grey": (90, 90, 90)}
 
 
@@ -45,6 +56,33 @@ def colour_spec(tmp_path_factory):
     }
     (folder / "colours.json").write_text(json.dumps(spec))
     return str(folder / "colours.json")
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaves_the_machine():
+    """Fails the test during which a process of the suite tried to reach another machine."""
+    yield
+    tried = egress.new_lines()
+    assert not tried, "\n".join(["tried to leave this machine:", *tried])
+
+
+@pytest.fixture(scope="session")
+def google_cloud():
+    """A storage with faults, and the environment that leads there."""
+    with google(BUCKET) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud(google_cloud, monkeypatch):
+    """A storage with faults and an empty bucket, which this process and its children take for Google's."""
+    cloud, environment = google_cloud
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    storage._cloud.cache_clear()
+    cloud.clear()
+    yield cloud
+    storage._cloud.cache_clear()
 
 
 def read_jsonl(path):

@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline import preflight
 from pipeline.run import configure, main, run
 from tests.conftest import COLOURS, read_jsonl
 from tests.media_maker import make_video, stamped
 
+#: Where the values of a manifest lie in the names, or in the storage's own digest.
+PLACES = ("id", "key", "uri", "source", "content", "asks", "clip", "poster")
+SCORES = ("score", "top_score")
 ROOT = Path(__file__).parent.parent
 RATE = 10
 
@@ -59,9 +64,9 @@ def measured(result):
     counters, distributions = {}, {}
     for counter in metrics["counters"]:
         name = f"{counter.key.metric.namespace}/{counter.key.metric.name}"
-        counters[name] = counters.get(name, 0) + counter.committed
+        counters[name] = counters.get(name, 0) + counter.result
     for distribution in metrics["distributions"]:
-        distributions[f"{distribution.key.metric.namespace}/{distribution.key.metric.name}"] = distribution.committed
+        distributions[f"{distribution.key.metric.namespace}/{distribution.key.metric.name}"] = distribution.result
     return counters, distributions
 
 
@@ -76,6 +81,21 @@ def run_cli(*given, environment=None):
         timeout=100,
         check=False,
     )
+
+
+def without_places(text):
+    """Returns a manifest's rows without what names a place, in an order that no place shapes, and their scores."""
+    rows = [json.loads(line) for line in filter(None, text.split("\n"))]
+    bare = [{name: value for name, value in row.items() if name not in (*PLACES, *SCORES)} for row in rows]
+    order = sorted(range(len(rows)), key=lambda place: repr(bare[place]))
+    return [bare[place] for place in order], [rows[place].get(name, 0) for place in order for name in SCORES]
+
+
+def assert_same_rows(text, other):
+    """Compares two manifests but for places; scores may differ by 1e-4."""
+    (rows, scores), (other_rows, other_scores) = without_places(text), without_places(other)
+    assert rows == other_rows
+    assert scores == pytest.approx(other_scores, abs=1e-4)
 
 
 def summary_of(output):

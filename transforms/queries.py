@@ -1,13 +1,13 @@
 """ReadQueries: query files to ActionQuery records; MatchLabels: from actions to the classifier's labels."""
 
 import io
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystem import BeamIOError, FileSystem
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.typehints.decorators import no_annotations
 
@@ -29,13 +29,18 @@ class Queries(NamedTuple):
 def match_files(pattern: str) -> list[str]:
     """Returns the sorted URIs of the files that a path or glob matches, local or gs://; empty for none.
 
-    A name that is there is itself before it is a glob: yt-dlp's own names hold brackets.
+    A name that is there is itself before it is a glob: yt-dlp's own names hold brackets. `*` ends at a slash, `**` does
+    not, and a folder with a slash behind it stands for the files in it.
 
     Raises:
-      StorageError: The storage did not answer.
+      StorageError: The storage did not answer, or there is no such bucket.
     """
-    if not storage.is_remote(pattern) and os.path.isfile(pattern):
+    if pattern.endswith("/"):
+        pattern += "*"
+    if storage.exists(pattern):
         return [pattern]
+    if storage.is_remote(pattern):
+        return _match_objects(pattern)
     try:
         found = FileSystems.match([pattern])[0].metadata_list
     except BeamIOError as error:
@@ -43,12 +48,21 @@ def match_files(pattern: str) -> list[str]:
     return sorted(item.path for item in found if not item.path.endswith("/"))
 
 
+def _match_objects(pattern: str) -> list[str]:
+    """Does what `FileSystems.match` does, with the client that reads and writes: one way to retry and to fail."""
+    bucket, _, name = pattern.removeprefix("gs://").partition("/")
+    matches = re.compile(FileSystem.translate_pattern(name)).match
+    literal = re.split(r"[*?\[]", name, maxsplit=1)[0]
+    return [f"gs://{bucket}/{found}" for found in storage.list_files(f"gs://{bucket}", literal) if matches(found)]
+
+
 def _match_all(_: Any, patterns: tuple[str, ...]) -> list[str]:
     """Matches patterns that preflight saw match: nothing now means a fault, and it must not pass for an empty list."""
-    for pattern in patterns:
-        if not match_files(pattern):
+    found = {pattern: match_files(pattern) for pattern in patterns}
+    for pattern, files in found.items():
+        if not files:
             raise storage.StorageError(f"{pattern}: no file matches any more", "not_found")
-    return sorted({uri for pattern in patterns for uri in match_files(pattern)})
+    return sorted({uri for files in found.values() for uri in files})
 
 
 class _ReadFile(beam.DoFn):

@@ -1,36 +1,37 @@
 """The real DataflowRunner against a loopback stand-in of the service: what is submitted, staged and told."""
 
 import json
-import os
 import re
+from typing import NamedTuple
 
 import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
+from pipeline.run import main
+from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
-from tests.jobs import run_cli
-from tests.servers import metadata_server, storage_emulator
-from transforms.core import funnel
+from transforms.core import funnel, storage
 
-BUCKET = "clipscout-test"
 IMAGE = "europe-docker.pkg.dev/project/clipscout/clipscout:1"
-OUTPUT = f"gs://{BUCKET}/results"
+OUTPUT, TEMPLATE = f"gs://{BUCKET}/results", f"gs://{BUCKET}/template/job"
 
 
-class Cloud:
-    """The stand-ins, and ways to submit to them."""
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
-    def __init__(self, environment, service):
-        self.environment, self.service = environment, service
-        os.environ.update(environment)
-        self.bucket = storage.Client(project="clipscout", credentials=AnonymousCredentials()).bucket(BUCKET)
+
+class Dataflow:
+    """The stand-in of the service, and ways to submit to it; gs:// is the one of the fixture `cloud`."""
+
+    def __init__(self, service, capsys):
+        self.service, self._capsys = service, capsys
 
     def submit(self, *more):
-        """Runs `python -m pipeline` on Dataflow."""
+        """Submits a job; returns exit status, stdout and stderr."""
         options = {
             "runner": "DataflowRunner",
             "input": f"gs://{BUCKET}/queries.csv",
@@ -42,36 +43,24 @@ class Cloud:
             "sdk_container_image": IMAGE,
         }
         given = [f"--{name}={value}" for name, value in options.items()]
-        return run_cli(*given, "--no_auth", *more, environment=self.environment)
+        status = main([*given, "--no_auth", *more])
+        return Done(status, *self._capsys.readouterr())
 
-    def names(self, prefix=""):
-        """Returns the names of the objects that are there."""
-        return [blob.name for blob in self.bucket.list_blobs(prefix=prefix)]
+    def template(self):
+        """Returns the job that was written as a template."""
+        return json.loads(storage.read_bytes(TEMPLATE))
 
     def staged(self):
-        """Returns the staged pipeline; it is gone after, so that the next one is the only one."""
-        (name,) = [name for name in self.names("tmp/") if name.endswith("/pipeline.pb")]
-        content = self.bucket.blob(name).download_as_bytes()
-        self.bucket.blob(name).delete()
-        return beam_runner_api_pb2.Pipeline.FromString(content)
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    with storage_emulator(BUCKET) as storage_there, metadata_server() as metadata:
-        yield {**storage_there, **metadata}
+        """Returns the staged pipeline."""
+        (name,) = [name for name in storage.list_files(f"gs://{BUCKET}", "tmp/") if name.endswith("/pipeline.pb")]
+        return beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(f"gs://{BUCKET}/{name}"))
 
 
 @pytest.fixture
-def cloud(emulator, monkeypatch):
-    for name in emulator:
-        monkeypatch.setenv(name, emulator[name])
+def dataflow(cloud, capsys):
     with dataflow_service() as service:
-        there = Cloud(emulator, service)
-        for blob in list(there.bucket.list_blobs()):
-            blob.delete()
-        there.bucket.blob("queries.csv").upload_from_string(f"action,path\nred,gs://{BUCKET}/in/*.mp4\n")
-        yield there
+        storage.write_bytes(f"gs://{BUCKET}/queries.csv", f"action,path\nred,gs://{BUCKET}/in/*.mp4\n".encode())
+        yield Dataflow(service, capsys)
 
 
 def hinted_transforms(pipeline):
@@ -103,12 +92,12 @@ SCORING = {
 }
 
 
-def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(cloud):
-    done = cloud.submit("--gpu=nvidia-l4", "--labels=team=video", f"--template_location=gs://{BUCKET}/template/job")
+def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(dataflow):
+    done = dataflow.submit("--gpu=nvidia-l4", "--labels=team=video", f"--template_location={TEMPLATE}")
     assert done.returncode == 0, done.stderr
     assert "the job was written as a template" in done.stdout
-    assert cloud.service.jobs == {}  # a template is not submitted
-    job = json.loads(cloud.bucket.blob("template/job").download_as_bytes())
+    assert dataflow.service.jobs == {}  # a template is not submitted
+    job = dataflow.template()
     (pool,) = job["environment"]["workerPools"]
     assert pool["machineType"] == "n2-standard-4"
     assert pool["diskSizeGb"] == 100
@@ -119,7 +108,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(c
     assert job["labels"] == {"team": "video", "clipscout-version": "0-1-0", "clipscout-preset": "kinetics"}
     assert re.fullmatch(r"clipscout-queries-\d{8}", job["name"])
 
-    pipeline = cloud.staged()
+    pipeline = dataflow.staged()
     steps, hints = hinted_transforms(pipeline)
     assert steps == SCORING
     assert {name.split(":")[2]: value for name, value in hints[0].items()} == {
@@ -134,33 +123,32 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(c
     assert not [step for step in stage if step.startswith(("DownloadVideos", "CutClips", "ScoreVideos/FindStored"))]
 
 
-def test_a_pool_of_gpus_is_submitted_and_waited_for(cloud):
-    cloud.bucket.blob("results/summary.json").upload_from_string(
-        json.dumps({**funnel.assemble({"rows.read": 7, "rows.matched": 7}), "stale_clips": 0})
-    )
-    done = cloud.submit("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--max_num_workers=3")
+def test_a_pool_of_gpus_is_submitted_and_waited_for(dataflow):
+    summary = {**funnel.assemble({"rows.read": 7, "rows.matched": 7}), "stale_clips": 0}
+    storage.write_bytes(f"{OUTPUT}/summary.json", json.dumps(summary).encode())
+    done = dataflow.submit("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--max_num_workers=3")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "workers    n1-standard-8, 100 GB, nvidia-tesla-t4 (pool)" in done.stdout
     assert "submitted  2026-job-0" in done.stdout
     assert "rows       7 read" in done.stdout
-    environment = cloud.service.submitted()["environment"]
+    environment = dataflow.service.submitted()["environment"]
     assert environment["serviceOptions"] == ["worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"]
     (pool,) = environment["workerPools"]
     assert (pool["machineType"], pool["autoscalingSettings"]["maxNumWorkers"]) == ("n1-standard-8", 3)
-    pipeline = cloud.staged()
+    pipeline = dataflow.staged()
     assert hinted_transforms(pipeline) == (set(), [])
     (stage,) = [stage for stage in fused_stages(pipeline) if stage & SCORING]
     assert stage >= SCORING
 
 
-def test_a_job_that_fails_there_fails_here(cloud):
-    cloud.service.last_state = "JOB_STATE_FAILED"
-    cloud.service.error = (
+def test_a_job_that_fails_there_fails_here(dataflow):
+    dataflow.service.last_state = "JOB_STATE_FAILED"
+    dataflow.service.error = (
         'Traceback (most recent call last):\n  File "outputs.py", line 5, in process\n'
         "transforms.outputs.TooManyFailuresError: 30.0% of its rows and videos did [while running 'WriteSummary']"
     )
-    done = cloud.submit("--max_failure_ratio=0.2")
+    done = dataflow.submit("--max_failure_ratio=0.2")
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("clipscout: ")] == [
         "clipscout: the job failed: 30.0% of its rows and videos did"
@@ -175,24 +163,24 @@ def test_a_job_that_fails_there_fails_here(cloud):
     ],
     ids=["a region that is not offered", "no permission"],
 )
-def test_a_refusal_of_the_service_is_one_line(cloud, more, expected):
-    done = cloud.submit(*more)
+def test_a_refusal_of_the_service_is_one_line(dataflow, more, expected):
+    done = dataflow.submit(*more)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"clipscout: {expected}")
 
 
-def test_the_same_job_cannot_run_twice_at_a_time(cloud):
+def test_the_same_job_cannot_run_twice_at_a_time(dataflow):
     """The name of the job is the lock: the service knows one that is under way by it."""
-    cloud.service.jobs["2026-job-0"] = {"name": "clipscout-daily", "clientRequestId": "of another launch"}
-    done = cloud.submit("--job_name=clipscout-daily")
+    dataflow.service.jobs["2026-job-0"] = {"name": "clipscout-daily", "clientRequestId": "of another launch"}
+    done = dataflow.submit("--job_name=clipscout-daily")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("clipscout: Dataflow refused the job: There is already active job named clipscout-daily")
 
 
-def test_every_fault_of_a_cloud_job_comes_in_one_list(cloud):
-    done = cloud.submit(
+def test_every_fault_of_a_cloud_job_comes_in_one_list(dataflow):
+    done = dataflow.submit(
         "--preflight_only",
         "--gpu=nvidia-l4",
         "--flexrs_goal=COST_OPTIMIZED",
@@ -210,23 +198,23 @@ def test_every_fault_of_a_cloud_job_comes_in_one_list(cloud):
         "--region is missing",
         "--gpu_mode=right_fit and --flexrs_goal exclude each other",
         f"--input: no file matches 'gs://{BUCKET}/none.csv'",
-        "--input: gs://no-such-bucket: does not exist",
-        "--output: cannot write to 'gs://no-such-bucket/out': does not exist",
-        "--temp_location: cannot write to 'gs://no-such-bucket/tmp': does not exist",
+        "--input: gs://no-such-bucket: the bucket no-such-bucket does not exist",
+        "--output: cannot write to 'gs://no-such-bucket/out': the bucket no-such-bucket does not exist",
+        "--temp_location: cannot write to 'gs://no-such-bucket/tmp': the bucket no-such-bucket does not exist",
     ):
         assert sum(part in line for line in lines) == 1, (part, lines)
     assert len(lines) == 7
 
 
-def test_faulty_values_do_not_hide_missing_files(cloud):
-    done = cloud.submit("--clip_seconds=long", f"--input=gs://{BUCKET}/none.csv")
+def test_faulty_values_do_not_hide_missing_files(dataflow):
+    done = dataflow.submit("--clip_seconds=long", f"--input=gs://{BUCKET}/none.csv")
     assert done.returncode == 2
     assert [line.split(" ")[1] for line in done.stderr.splitlines()] == ["--clip_seconds", "--input:"]
 
 
-def test_preflight_alone_leaves_nothing_behind(cloud):
-    done = cloud.submit("--preflight_only")
+def test_preflight_alone_leaves_nothing_behind(dataflow):
+    done = dataflow.submit("--preflight_only")
     assert done.returncode == 0, done.stderr
     assert "no fault found; nothing was run" in done.stdout
-    assert cloud.names() == ["queries.csv"]
-    assert cloud.service.jobs == {}
+    assert storage.list_files(f"gs://{BUCKET}") == ["queries.csv"]
+    assert dataflow.service.jobs == {}

@@ -1,85 +1,155 @@
-"""Queries, videos and output on gs://: the same results as on local disk."""
+"""The job on gs://, where the network fails all the time: the same results as on local disk, and nothing done twice."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud.storage import blob as google_blob
 
 from pipeline.run import main
-from tests.jobs import run_cli, scene_video
-from tests.servers import metadata_server, storage_emulator
+from tests.cloud_servers import FAULTS, KINDS, always, every
+from tests.conftest import BUCKET
+from tests.jobs import assert_same_rows, run_measured, scene_video
+from tests.web_server import Running
+from transforms.core import storage
 
-BUCKET = "clipscout-test"
-#: Where the values lie in the names or in the storage's own digest.
-PLACES = ("id", "key", "uri", "source", "content", "asks", "clip", "poster")
+STRANGE = "a b#1?ü.mp4"
+COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\thush\n"
+OPTIONS = ("--clip_seconds=2", "--min_score=0.5", "--shots=ignore", "--allow_private_hosts=127.0.0.1")
+MANIFESTS = ("spans.jsonl", "spans.parquet", "spans.csv", "videos.jsonl", "videos.parquet", "failures.jsonl")
 
 
 @pytest.fixture
-def cloud():
-    """The environment of a process that sees the stand-ins as Google's."""
-    with storage_emulator(BUCKET) as emulator, metadata_server() as metadata:
-        yield {**emulator, **metadata}
+def site(tmp_path, monkeypatch):
+    """A site with one video that is wanted and one that an exclude file names."""
+    (tmp_path / "site").mkdir()
+    scene_video(tmp_path / "site/small.mp4", ("grey", 3), ("red", 2), ("grey", 2))
+    with Running(tmp_path / "site", {"keep": {"title": "wanted"}, "skip": {"title": "from the test set"}}) as running:
+        monkeypatch.setenv("CLIPSCOUT_TEST_PORT", str(running.port))
+        yield running
 
 
-def without_places(lines):
-    """Returns a manifest's rows without what names a place, in the order of what is left."""
-    rows = [{name: value for name, value in json.loads(line).items() if name not in PLACES} for line in lines]
-    return sorted(rows, key=repr)
+@pytest.fixture
+def places(tmp_path, colour_spec, site, cloud, monkeypatch):
+    """A local folder and a gs:// prefix with what a job needs: videos, queries, exclude list, cookies, classifier."""
+    monkeypatch.setenv("CLIPSCOUT_CACHE", str(tmp_path / "cache"))
+    # x264 reads memory that it never wrote, so that a clip's bytes depend on what was cut before: this makes it zeroes
+    monkeypatch.setenv("MALLOC_PERTURB_", "255")
+    here, there = str(tmp_path / "local"), f"gs://{BUCKET}/remote"
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    scene_video(videos / STRANGE, ("grey", 3), ("red", 2), ("grey", 3), audio=True)
+    scene_video(videos / "b.mp4", ("blue", 2), ("grey", 3), ("red", 2))
+    (videos / "c.mp4").write_bytes(b"")
+    for place in (here, there):
+        rows = [
+            {"action": "red", "path": f"{place}/in/{STRANGE}", "split": "val"},
+            {"action": "blue", "path": f"{place}/in/*.mp4"},
+            {"action": "red", "path": f"{place}/none/*.mp4"},
+            {"action": "red", "url": f"{site.url}/watch/keep"},
+            {"action": "red", "url": f"{site.url}/watch/skip"},
+        ]
+        storage.write_bytes(f"{place}/q/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+        storage.write_bytes(f"{place}/exclude.txt", f"{site.url}/watch/skip\n".encode())
+        storage.write_bytes(f"{place}/cookies.txt", COOKIES.encode())
+        for path in (*videos.iterdir(), *Path(colour_spec).parent.iterdir()):
+            folder = "in" if path.suffix == ".mp4" else "models"
+            storage.write_bytes(f"{place}/{folder}/{path.name}", path.read_bytes())
+    cloud.forget()
+    return here, there
 
 
-def test_a_job_on_object_storage_gives_the_local_results(tmp_path, colour_spec, cloud, monkeypatch):
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud["STORAGE_EMULATOR_HOST"])
-    bucket = storage.Client(project="clipscout", credentials=AnonymousCredentials()).bucket(BUCKET)
-    (tmp_path / "videos").mkdir()
-    scene_video(tmp_path / "videos/a.mp4", ("grey", 3), ("red", 2), ("grey", 3), audio=True)
-    scene_video(tmp_path / "videos/b.mp4", ("blue", 2), ("grey", 3), ("red", 2))
-    (tmp_path / "videos/c.mp4").write_bytes(b"")
-    for path in (tmp_path / "videos").iterdir():
-        bucket.blob(f"in/{path.name}").upload_from_filename(str(path))
-    header = "action,path,split\n"
-    (tmp_path / "queries.csv").write_text(f"{header}red,{tmp_path}/videos/*.mp4,val\nred,{tmp_path}/none/*.mp4,\n")
-    bucket.blob("queries/q.csv").upload_from_string(
-        f"{header}red,gs://{BUCKET}/in/*.mp4,val\nred,gs://{BUCKET}/none/*.mp4,\n"
-    )
-    for path in Path(colour_spec).parent.iterdir():
-        bucket.blob(f"models/{path.name}").upload_from_filename(str(path))
-    more = ["--clip_seconds=2", "--min_score=0.5"]
+def options(place, output="out"):
+    given = [f"--input={place}/q/*.jsonl", f"--output={place}/{output}", f"--classifier={place}/models/colours.json"]
+    return [*given, f"--exclude={place}/exclude.txt", f"--cookies={place}/cookies.txt", *OPTIONS]
 
-    local_run = [f"--input={tmp_path}/queries.csv", f"--output={tmp_path}/output", "--classifier", colour_spec]
-    assert main([*local_run, *more]) == 0
-    remote = f"gs://{BUCKET}/results"
-    remote_run = [f"--input=gs://{BUCKET}/queries/*.csv", f"--output={remote}"]
-    remote_run += [f"--classifier=gs://{BUCKET}/models/colours.json"]
-    environment = {**cloud, "CLIPSCOUT_CACHE": str(tmp_path / "cache")}
-    done = run_cli(*remote_run, *more, environment=environment)
-    assert done.returncode == 0, done.stderr
-    assert f"{remote}/clips" in done.stdout
 
-    blobs = {blob.name.removeprefix("results/"): blob for blob in bucket.list_blobs(prefix="results/")}
+def run(place):
+    return main(options(place))
+
+
+def contents(folder):
+    return {name: storage.read_bytes(f"{folder}/{name}") for name in storage.list_files(folder)}
+
+
+def nameless(names):
+    """Returns the files of an output without the digests of places in their names."""
+    return sorted(re.sub(r"(file-\w+)-[0-9a-f]{12}", r"\1", name) for name in names)
+
+
+def test_a_job_on_object_storage_with_faults_gives_the_local_results(
+    places, cloud, site, tmp_path, monkeypatch, capsys
+):
+    here, there = places
+    monkeypatch.setattr(storage, "_FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(google_blob, "_MAX_MULTIPART_SIZE", 5000)  # larger uploads have a start and chunks
+    assert run(here) == 0
+    assert cloud.requests == []
+    cloud.schedule = every(3)
+    assert run(there) == 0
+    cloud.schedule = always("")
+    assert f"{there}/out/clips" in capsys.readouterr().out
+    # each fault and each kind of request really met
+    assert cloud.faults() == set(FAULTS)
+    assert {kind for _, kind in cloud.injected} == {*KINDS} - {"other"}
+
     for name in ("videos.jsonl", "spans.jsonl"):
-        local = (tmp_path / "output" / name).read_text().splitlines()
-        there = blobs[name].download_as_text().splitlines()
-        assert len(there) == len(local) > 1
-        assert without_places(there) == without_places(local)
-    failures = [json.loads(line) for line in blobs["failures.jsonl"].download_as_text().splitlines()]
-    assert sorted(failure["code"] for failure in failures) == ["no_match", "unreadable_video"]
-    spans = [json.loads(line) for line in blobs["spans.jsonl"].download_as_text().splitlines()]
-    assert {name for name in blobs if name.startswith("clips/") and name.endswith(".mp4")} == {
-        row["clip"] for row in spans
+        local, remote = (storage.read_bytes(f"{place}/out/{name}").decode() for place in places)
+        assert len(local.splitlines()) > 2
+        assert_same_rows(remote, local)
+    local, remote = (json.loads(storage.read_bytes(f"{place}/out/summary.json")) for place in places)
+    assert remote["funnel"] == local["funnel"]
+    assert remote["failures"] == local["failures"]
+    assert remote["failures"] == {
+        "DownloadVideos": {"unreadable_video": 1},
+        "FindVideos": {"excluded": 1, "no_match": 1},
     }
-    assert all(row["asks"][0]["row"] == f"gs://{BUCKET}/queries/q.csv:2" for row in spans)
-    assert len([name for name in blobs if name.startswith("scores/")]) == 2
-    here, there = (
-        json.loads((tmp_path / "output/summary.json").read_text()),
-        json.loads(blobs["summary.json"].download_as_text()),
-    )
-    assert there["funnel"] == here["funnel"]
-    assert there["adds_up"]
-    # weights are fetched once per machine, and are the same weights wherever they lie
+    # the weights are the same wherever they lie, and are fetched once per machine
+    assert remote["settings"]["scores"] == local["settings"]["scores"]
     assert [path.suffix for path in (tmp_path / "cache/weights").iterdir() if path.suffix != ".lock"] == [".pt"]
-    assert there["settings"]["scores"] == here["settings"]["scores"]
-    # nothing but results is left behind
-    kinds = {name.partition("/")[0] for name in blobs}
-    assert kinds == {path.name for path in (tmp_path / "output").iterdir()}
+    spans = [json.loads(line) for line in storage.read_bytes(f"{there}/out/spans.jsonl").decode().splitlines()]
+    assert {Path(row["source"]).name for row in spans} == {STRANGE, "b.mp4", "keep"}
+    assert {ask["row"] for row in spans for ask in row["asks"]} == {
+        f"{there}/q/queries.jsonl:{line}" for line in (1, 2, 4)
+    }
+    assert {entry["cookie"] for entry in site.headers()} == {"session=hush"}
+    # nothing is left behind but results
+    found = {place: storage.list_files(f"{place}/out") for place in places}
+    assert nameless(found[there]) == nameless(found[here])
+    assert {row["clip"] for row in spans} == {name for name in found[there] if name.endswith(".mp4")} - {
+        "videos/localvideo-keep.mp4"
+    }
+
+
+def test_a_second_run_fetches_scores_and_cuts_nothing(places, cloud, site):
+    _, there = places
+    assert run(there) == 0
+    first = contents(f"{there}/out")
+    asked = site.log()
+    cloud.forget()
+    assert run(there) == 0
+    assert site.log() == asked
+    put = {name.removeprefix("remote/out/") for kind, name in cloud.requests if kind in ("upload", "start")}
+    assert {name for name in put if not name.startswith(".clipscout-")} == {*MANIFESTS, "job.json", "summary.json"}
+    read = Counter(name for kind, name in cloud.requests if kind == "read" and name.endswith((".mp4", ".pt")))
+    # of the user's videos no facts are kept: they are looked into again, and neither decoded nor cut
+    assert read == {f"remote/in/{name}": 1 for name in (STRANGE, "b.mp4", "c.mp4")}
+    second = contents(f"{there}/out")
+    assert [*second] == [*first]
+    assert {name for name in second if second[name] != first[name]} == {"summary.json"}
+
+
+def test_a_job_of_which_every_bundle_runs_twice_leaves_the_same_files(places, cloud, site, tmp_path):
+    _, there = places
+    assert run(there) == 0
+    assert cloud.asked("read", "remote/in/c.mp4") == 1
+    counters, _ = run_measured(tmp_path, None, "", *options(there, "again"), "--direct_runner_bundle_repeat=1")
+    assert counters["CutClips/reused-clips"] == 3  # the second time
+    assert cloud.asked("read", "remote/in/c.mp4") == 1 + 2  # it really ran twice
+    assert site.log()["/media/keep/144/video.mp4"] == 2  # but fetched once per run
+    once, twice = contents(f"{there}/out"), contents(f"{there}/again")
+    assert [*twice] == [*once]
+    assert {name for name in once if once[name] != twice[name]} == {"summary.json"}
+    assert json.loads(once["summary.json"])["funnel"] == json.loads(twice["summary.json"])["funnel"]

@@ -1,10 +1,12 @@
 """Files on local disk and in Google Cloud Storage, read and written whole.
 
-A local file is written under a temporary name and moved; an object is put in one request with its checksum. So nothing
-half-written is ever visible under its final name.
+A local file is written under a temporary name and moved; an object appears once all of it came and fits its checksum.
+So nothing half-written is ever visible under its final name. Whole content can be put, read and deleted twice without
+harm: calls to Google's storage are tried again while a fault may pass.
 """
 
 import hashlib
+import io
 import os
 import posixpath
 import shutil
@@ -16,6 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 _BLOCK_BYTES = 1 << 20
+_PATIENCE_SECONDS = 120.0
+_SHORT_PATIENCE_SECONDS = 15.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 20.0
+_NO_BUCKET = "The specified bucket does not exist"  # in Google's words
 
 
 class StorageError(Exception):
@@ -41,18 +47,6 @@ def resolve(output: str, uri: str) -> str:
     return uri if is_remote(uri) or os.path.isabs(uri) else join(output, uri)
 
 
-@lru_cache(maxsize=1)
-def _client() -> Any:
-    from google.cloud import storage
-
-    return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "clipscout"))
-
-
-def _blob(uri: str) -> Any:
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    return _client().bucket(bucket).blob(name)
-
-
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
     """Turns every library's errors into StorageError with a code."""
@@ -63,31 +57,108 @@ def _explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, api.NotFound) as error:
-        raise StorageError(f"{uri}: does not exist", "not_found") from error
+        what = f"the bucket {uri.split('/')[2]} " if is_remote(uri) and _NO_BUCKET in str(error) else ""
+        raise StorageError(f"{uri}: {what}does not exist", "not_found") from error
     except (PermissionError, api.Forbidden, api.Unauthorized) as error:
         raise StorageError(f"{uri}: no permission", "permission_denied") from error
     except IsADirectoryError as error:
         raise StorageError(f"{uri}: is a folder", "not_found") from error
     except (OSError, api.GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse) as error:
-        raise StorageError(f"{uri}: {error}") from error
+        raise StorageError(f"{uri}: {' '.join(str(error).split())}") from error
+
+
+class _Cloud:
+    """Google's storage, as this process sees it.
+
+    Attributes:
+      client: The client.
+      answers: Whether the last call was answered in time.
+    """
+
+    def __init__(self) -> None:
+        from google.cloud import storage
+
+        # else each process asks for the bucket's own facts, in a thread and with a permission that no job needs
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+        self.client = storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "clipscout"))
+        self.answers = False
+
+    def retry(self) -> Any:
+        """Returns how a call is tried again: for two minutes, and for 15 seconds while the storage does not answer.
+
+        A job without a network has to say so soon, and an outage must not cost two minutes per file.
+        """
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        patience = _PATIENCE_SECONDS if self.answers else _SHORT_PATIENCE_SECONDS
+        return DEFAULT_RETRY.with_timeout(patience).with_delay(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def _cloud() -> _Cloud:
+    return _Cloud()
+
+
+@contextmanager
+def _bucket(uri: str) -> Iterator[tuple[Any, str, Any]]:
+    """Gives a URI's bucket, the name in it and how calls are tried again, and turns errors into StorageError."""
+    from google.api_core.exceptions import RetryError
+
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    with _explained(uri):
+        cloud = _cloud()
+        try:
+            name.encode()
+            place = cloud.client.bucket(bucket)
+        except (ValueError, IndexError):  # the latter for a bucket without a name
+            raise StorageError(f"{uri!r}: no object can have this name", "not_found") from None
+        try:
+            yield place, name, cloud.retry()
+        except RetryError:
+            cloud.answers = False
+            raise
+        cloud.answers = True
+
+
+@contextmanager
+def _object(uri: str) -> Iterator[tuple[Any, Any]]:
+    """Gives the object of a URI, which need not exist, and how calls are tried again; see `_bucket`."""
+    with _bucket(uri) as (bucket, name, retry):
+        if not name:
+            raise StorageError(f"{uri}: names a bucket, not an object", "not_found")
+        yield bucket.blob(name), retry
+
+
+def _download(uri: str, file: IO[bytes]) -> None:
+    """Reads an object into a file; after a fault from the start: the client checks no download that it resumed."""
+    with _object(uri) as (blob, retry):
+
+        def read() -> None:
+            file.seek(0)
+            file.truncate()
+            blob.download_to_file(file, checksum="crc32c", retry=None)
+
+        retry(read)()
 
 
 def exists(uri: str) -> bool:
     """Tells whether a file (not a folder) exists."""
     if not is_remote(uri):
         return os.path.isfile(uri)
-    with _explained(uri):
-        return bool(_blob(uri).exists())
+    with _object(uri) as (blob, retry):
+        return bool(blob.exists(retry=retry))
 
 
 def size(uri: str) -> int | None:
     """Returns a file's size in bytes, or None where there is no such file."""
     if not is_remote(uri):
         return os.path.getsize(uri) if os.path.isfile(uri) else None
-    with _explained(uri):
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
-        blob = _client().bucket(bucket).get_blob(name)
-        return int(blob.size) if blob is not None else None
+    try:
+        return facts(uri)[0]
+    except StorageError as error:
+        if error.code != "not_found":
+            raise
+        return None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -99,8 +170,9 @@ def read_bytes(uri: str) -> bytes:
     if not is_remote(uri):
         with _explained(uri), open(uri, "rb") as file:
             return file.read()
-    with _explained(uri):
-        return bytes(_blob(uri).download_as_bytes())
+    content = io.BytesIO()
+    _download(uri, content)
+    return content.getvalue()
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -109,8 +181,8 @@ def write_bytes(uri: str, data: bytes) -> None:
         with _explained(uri), _replacing(uri) as file:
             file.write(data)
         return
-    with _explained(uri):
-        _blob(uri).upload_from_string(data, content_type="application/octet-stream", checksum="crc32c")
+    with _object(uri) as (blob, retry):
+        blob.upload_from_string(data, content_type="application/octet-stream", checksum="crc32c", retry=retry)
 
 
 def move_in(local: str, uri: str) -> None:
@@ -125,16 +197,20 @@ def move_in(local: str, uri: str) -> None:
                     shutil.copyfileobj(source, target, _BLOCK_BYTES)
                 os.unlink(local)
         return
-    with _explained(uri):
-        _blob(uri).upload_from_filename(local, checksum="crc32c")
+    with _object(uri) as (blob, retry):
+        blob.upload_from_filename(local, checksum="crc32c", retry=retry)
         os.unlink(local)
 
 
 def delete(uri: str) -> None:
     """Deletes a file; one that is not there is no error."""
     try:
-        with _explained(uri):
-            _blob(uri).delete() if is_remote(uri) else os.unlink(uri)
+        if is_remote(uri):
+            with _object(uri) as (blob, retry):
+                blob.delete(retry=retry)
+        else:
+            with _explained(uri):
+                os.unlink(uri)
     except StorageError as error:
         if error.code != "not_found":
             raise
@@ -143,10 +219,9 @@ def delete(uri: str) -> None:
 def list_files(folder: str, prefix: str = "") -> list[str]:
     """Returns the sorted relative names of all files below `folder` that start with `prefix`."""
     if is_remote(folder):
-        bucket, _, path = folder.removeprefix("gs://").partition("/")
-        base = path.rstrip("/") + "/" if path else ""
-        with _explained(folder):
-            blobs = _client().list_blobs(bucket, prefix=base + prefix)
+        with _bucket(folder) as (bucket, path, retry):
+            base = path.rstrip("/") + "/" if path else ""
+            blobs = bucket.list_blobs(prefix=base + prefix, retry=retry)
             return sorted(blob.name[len(base) :] for blob in blobs if not blob.name.endswith("/"))
     root = Path(folder, os.path.dirname(prefix))
     found = (path.relative_to(folder).as_posix() for path in root.rglob("*") if path.is_file())
@@ -161,17 +236,16 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="clipscout-", dir=scratch) as folder:
         path = os.path.join(folder, "file")
-        with _explained(uri):
-            _blob(uri).download_to_filename(path, checksum="crc32c")
+        with _explained(uri), open(path, "wb") as file:
+            _download(uri, file)
         yield path
 
 
 def facts(uri: str) -> tuple[int, str]:
     """Returns size in bytes and content digest: SHA-256 of a local file, the stored CRC32C of an object."""
     if is_remote(uri):
-        with _explained(uri):
-            blob = _blob(uri)
-            blob.reload()
+        with _object(uri) as (blob, retry):
+            blob.reload(retry=retry)
             return int(blob.size), f"crc32c:{blob.crc32c}"
     with _explained(uri), open(uri, "rb") as file:
         return os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
