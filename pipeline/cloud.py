@@ -1,6 +1,6 @@
 """Dataflow: what follows from the choice of a GPU, and which options contradict each other. No request is made here."""
 
-import json
+import ast
 import os
 import re
 from collections.abc import Iterator
@@ -11,15 +11,18 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
     SetupOptions,
+    StandardOptions,
+    TestOptions,
     WorkerOptions,
 )
 
 from pipeline import __version__
 from pipeline.config import Config
-from transforms.core import storage
+from transforms.core import naming, storage
 
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+\d+")
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL, _LABEL_VALUE = re.compile(r"[^\W\d_][\w-]{0,62}"), re.compile(r"[\w-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,17 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
         if config.gpu == "none":
             return []
         return [f"--gpu={config.gpu} is for Dataflow's workers; a local run takes the GPU that it has (--device)"]
-    return [*_place_faults(config, beam_options), *_gpu_faults(config, beam_options), *_path_faults(config)]
+    workers = ["--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"]
+    return [
+        *launch_faults(beam_options, config.gpu),
+        *(workers if config.workers > 1 else ()),
+        *_gpu_faults(config, beam_options),
+        *_path_faults(config),
+    ]
 
 
-def _place_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+def launch_faults(beam_options: PipelineOptions, gpu: str) -> Iterator[str]:
+    """Yields the faults of Beam's own options for a Dataflow job; they can be judged where ours are faulty."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     setup = beam_options.view_as(SetupOptions)
     if not google.project:
@@ -95,10 +105,32 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
         yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
     brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
-    if not _image(worker) and (config.gpu != "none" or not any(brought)):
+    if not _image(worker) and (gpu != "none" or not any(brought)):
         yield "--sdk_container_image is missing: the image that templates/README.md builds, with Clipscout in it"
-    if config.workers > 1:
-        yield "--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"
+    if beam_options.view_as(StandardOptions).streaming:
+        yield "--streaming: a job of Clipscout is a batch job"
+    if beam_options.view_as(TestOptions).dry_run:
+        yield "--dry_run: give --preflight_only instead, which checks more"
+    try:
+        labels = _labels(google)
+    except (ValueError, SyntaxError, AttributeError):
+        yield "--labels: expected KEY=VALUE, or a dictionary of texts"
+        return
+    for key, value in labels.items():
+        if not (_LABEL.fullmatch(key) and _LABEL_VALUE.fullmatch(value) and key + value == (key + value).lower()):
+            yield f"--labels: {key}={value} is no label: lower-case letters, digits, - and _, up to 63, a letter first"
+
+
+def _labels(google: GoogleCloudOptions) -> dict[str, str]:
+    """Returns the labels that are given, in any of the forms that Beam takes."""
+    labels: dict[str, str] = {}
+    for text in google.labels or []:
+        if "{" in text:
+            labels |= {str(key): str(value) for key, value in ast.literal_eval(text).items()}
+        else:
+            key, _, value = text.partition("=")
+            labels[key] = value
+    return labels
 
 
 def _image(worker: WorkerOptions) -> str:
@@ -107,8 +139,11 @@ def _image(worker: WorkerOptions) -> str:
 
 def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
     google = beam_options.view_as(GoogleCloudOptions)
-    services = [text for text in google.dataflow_service_options or () if text.startswith("worker_accelerator")]
-    hinted = [text for text in _hints(beam_options) if text.startswith("accelerator")]
+    experiments = beam_options.view_as(DebugOptions).experiments or []  # where the service option was spelled once
+    given = [*(google.dataflow_service_options or []), *experiments]
+    services = [text for text in given if text.startswith("worker_accelerator")]
+    hinted = [text for text in _hints(beam_options) if "accelerator" in text.partition("=")[0]]
+    machine = beam_options.view_as(WorkerOptions).machine_type or ""
     own = services + hinted
     if config.gpu == "none":
         if not own and config.scoring.device == "cuda":
@@ -121,8 +156,14 @@ def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
         yield f"--gpu={config.gpu} and {own[0]!r} both ask for GPUs; give one"
     elif google.flexrs_goal and config.gpu_mode == "right_fit":
         yield "--gpu_mode=right_fit and --flexrs_goal exclude each other; give --gpu_mode=pool"
+    elif config.gpu_mode == "pool" and machine and machine.partition("-")[0] != _family(config.gpu):
+        yield f"--machine_type is {machine!r}, and --gpu={config.gpu} goes with {_family(config.gpu)} machines"
     if services and hinted:
         yield f"{services[0]!r} and the resource hint {hinted[0]!r} exclude each other"
+
+
+def _family(gpu: str) -> str:
+    return _GPU_SHAPES[gpu].machine_type.partition("-")[0]
 
 
 def _hints(beam_options: PipelineOptions) -> list[str]:
@@ -145,6 +186,8 @@ def _path_faults(config: Config) -> Iterator[str]:
                 yield f"--{name}: {path!r} is on this machine; Dataflow's workers read and write gs:// only"
     if web.proxy and "://" not in web.proxy:
         yield "--proxy names a file on this machine; Dataflow's workers read gs:// only"
+    elif "@" in web.proxy and not storage.is_remote(web.proxy):
+        yield "--proxy holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"
 
 
 def settle(config: Config, beam_options: PipelineOptions) -> None:
@@ -164,17 +207,17 @@ def settle(config: Config, beam_options: PipelineOptions) -> None:
         services = google.dataflow_service_options or []
         google.dataflow_service_options = [*services, f"worker_accelerator={accelerator(config.gpu)}"]
     google.job_name = google.job_name or job_name(config)
-    given = google.labels or []
-    taken = {name for text in given for name in (json.loads(text) if "{" in text else [text.partition("=")[0]])}
+    taken = _labels(google)
     own = {"clipscout-version": __version__.replace(".", "-"), "clipscout-preset": config.preset}
-    google.labels = [*given, *(f"{name}={value}" for name, value in own.items() if name not in taken)]
+    google.labels = [f"{name}={value}" for name, value in {**own, **taken}.items()]
 
 
 def job_name(config: Config) -> str:
-    """Returns a name from the input and the date: the same job cannot run twice at a time, for Dataflow forbids it."""
+    """Returns a name from the input, the output and the date: Dataflow refuses a second job of a name that runs."""
     path = config.inputs[0].removeprefix("gs://").lower()
     stems = (re.sub(r"[^a-z0-9]+", "-", part.split(".")[0]).strip("-") for part in reversed(path.split("/")))
-    return f"clipscout-{next(filter(None, stems), 'job')[:30].strip('-')}-{config.date:%Y%m%d}"
+    digest = naming.digest(f"{config.inputs} {config.output}", 6)
+    return f"clipscout-{next(filter(None, stems), 'job')[:30].strip('-')}-{digest}-{config.date:%Y%m%d}"
 
 
 def about(config: Config, beam_options: PipelineOptions) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from apache_beam.options.pipeline_options import PipelineOptions
+
 from pipeline import __version__, rules
 from pipeline.options import OPTIONS
 from pipeline.values import Values, resolved
@@ -44,11 +46,17 @@ class ConfigError(ValueError):
     Attributes:
       faults: A line for each reason.
       given: The option texts, so that what they name can be checked all the same.
+      beam_options: Beam's own options, for the same reason; None where the command line cannot be parsed.
     """
 
-    def __init__(self, faults: list[str], given: Mapping[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        faults: list[str],
+        given: Mapping[str, str | None] | None = None,
+        beam_options: PipelineOptions | None = None,
+    ) -> None:
         super().__init__("\n".join(faults))
-        self.faults, self.given = faults, given or {}
+        self.faults, self.given, self.beam_options = faults, given or {}, beam_options
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,8 @@ def from_options(given: Mapping[str, str | None]) -> Config:
     for name in ("input", "output"):
         if not values.text(name):
             faults.append(f"--{name} is missing")
+    if re.fullmatch(r"gs:/*", values.text("output")):
+        faults.append(f"--output is {values.text('output')!r}, expected gs://BUCKET/FOLDER")
     date = values.date()
     spec = rules.spec(values, faults)
     sampling = rules.sampling(values)
@@ -162,7 +172,7 @@ def from_options(given: Mapping[str, str | None]) -> Config:
 
 def is_dataflow(runner: str) -> bool:
     """Tells whether the name of a runner is Dataflow's."""
-    return runner.lower().rpartition(".")[2].removesuffix("runner") == "dataflow"
+    return runner.lower().rpartition(".")[2].removesuffix("runner") in ("dataflow", "testdataflow")
 
 
 def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], faults: list[str]) -> None:
@@ -192,8 +202,8 @@ def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
 
 
 def unknown_option_fault(argument: str) -> str:
-    """Returns the fault for an argument that nobody knows, with the closest option."""
-    name = argument.split("=")[0].lstrip("-")
-    close = difflib.get_close_matches(name, [option.name for option in OPTIONS], n=1)
+    """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret."""
+    name = argument.split("=")[0]
+    close = difflib.get_close_matches(name.lstrip("-"), [option.name for option in OPTIONS], n=1)
     hint = f"; did you mean --{close[0]}?" if close else ""
-    return f"unknown argument {argument!r}{hint}"
+    return f"unknown argument {name!r}{hint}"

@@ -1,6 +1,7 @@
 """Command-line options: one table, as text in and text out. `config` judges the values."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -113,7 +114,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("gpu", _CLOUD, "none", "none|nvidia-l4|nvidia-tesla-t4|nvidia-tesla-a100|nvidia-a100-80gb", "GPU of the Dataflow workers that decode and score. Machine type, disk, threads and processes follow from it; what you set yourself wins."),
     Option("gpu_mode", _CLOUD, "right_fit", "right_fit|pool", "right_fit: only the workers that decode and score have a GPU (resource hints); downloads and cutting run on others. pool: all workers have one (service option worker_accelerator); the only way with FlexRS."),
     Option("preflight_only", _RUN, "false", "flag", "Check all that can be known before the job runs, list every fault, and stop."),
-    Option("max_failure_ratio", _RUN, "1", "number", "The job fails, after everything is written, when a larger part of its rows and videos ended as a failure (rejections by a stated rule are none).", 0, 1),
+    Option("max_failure_ratio", _RUN, "1", "number", "The job fails, after everything is written, when a larger part of its rows, of its videos or of its spans ended as a failure (rejections by a stated rule are none).", 0, 1),
     Option("workers", _RUN, "1", "integer", "Worker processes of the local runner.", 1, 256),
     Option("runner", _RUN, LOCAL_RUNNER, "text", "Any Beam runner, e.g. DataflowRunner. Default: Beam's local runner. Every option of that runner may be given too."),
 )  # fmt: skip
@@ -177,6 +178,16 @@ def parser() -> argparse.ArgumentParser:
     )
     add_arguments(made)
     return made
+
+
+def with_flags_spelled_out(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--flag` as `--flag=true`: argparse would take what follows for its value."""
+    flags = {f"--{option.name}" for option in OPTIONS if option.kind == "flag"}
+    following = [*argv[1:], "--"]
+    return [
+        f"{argument}=true" if argument in flags and after.startswith("--") else argument
+        for argument, after in zip(argv, following, strict=False)
+    ]
 
 
 def unknown_options(rest: list[str]) -> list[str]:

@@ -1,11 +1,15 @@
 """Preflight: what can be known to fail is found in seconds, before anything runs. All faults come at once."""
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import deno
@@ -13,7 +17,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from pipeline import cloud
-from pipeline.config import Config
+from pipeline.config import Config, is_dataflow
 from pipeline.values import Values
 from transforms.core import storage
 from transforms.core.classifiers.specs import SpecError
@@ -26,17 +30,18 @@ _PROBE_SECONDS = 10
 
 def check(config: Config, beam_options: PipelineOptions) -> list[str]:
     """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
-    faults = cloud.faults(config, beam_options)
-    faults += _place_faults(config.inputs, config.excludes, config.output) + _secret_faults(config) + _runtime_faults()
-    faults += _temporary_faults(config, beam_options)
-    if any(fault.startswith("--output") for fault in faults):
-        return faults
-    return faults + _settings_faults(config) + _classifier_faults(config)
+    places = _place_faults(config.inputs, config.excludes, config.output, beam_options if config.dataflow else None)
+    faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config), *_runtime_faults()]
+    usable = not any(fault.startswith("--output") for fault in places)
+    return [*faults, *(_settings_faults(config) if usable else ()), *_classifier_faults(config, look=usable)]
 
 
-def check_places(values: Values) -> list[str]:
+def check_places(values: Values, beam_options: PipelineOptions | None) -> list[str]:
     """Returns the faults of what options name, where other options cannot be used: one list has to hold them all."""
-    return _place_faults(values.parts("input"), values.parts("exclude"), values.text("output"))
+    remote = beam_options if is_dataflow(values.text("runner")) else None
+    launch = [] if remote is None else cloud.launch_faults(remote, values.text("gpu") or "none")
+    places = _place_faults(values.parts("input"), values.parts("exclude"), values.text("output"), remote)
+    return [*launch, *places, *_runtime_faults()]
 
 
 def begin(config: Config) -> None:
@@ -48,27 +53,41 @@ def begin(config: Config) -> None:
     storage.write_bytes(path, json.dumps(config.shaping(), indent=2).encode())
 
 
-def _place_faults(inputs: Sequence[str], excludes: Sequence[str], output: str) -> list[str]:
-    faults = [*_match_faults("input", inputs), *_match_faults("exclude", excludes)]
-    if output and (fault := _write_fault(output)):
-        faults.append(f"--output: cannot write to {output!r}: {fault}")
-    return faults
+def _place_faults(
+    inputs: Sequence[str], excludes: Sequence[str], output: str, remote: PipelineOptions | None
+) -> list[str]:
+    """Tries every place at once: a storage that does not answer costs its deadline once, not for each of them."""
+    checks = [partial(_match_faults, "input", pattern) for pattern in inputs]
+    checks += [partial(_match_faults, "exclude", pattern) for pattern in excludes]
+    folders = {"output": output} if output and not re.fullmatch(r"gs:/*", output) else {}
+    if remote is not None:
+        google = remote.view_as(GoogleCloudOptions)
+        given = {name: getattr(google, name) or "" for name in ("temp_location", "staging_location")}
+        given["template_location"] = (google.template_location or "").rpartition("/")[0]
+        folders |= {name: place for name, place in given.items() if storage.is_remote(place)}
+    checks += [partial(_folder_faults, name, place) for name, place in folders.items()]
+    with ThreadPoolExecutor(max(1, len(checks))) as pool:
+        return [fault for found in pool.map(_called, checks) for fault in found]
 
 
-def _match_faults(option: str, patterns: Sequence[str]) -> list[str]:
-    faults = []
-    for pattern in patterns:
-        try:
-            files = match_files(pattern)
-        except storage.StorageError as error:
-            faults.append(f"--{option}: {error}")
-            continue
-        if not files:
-            faults.append(f"--{option}: no file matches {pattern!r}")
-        if option == "input":
-            wrong = [name for name in files if format_of(name) is None]
-            faults += [f"--input: {name} is none of {', '.join(FORMATS)} (plain or .gz)" for name in wrong]
-    return faults
+def _called(check: Callable[[], list[str]]) -> list[str]:
+    return check()
+
+
+def _match_faults(option: str, pattern: str) -> list[str]:
+    try:
+        files = match_files(pattern)
+    except storage.StorageError as error:
+        return [f"--{option}: {error}"]
+    if not files:
+        return [f"--{option}: no file matches {pattern!r}"]
+    wrong = [name for name in files if option == "input" and format_of(name) is None]
+    return [f"--input: {name} is none of {', '.join(FORMATS)} (plain or .gz)" for name in wrong]
+
+
+def _folder_faults(option: str, folder: str) -> list[str]:
+    fault = _write_fault(folder)
+    return [f"--{option}: cannot write to {folder!r}: {fault}"] if fault else []
 
 
 def _secret_faults(config: Config) -> list[str]:
@@ -91,21 +110,6 @@ def _runtime_faults() -> list[str]:
     return []
 
 
-def _temporary_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
-    """Tries the folders for temporary files of a Dataflow job, each bucket once."""
-    if not config.dataflow:
-        return []
-    google = beam_options.view_as(GoogleCloudOptions)
-    faults, tried = [], {config.output}
-    for name in ("temp_location", "staging_location"):
-        place = getattr(google, name) or ""
-        if storage.is_remote(place) and place not in tried:
-            tried.add(place)
-            if fault := _write_fault(place):
-                faults.append(f"--{name}: cannot write to {place!r}: {fault}")
-    return faults
-
-
 def _write_fault(folder: str) -> str:
     """Writes and removes a file below a folder; returns what went wrong, or nothing."""
     made = [] if storage.is_remote(folder) else _missing_folders(folder)
@@ -115,8 +119,10 @@ def _write_fault(folder: str) -> str:
         storage.delete(probe)
     except storage.StorageError as error:
         return str(error).removeprefix(f"{probe}: ")
-    for path in made:
-        os.rmdir(path)
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
     return ""
 
 
@@ -142,6 +148,8 @@ def _changes(config: Config) -> list[str]:
         if error.code == "not_found":
             return []
         raise
+    if not isinstance(stored, dict):
+        raise ValueError("no object")
     now = json.loads(json.dumps(config.shaping()))
     return [f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]]
 
@@ -162,13 +170,13 @@ def _settings_faults(config: Config) -> list[str]:
     ]
 
 
-def _classifier_faults(config: Config) -> list[str]:
-    """Loads the classifier and scores one blank frame, unless the output has scores of this very classifier."""
+def _classifier_faults(config: Config, *, look: bool) -> list[str]:
+    """Loads the classifier and scores one blank frame, unless a look shows that the output has scores of this one."""
     rule = config.scoring.load_rule()
-    if config.dataflow:  # its workers have the GPU; here it is the weights and their shapes that are tried
+    if config.gpu != "none" or config.dataflow:  # workers have the GPU; here the weights and their shapes are tried
         rule = replace(rule, device="cpu", precision="fp32")
     try:
-        stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/")
+        stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
         if any(name.endswith(".parquet") for name in stored):
             return []
         from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, SetupOptions, StandardOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 from apache_beam.utils.retry import PermanentException
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
         config, beam_options = configure(argv)
         faults = preflight.check(config, beam_options)
     except ConfigError as error:
-        faults = error.faults + preflight.check_places(Values(error.given, []))
+        faults = error.faults + preflight.check_places(Values(error.given, []), error.beam_options)
     if faults:
         _complain(*faults)
         return EXIT_FAULTY_OPTIONS
@@ -92,8 +92,9 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
       ConfigError: With every fault of the options.
     """
     try:
-        known, rest = options.parser().parse_known_args(list(argv))
-        faults = [unknown_option_fault(argument) for argument in options.unknown_options(rest)]
+        known, rest = options.parser().parse_known_args(options.with_flags_spelled_out(list(argv)))
+        unknown = options.unknown_options(rest)
+        faults = [unknown_option_fault(argument) for argument in unknown if not _is_value(argument, unknown)]
         if faults and any(argument.startswith("--template_location") for argument in rest):
             # a template's launcher adds flags of its own, and has checked the parameters against our metadata
             _complain(*(f"warning: {fault}" for fault in faults))
@@ -102,6 +103,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
         raise ConfigError([str(error)]) from None
     given: dict[str, str | None] = {option.name: getattr(known, option.name) for option in options.OPTIONS}
     runner = given["runner"] or options.LOCAL_RUNNER
+    beam_options = options.ClipscoutOptions([argument for argument in rest if argument not in unknown])
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
@@ -109,10 +111,9 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     try:
         config = from_options(given)
     except ConfigError as error:
-        raise ConfigError(faults + error.faults, given) from None
+        raise ConfigError(faults + error.faults, given, beam_options) from None
     if faults:
-        raise ConfigError(faults, given)
-    beam_options = options.ClipscoutOptions(rest)
+        raise ConfigError(faults, given, beam_options)
     beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
     if config.workers > 1:
@@ -121,14 +122,25 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     return config, beam_options
 
 
+def _is_value(argument: str, unknown: list[str]) -> bool:
+    """Tells whether an unknown argument is the value of the unknown option before it, which may be a secret."""
+    place = unknown.index(argument)
+    return not argument.startswith("-") and place > 0 and unknown[place - 1].startswith("--")
+
+
 def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResult:
     """Builds the graph and starts it; from here on the output folder is this job's."""
-    preflight.begin(config)
+    submitted = config.dataflow and not beam_options.view_as(GoogleCloudOptions).template_location
+    if not submitted:
+        preflight.begin(config)
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
         child.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
     pipeline = beam.Pipeline(options=beam_options)
     graph.build(pipeline, config)
-    return pipeline.run()
+    result = pipeline.run()
+    if submitted:  # not before: the service refuses a job whose name runs, and then the output is that one's
+        preflight.begin(config)
+    return result
 
 
 def report(config: Config, summary: Mapping[str, Any]) -> list[str]:

@@ -63,6 +63,10 @@ case "$tag" in
   [!A-Za-z0-9_]* | *[!A-Za-z0-9_.-]*) fail "the tag is '$tag', expected letters, digits, '_', '.' and '-'" ;;
 esac
 
+versioned="gs://$BUCKET/templates/clipscout-$tag.json"
+if gcloud storage objects describe "$versioned" --project="$PROJECT" >/dev/null 2>&1; then
+  fail "$versioned is there already; a version stays what it is, give another tag"
+fi
 images="$REGION-docker.pkg.dev/$PROJECT/$REPOSITORY/clipscout"
 image="$images:$tag"
 dockerfile=templates/Dockerfile
@@ -92,8 +96,7 @@ esac
 spec=$(mktemp)
 trap 'rm -f "$spec"' EXIT
 python3 templates/describe.py spec --image "$images@$digest" >"$spec"
-versioned="gs://$BUCKET/templates/clipscout-$tag.json"
-gcloud storage cp "$spec" "$versioned" --project="$PROJECT" --content-type=application/json
+gcloud storage cp "$spec" "$versioned" --project="$PROJECT" --content-type=application/json --if-generation-match=0
 gcloud storage cp "$versioned" "gs://$BUCKET/templates/clipscout.json" --project="$PROJECT"
 echo "build.sh: image $images@$digest"
 echo "build.sh: spec  $versioned"

@@ -37,7 +37,7 @@ _TEXTS = {
     "output": ("GCS_WRITE_FOLDER", _PLACE),
     "cookies": ("GCS_READ_FILE", _PLACE),
     "date": ("TEXT", "[0-9]{4}-[0-9]{2}-[0-9]{2}"),
-    "proxy": ("TEXT", r"[a-z][a-z0-9+.-]*://\S+"),
+    "proxy": ("TEXT", rf"{_PLACE}|[a-z][a-z0-9+.-]*://[^@\s]+"),
     "search_prefix": ("TEXT", "[a-z][a-z0-9]*"),
     "retry_failed": ("TEXT", r"[a-z_]+(?:,\s*[a-z_]+)*"),
 }

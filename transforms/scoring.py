@@ -7,7 +7,8 @@ memory as a whole. What leaves the stage are times and responses.
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal, NamedTuple
+from importlib.metadata import version
+from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -70,9 +71,9 @@ class ScoringRule:
     model_copies: int = 0
     retry_codes: tuple[str, ...] = ()
 
-    def limits(self) -> list[float]:
-        """Returns what a failed video may be retried for, besides its content: other limits."""
-        return [self.stall_seconds, self.memory_bytes, self.max_pixels]
+    def limits(self) -> list[Any]:
+        """Returns what a failed video may be retried for, besides its content: other limits, or another decoder."""
+        return [self.stall_seconds, self.memory_bytes, self.max_pixels, version("av")]
 
     def load_rule(self) -> LoadRule:
         """Returns how the classifier is loaded."""

@@ -9,7 +9,7 @@ import numpy as np
 from apache_beam.pvalue import TaggedOutput
 
 from transforms.core import storage, tracks
-from transforms.failures import CODES, Failure
+from transforms.failures import Failure
 from transforms.grouping import of_type, only
 from transforms.metrics import StageMetrics
 from transforms.records import DecodeReport, ScoredSamples, ScoredVideo, ScoreTrack, Video
@@ -17,6 +17,8 @@ from transforms.tags import Failed, failed
 
 _STAGE = "ScoreVideos"
 STORED: Literal["stored"] = "stored"
+#: Codes that decoding itself gives, so that the same content gives them again.
+_REMEMBERED = ("decode_crashed", "decode_timeout", "decode_memory", "no_frames", "no_video", "unreadable_video")
 
 _FindOutput: TypeAlias = Video | Failed | TaggedOutput[Literal["stored"], ScoredVideo]
 
@@ -27,11 +29,11 @@ class FindStored(beam.DoFn):
     Args:
       output: The output folder.
       fingerprint: Of the scores.
-      limits: Limits of decoding; under other ones a failure is no longer decided.
+      limits: Of decoding, and by what; under other ones a failure is no longer decided.
       retry_codes: Codes of failures that are tried again.
     """
 
-    def __init__(self, output: str, fingerprint: str, limits: list[float], retry_codes: tuple[str, ...]) -> None:
+    def __init__(self, output: str, fingerprint: str, limits: list[Any], retry_codes: tuple[str, ...]) -> None:
         self._output, self._fingerprint = output, fingerprint
         self._limits, self._retry_codes = limits, retry_codes
         self._metrics = StageMetrics(_STAGE)
@@ -51,7 +53,7 @@ class FindStored(beam.DoFn):
         if track is not None:
             self._metrics.count("reused-tracks")
             yield TaggedOutput(STORED, ScoredVideo(video, track))
-        elif earlier and earlier["code"] in CODES and earlier["code"] not in self._retry_codes:
+        elif earlier and earlier["code"] in _REMEMBERED and earlier["code"] not in self._retry_codes:
             self._metrics.count("reused-failures")
             yield failed(Failure(_STAGE, key=video.key, **earlier))
         else:
@@ -61,7 +63,7 @@ class FindStored(beam.DoFn):
 class Assemble(beam.DoFn):
     """Joins the scored samples of a video to its track, and stores it; for the arguments see `FindStored`."""
 
-    def __init__(self, output: str, fingerprint: str, limits: list[float]) -> None:
+    def __init__(self, output: str, fingerprint: str, limits: list[Any]) -> None:
         self._output, self._fingerprint, self._limits = output, fingerprint, limits
         self._metrics = StageMetrics(_STAGE)
 
@@ -96,7 +98,7 @@ class Assemble(beam.DoFn):
 
     def _failed(self, video: Video, failure: Failure) -> Failed:
         """Records a failure that stays, so that the next run does not wait for the same video again."""
-        if failure.category == "permanent":
+        if failure.code in _REMEMBERED:
             told = {"code": failure.code, "message": failure.message, "attempts": failure.attempts}
             facts = {**told, "content": video.content, "limits": self._limits}
             with contextlib.suppress(storage.StorageError):  # then it is tried again

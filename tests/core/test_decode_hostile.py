@@ -95,12 +95,14 @@ def test_playlists_open_no_other_file(tmp_path, opened_files, content, suffix):
     assert count() > 0  # the watch does see who opens it
 
 
-@pytest.mark.parametrize("path", ["missing.mp4", ".", "/dev/null"])
-def test_a_path_that_is_no_file_is_unreadable(tmp_path, monkeypatch, path):
+@pytest.mark.parametrize(
+    ("path", "code"), [("missing.mp4", "not_found"), (".", "unreadable_video"), ("/dev/null", "unreadable_video")]
+)
+def test_a_path_that_is_no_file_is_unreadable(tmp_path, monkeypatch, path, code):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TaskError) as caught:
         Decoded(path)
-    assert caught.value.code == "unreadable_video"
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

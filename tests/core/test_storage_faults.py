@@ -1,6 +1,7 @@
 """gs:// where the network and the service fail: the client and the storage emulator are real, a proxy injects."""
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -221,6 +222,18 @@ def test_patience_is_short_until_the_storage_answers_and_after_it_was_in_vain(cl
     assert told == [": Timeout of 0.1s e", ": Timeout of 0.3s e", ": Timeout of 0.1s e", ": Timeout of 0.3s e"]
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_storage_that_is_silent_is_not_waited_for(cloud, tmp_path, monkeypatch, name):
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(storage, "_SHORT_PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr(storage, "_SHORT_TIMEOUT", (0.1, 0.1))
+        storage._cloud.cache_clear()
+        with pytest.raises(StorageError, match=r"read timeout=0\.1") as caught:
+            every_call(URI, tmp_path)[name]()
+    assert caught.value.code == "storage_error"
+
+
 @pytest.mark.parametrize("name", sorted({*CALLS} - {"size", "exists", "delete"}))
 def test_a_bucket_that_does_not_exist_is_named(cloud, tmp_path, name):
     with pytest.raises(StorageError) as caught:
@@ -239,3 +252,13 @@ def test_a_missing_object_is_told_without_blaming_the_bucket(cloud):
     with pytest.raises(StorageError) as caught:
         storage.read_bytes(URI)
     assert (str(caught.value), caught.value.code) == (f"{URI}: does not exist", "not_found")
+
+
+def test_missing_credentials_are_told(monkeypatch, tmp_path):
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # there is no cloud machine's server to ask
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    with pytest.raises(StorageError, match=f"{URI}: .*credentials were not found") as caught:
+        storage.read_bytes(URI)
+    assert caught.value.code == "storage_error"

@@ -57,7 +57,7 @@ def with_spec(tmp_path, colour_spec, usable, **changes):
         (["--classifier=torchvision:resnet18:V9"], ["resnet18 has no weights 'V9'; it has IMAGENET1K_V1"]),
         (["--classifier=/nowhere/spec.json"], ["/nowhere/spec.json: does not exist"]),
         (["--frame_stride=2", "--sample_fps=2"], ["--sample_fps and --frame_stride exclude each other"]),
-        (["--top_k=0", "--cutt=none"], ["unknown argument '--cutt=none'; did you mean --cut?", "--top_k is '0'"]),
+        (["--top_k=0", "--cutt=none"], ["unknown argument '--cutt'; did you mean --cut?", "--top_k is '0'"]),
         (["--runner=NoSuchRunner"], ["NoSuchRunner"]),
         (["--output"], ["--output"]),
     ],

@@ -106,7 +106,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
     assert "no_use_multiple_sdk_containers" in job["environment"]["experiments"]
     assert "serviceOptions" not in job["environment"]
     assert job["labels"] == {"team": "video", "clipscout-version": "0-1-0", "clipscout-preset": "kinetics"}
-    assert re.fullmatch(r"clipscout-queries-\d{8}", job["name"])
+    assert re.fullmatch(r"clipscout-queries-[0-9a-f]{6}-\d{8}", job["name"])
 
     pipeline = dataflow.staged()
     steps, hints = hinted_transforms(pipeline)
@@ -146,12 +146,12 @@ def test_a_job_that_fails_there_fails_here(dataflow):
     dataflow.service.last_state = "JOB_STATE_FAILED"
     dataflow.service.error = (
         'Traceback (most recent call last):\n  File "outputs.py", line 5, in process\n'
-        "transforms.outputs.TooManyFailuresError: 30.0% of its rows and videos did [while running 'WriteSummary']"
+        "transforms.outputs.TooManyFailuresError: 30.0% of its rows, videos or spans did [while running 'WriteSummary']"
     )
     done = dataflow.submit("--max_failure_ratio=0.2")
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("clipscout: ")] == [
-        "clipscout: the job failed: 30.0% of its rows and videos did"
+        "clipscout: the job failed: 30.0% of its rows, videos or spans did"
     ]
 
 
@@ -173,10 +173,13 @@ def test_a_refusal_of_the_service_is_one_line(dataflow, more, expected):
 def test_the_same_job_cannot_run_twice_at_a_time(dataflow):
     """The name of the job is the lock: the service knows one that is under way by it."""
     dataflow.service.jobs["2026-job-0"] = {"name": "clipscout-daily", "clientRequestId": "of another launch"}
+    before = storage.list_files(f"gs://{BUCKET}")
     done = dataflow.submit("--job_name=clipscout-daily")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("clipscout: Dataflow refused the job: There is already active job named clipscout-daily")
+    # the output is still the other one's
+    assert [name for name in storage.list_files(f"gs://{BUCKET}") if not name.startswith("tmp/")] == before
 
 
 def test_every_fault_of_a_cloud_job_comes_in_one_list(dataflow):
@@ -206,10 +209,18 @@ def test_every_fault_of_a_cloud_job_comes_in_one_list(dataflow):
     assert len(lines) == 7
 
 
-def test_faulty_values_do_not_hide_missing_files(dataflow):
-    done = dataflow.submit("--clip_seconds=long", f"--input=gs://{BUCKET}/none.csv")
+def test_faulty_values_hide_nothing_else(dataflow):
+    nowhere = "gs://no-such-bucket"
+    done = dataflow.submit(
+        "--clip_seconds=long",
+        f"--input=gs://{BUCKET}/none.csv",
+        "--region=",
+        f"--temp_location={nowhere}/tmp",
+        f"--template_location={nowhere}/t/job",
+    )
     assert done.returncode == 2
-    assert [line.split(" ")[1] for line in done.stderr.splitlines()] == ["--clip_seconds", "--input:"]
+    found = [line.split(" ")[1].rstrip(":") for line in done.stderr.splitlines()]
+    assert found == ["--clip_seconds", "--region", "--input", "--temp_location", "--template_location"]
 
 
 def test_preflight_alone_leaves_nothing_behind(dataflow):

@@ -24,7 +24,7 @@ def half_broken(tmp_path, colour_spec):
 def test_too_many_failures_fail_the_job_after_everything_is_written(tmp_path, half_broken, capsys):
     assert main([*half_broken, "--max_failure_ratio=0.49"]) == 1
     told = capsys.readouterr()
-    failed = "clipscout: the job failed: 50.0% of its rows and videos did, 49.0% are allowed"
+    failed = "clipscout: the job failed: 50.0% of its rows, videos or spans did, 49.0% are allowed"
     assert told.err.splitlines() == [failed]
     assert "1 unreadable_video" in told.out
     assert summary_of(tmp_path / "output")["failure_ratio"] == 0.5
@@ -37,6 +37,13 @@ def test_too_many_failures_fail_the_job_after_everything_is_written(tmp_path, ha
 @pytest.mark.parametrize("more", [[], ["--max_failure_ratio=0.5"]])
 def test_as_many_failures_as_allowed_are_no_failed_job(half_broken, more):
     assert main([*half_broken, *more]) == 0
+
+
+def test_videos_alone_decide_where_every_row_is_good(tmp_path, colour_spec):
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    given = arguments(tmp_path, [{"action": "red", "path": str(tmp_path / "bad.mp4")}], colour_spec)
+    assert main([*given, "--max_failure_ratio=0.9"]) == 1
+    assert summary_of(tmp_path / "output")["failure_ratio"] == 1
 
 
 def test_rejections_by_a_rule_are_no_failures(tmp_path, colour_spec):
@@ -90,6 +97,45 @@ def test_a_classifier_that_cannot_be_loaded_is_named_beside_other_faults(half_br
     given = [*half_broken, f"--classifier={tmp_path}/broken.json", "--exclude=/nowhere/ids.csv"]
     assert main(given) == 2
     assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --exclude", " --classifier"]
+
+
+def test_a_broken_classifier_is_named_beside_an_output_that_cannot_be_written(half_broken, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken.pt").write_bytes(b"")
+    spec = {"architecture": "torchscript", "weights": "broken.pt", "labels": ["red"]}
+    (tmp_path / "broken.json").write_text(json.dumps(spec))
+    assert main([*half_broken, f"--classifier={tmp_path}/broken.json", f"--output={tmp_path}/file/out"]) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --output", " --classifier"]
+
+
+def test_a_failed_look_at_the_output_leaves_no_folder(tmp_path, half_broken):
+    assert main([*half_broken, f"--output={tmp_path}/deep/{'long' * 100}", "--preflight_only"]) == 2
+    assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '"text"'])
+def test_a_damaged_record_of_the_settings_is_one_line(tmp_path, half_broken, capsys, content):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/job.json").write_text(content)
+    assert main(half_broken) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("job.json is damaged; remove it to start anew")
+
+
+def test_an_output_without_a_bucket_is_one_line(half_broken, capsys):
+    assert main([*half_broken, "--output=gs://"]) == 2
+    assert capsys.readouterr().err == "clipscout: --output is 'gs://', expected gs://BUCKET/FOLDER\n"
+
+
+def test_a_flag_does_not_swallow_the_option_behind_it(half_broken):
+    config, _ = configure([*half_broken, "--preflight_only", "--labels={'team': 'video'}", "--replace", "--top_k=3"])
+    assert (config.preflight_only, config.replace, config.spans.top_k) == (True, True, 3)
+
+
+@pytest.mark.parametrize("more", [["--proxi=http://user:word@proxy"], ["--proxi", "http://user:word@proxy"]])
+def test_the_value_of_an_unknown_option_is_not_printed(half_broken, capsys, more):
+    assert main([*half_broken, *more]) == 2
+    assert capsys.readouterr().err == "clipscout: unknown argument '--proxi'; did you mean --proxy?\n"
 
 
 def test_the_date_stands_in_paths(tmp_path, colour_spec):

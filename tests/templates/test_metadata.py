@@ -227,10 +227,14 @@ def test_every_failure_code_can_be_named_for_another_try():
     assert not passes("retry_failed", "private;removed")
 
 
-@pytest.mark.parametrize("text", ["http://user:word@proxy:3128", "socks5h://proxy", "gs://bucket/proxy.txt"])
+@pytest.mark.parametrize("text", ["http://proxy:3128", "socks5h://proxy", "gs://bucket/proxy.txt"])
 def test_a_proxy_is_an_address_or_a_place(text):
     assert passes("proxy", text)
     assert not passes("proxy", "proxy.txt")
+
+
+def test_a_password_of_a_proxy_is_no_parameter():
+    assert not passes("proxy", "http://user:word@proxy:3128")
 
 
 @pytest.mark.parametrize(

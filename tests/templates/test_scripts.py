@@ -23,6 +23,8 @@ import json, pathlib, shutil, sys
 folder = pathlib.Path(__file__).parent
 with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\\n")
+if sys.argv[1:3] == ["storage", "objects"]:
+    sys.exit(0 if (folder / "spec is there").exists() else 1)
 if "describe" in sys.argv:
     print((folder / "digest").read_text(), end="")
 if sys.argv[1:3] == ["storage", "cp"] and not sys.argv[3].startswith("gs://"):
@@ -58,8 +60,10 @@ def run(tools, script, *given, **environment):
 
 
 def calls(tools):
+    """Returns the noted commands, but for the look whether the version is there."""
     path = tools / "calls.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    noted = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [call for call in noted if call[1:4] != ["storage", "objects", "describe"]]
 
 
 def refused(tools, done, word):
@@ -168,6 +172,7 @@ def test_building_pushes_an_image_and_writes_its_spec_twice(tools, builder):
     assert json.loads((tools / "spec.json").read_text()) == describe.spec(f"{images}@{DIGEST}")
     assert first[1:3] == second[1:3] == ["storage", "cp"]
     assert first[4] == second[3] == "gs://bucket/templates/clipscout-v1.json"
+    assert "--if-generation-match=0" in first
     assert second[4] == "gs://bucket/templates/clipscout.json"
 
 
@@ -179,6 +184,11 @@ def test_an_image_without_a_digest_gets_no_spec(tools, digest):
     assert done.stderr.startswith("build.sh: the repository does not tell the digest")
     assert done.stderr.count("\n") == 1
     assert not (tools / "spec.json").exists()
+
+
+def test_a_version_is_not_built_over(tools):
+    (tools / "spec is there").write_text("")
+    assert refused(tools, run(tools, "build.sh", "v1", **BUILD), "clipscout-v1.json is there already")
 
 
 def test_a_failed_build_ends_there(tools):

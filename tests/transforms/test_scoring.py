@@ -84,17 +84,17 @@ def open_files(pid):
     return names
 
 
-def score(output, rule, paths):
+def score(output, rule, paths, videos=None):
     """Runs the stage alone; returns what is stored of each video, the failures, and the counters."""
+    videos = videos or [video_of(path) for path in paths]
     collected = output / "failures.txt"
     pipeline = beam.Pipeline(runner=FnApiRunner())
-    scored = pipeline | beam.Create([video_of(path) for path in paths]) | ScoreVideos(str(output), rule)
+    scored = pipeline | beam.Create(videos) | ScoreVideos(str(output), rule)
     _ = scored.failures | beam.Map(_line) | beam.io.WriteToText(str(collected), shard_name_template="")
     result = pipeline.run()
     result.wait_until_finish()
     found = {}
-    for path in paths:
-        video = video_of(path)
+    for video in videos:
         found[video.key] = tracks.read(
             str(output), rule.fingerprint(), video.key, video.content, video.request.actions()
         )
@@ -230,3 +230,16 @@ def test_a_failure_is_tried_again_for_a_reason(tmp_path, colour_spec, why):
     assert failures == []
     assert len(found["bad"].times) in (400, 420)
     assert list(tmp_path.rglob("*.failure.json")) == []  # what holds no longer is forgotten
+
+
+def test_a_file_that_was_gone_for_a_moment_is_no_decided_failure(tmp_path, colour_spec):
+    path = scene_video(tmp_path / "shy.mp4", ("grey", 2), ("red", 2))
+    rule, elsewhere = rule_of(colour_spec), tmp_path / "elsewhere"
+    video = video_of(path)
+    os.rename(path, elsewhere)
+    _, (failure,), _ = score(tmp_path, rule, [path], videos=[video])
+    assert failure["code"] == "not_found"
+    os.rename(elsewhere, path)
+    found, failures, _ = score(tmp_path, rule, [path])
+    assert failures == []
+    assert len(found["shy"].times) == 40

@@ -68,8 +68,8 @@ def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
     Returns:
       `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `dropped`:
       spans that the selection took out, by rule; `next_run`: how many of them another run tries again;
-      `failure_ratio`: the part of rows and unique videos that ended as a failure (rejections by a stated rule are
-      none); `adds_up`: whether every equation of `EQUATIONS` holds.
+      `failure_ratio`: the part of the rows, of the videos or of the spans that ended as a failure, whichever is largest
+      (rejections by a stated rule are none); `adds_up`: whether every equation of `EQUATIONS` holds.
     """
     numbers = {name: counts.get(name, 0) for entry, exits in EQUATIONS.items() for name in (entry, *exits)}
     numbers["candidates.merged"] = numbers["candidates.found"] - numbers["requests.unique"]
@@ -85,22 +85,30 @@ def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
             failures.setdefault(stage, {})[code] = counts[name]
             next_run += counts[name] if CODES[code][0] in ("transient", "blocked") else 0
     dropped = {name.removeprefix("dropped."): n for name, n in sorted(counts.items()) if name.startswith("dropped.")}
-    items = numbers["rows.read"] + numbers["requests.unique"]
-    failed = sum(numbers[name] for name in ("rows.failed", "requests.failed", "videos.failed"))
     return {
         "funnel": funnel,
         "failures": failures,
         "dropped": dropped,
         "next_run": next_run,
-        "failure_ratio": round(failed / items, 6) if items else 0.0,
+        "failure_ratio": _failure_ratio(numbers),
         "adds_up": not imbalances(numbers),
     }
+
+
+def _failure_ratio(numbers: Mapping[str, int]) -> float:
+    not_fetched = numbers["requests.failed"]
+    parts = (
+        (numbers["rows.failed"], numbers["rows.read"]),
+        (not_fetched + numbers["videos.failed"], not_fetched + numbers["requests.fetched"]),
+        (numbers["spans.failed"], numbers["spans.proposed"]),
+    )
+    return max(round(failed / of, 6) if of else 0.0 for failed, of in parts)
 
 
 def too_many_failures(summary: Mapping[str, Any], allowed: float) -> str:
     """Returns why a job counts as failed where more than an allowed part of its items did; otherwise nothing."""
     ratio = summary["failure_ratio"]
-    return f"{ratio:.1%} of its rows and videos did, {allowed:.1%} are allowed" if ratio > allowed else ""
+    return f"{ratio:.1%} of its rows, videos or spans did, {allowed:.1%} are allowed" if ratio > allowed else ""
 
 
 def imbalances(numbers: Mapping[str, int]) -> list[str]:

@@ -58,7 +58,7 @@ def opened(path: str) -> Iterator[av.container.InputContainer]:
     """Opens a media file by path (never as a file object: that would lift the protocol allow-list).
 
     Raises:
-      TaskError: `unreadable_video`, with FFmpeg's reason.
+      TaskError: `unreadable_video`, with FFmpeg's reason; `not_found` where the file is gone.
     """
     options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
     try:
@@ -68,6 +68,8 @@ def opened(path: str) -> Iterator[av.container.InputContainer]:
     except DAMAGE as error:
         if getattr(error, "errno", None) == errno.ENOMEM:  # the cap, told by the operating system
             raise MemoryError(reason(error)) from error
+        if isinstance(error, FileNotFoundError):
+            raise TaskError("not_found", reason(error)) from error
         raise TaskError("unreadable_video", f"no readable video container: {reason(error)}") from error
     with container:
         yield container

@@ -20,6 +20,8 @@ from typing import IO, Any
 _BLOCK_BYTES = 1 << 20
 _PATIENCE_SECONDS = 120.0
 _SHORT_PATIENCE_SECONDS = 15.0
+#: Of one request: to connect, and between two parts of an answer; the first pair while the storage does not answer.
+_SHORT_TIMEOUT, _TIMEOUT = (5.0, 10.0), (10.0, 60.0)
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 20.0
 _NO_BUCKET = "The specified bucket does not exist"  # in Google's words
 
@@ -83,15 +85,16 @@ class _Cloud:
         self.client = storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "clipscout"))
         self.answers = False
 
-    def retry(self) -> Any:
-        """Returns how a call is tried again: for two minutes, and for 15 seconds while the storage does not answer.
+    def patience(self) -> dict[str, Any]:
+        """Returns `retry` and `timeout` of a call: two minutes, and 15 seconds while the storage does not answer.
 
         A job without a network has to say so soon, and an outage must not cost two minutes per file.
         """
         from google.cloud.storage.retry import DEFAULT_RETRY
 
-        patience = _PATIENCE_SECONDS if self.answers else _SHORT_PATIENCE_SECONDS
-        return DEFAULT_RETRY.with_timeout(patience).with_delay(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+        seconds = _PATIENCE_SECONDS if self.answers else _SHORT_PATIENCE_SECONDS
+        retry = DEFAULT_RETRY.with_timeout(seconds).with_delay(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+        return {"retry": retry, "timeout": _TIMEOUT if self.answers else _SHORT_TIMEOUT}
 
 
 @lru_cache(maxsize=1)
@@ -100,8 +103,8 @@ def _cloud() -> _Cloud:
 
 
 @contextmanager
-def _bucket(uri: str) -> Iterator[tuple[Any, str, Any]]:
-    """Gives a URI's bucket, the name in it and how calls are tried again, and turns errors into StorageError."""
+def _bucket(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+    """Gives a URI's bucket, the name in it and a call's `retry` and `timeout`, and turns errors into StorageError."""
     from google.api_core.exceptions import RetryError
 
     bucket, _, name = uri.removeprefix("gs://").partition("/")
@@ -113,7 +116,7 @@ def _bucket(uri: str) -> Iterator[tuple[Any, str, Any]]:
         except (ValueError, IndexError):  # the latter for a bucket without a name
             raise StorageError(f"{uri!r}: no object can have this name", "not_found") from None
         try:
-            yield place, name, cloud.retry()
+            yield place, name, cloud.patience()
         except RetryError:
             cloud.answers = False
             raise
@@ -121,32 +124,32 @@ def _bucket(uri: str) -> Iterator[tuple[Any, str, Any]]:
 
 
 @contextmanager
-def _object(uri: str) -> Iterator[tuple[Any, Any]]:
-    """Gives the object of a URI, which need not exist, and how calls are tried again; see `_bucket`."""
-    with _bucket(uri) as (bucket, name, retry):
+def _object(uri: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Gives the object of a URI, which need not exist, and a call's `retry` and `timeout`; see `_bucket`."""
+    with _bucket(uri) as (bucket, name, patience):
         if not name:
             raise StorageError(f"{uri}: names a bucket, not an object", "not_found")
-        yield bucket.blob(name), retry
+        yield bucket.blob(name), patience
 
 
 def _download(uri: str, file: IO[bytes]) -> None:
     """Reads an object into a file; after a fault from the start: the client checks no download that it resumed."""
-    with _object(uri) as (blob, retry):
+    with _object(uri) as (blob, patience):
 
         def read() -> None:
             file.seek(0)
             file.truncate()
-            blob.download_to_file(file, checksum="crc32c", retry=None)
+            blob.download_to_file(file, checksum="crc32c", retry=None, timeout=patience["timeout"])
 
-        retry(read)()
+        patience["retry"](read)()
 
 
 def exists(uri: str) -> bool:
     """Tells whether a file (not a folder) exists."""
     if not is_remote(uri):
         return os.path.isfile(uri)
-    with _object(uri) as (blob, retry):
-        return bool(blob.exists(retry=retry))
+    with _object(uri) as (blob, patience):
+        return bool(blob.exists(**patience))
 
 
 def size(uri: str) -> int | None:
@@ -181,8 +184,8 @@ def write_bytes(uri: str, data: bytes) -> None:
         with _explained(uri), _replacing(uri) as file:
             file.write(data)
         return
-    with _object(uri) as (blob, retry):
-        blob.upload_from_string(data, content_type="application/octet-stream", checksum="crc32c", retry=retry)
+    with _object(uri) as (blob, patience):
+        blob.upload_from_string(data, content_type="application/octet-stream", checksum="crc32c", **patience)
 
 
 def move_in(local: str, uri: str) -> None:
@@ -197,8 +200,8 @@ def move_in(local: str, uri: str) -> None:
                     shutil.copyfileobj(source, target, _BLOCK_BYTES)
                 os.unlink(local)
         return
-    with _object(uri) as (blob, retry):
-        blob.upload_from_filename(local, checksum="crc32c", retry=retry)
+    with _object(uri) as (blob, patience):
+        blob.upload_from_filename(local, checksum="crc32c", **patience)
         os.unlink(local)
 
 
@@ -206,8 +209,8 @@ def delete(uri: str) -> None:
     """Deletes a file; one that is not there is no error."""
     try:
         if is_remote(uri):
-            with _object(uri) as (blob, retry):
-                blob.delete(retry=retry)
+            with _object(uri) as (blob, patience):
+                blob.delete(**patience)
         else:
             with _explained(uri):
                 os.unlink(uri)
@@ -219,9 +222,9 @@ def delete(uri: str) -> None:
 def list_files(folder: str, prefix: str = "") -> list[str]:
     """Returns the sorted relative names of all files below `folder` that start with `prefix`."""
     if is_remote(folder):
-        with _bucket(folder) as (bucket, path, retry):
+        with _bucket(folder) as (bucket, path, patience):
             base = path.rstrip("/") + "/" if path else ""
-            blobs = bucket.list_blobs(prefix=base + prefix, retry=retry)
+            blobs = bucket.list_blobs(prefix=base + prefix, **patience)
             return sorted(blob.name[len(base) :] for blob in blobs if not blob.name.endswith("/"))
     root = Path(folder, os.path.dirname(prefix))
     found = (path.relative_to(folder).as_posix() for path in root.rglob("*") if path.is_file())
@@ -244,8 +247,8 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
 def facts(uri: str) -> tuple[int, str]:
     """Returns size in bytes and content digest: SHA-256 of a local file, the stored CRC32C of an object."""
     if is_remote(uri):
-        with _object(uri) as (blob, retry):
-            blob.reload(retry=retry)
+        with _object(uri) as (blob, patience):
+            blob.reload(**patience)
             return int(blob.size), f"crc32c:{blob.crc32c}"
     with _explained(uri), open(uri, "rb") as file:
         return os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,0 +1,189 @@
+"""The job on Beam's portable runner with two worker processes, on gs://: as near to Dataflow as one machine comes.
+
+What a step needs has to reach it as part of the graph: the workers share no variable with the program that starts them.
+They may be killed at any time.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.run import main
+from tests.cloud_servers import always
+from tests.conftest import BUCKET
+from tests.jobs import ROOT, assert_same_rows, scene_video
+from transforms.core import storage
+
+MANIFESTS = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
+
+# Beam's stand-in of a service listens on all addresses and forgets how many workers were asked for
+ON_LOOPBACK = """
+import runpy, socket, sys
+from grpc import _server
+
+socket.getfqdn = lambda *_: "localhost"
+listen = _server._Server.add_insecure_port
+_server._Server.add_insecure_port = lambda self, address: listen(self, address.replace("[::]", "127.0.0.1"))
+sys.argv = sys.argv[1:]
+if "job_service" in sys.argv[0]:
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    begin = FnApiRunner.__init__
+
+    def begin_with_two_workers(self, *args, **settings):
+        begin(self, *args, **settings)
+        self._num_workers = 2
+
+    FnApiRunner.__init__ = begin_with_two_workers
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+class Cluster:
+    """A job service and a pool of workers, each a process on this machine; the workers are children of the pool.
+
+    Attributes:
+      options: What leads a job there.
+    """
+
+    def __init__(self, log):
+        job, pool = (free_port() for _ in range(2))
+        self._service = self._start("portability.local_job_service_main", f"--port={job}", log)
+        self._pool = self._start("worker.worker_pool_main", f"--service_port={pool}", log)
+        wait_for(job, self._service)
+        wait_for(pool, self._pool)
+        self.options = ["--runner=PortableRunner", f"--job_endpoint=localhost:{job}", "--environment_type=EXTERNAL"]
+        self.options.append(f"--environment_config=localhost:{pool}")
+
+    def _start(self, module, port, log):
+        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # the pool calls `python`
+        command = [sys.executable, "-c", ON_LOOPBACK, f"apache_beam.runners.{module}", port]
+        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path}, stdout=log, stderr=log)
+
+    def workers(self):
+        """Returns the process ids of the workers, of ended ones too."""
+        return {process for process, parent in parents_by_process().items() if parent == self._pool.pid}
+
+    def working(self):
+        """Returns those that have a child of their own: they decode, score or cut."""
+        return self.workers() & {*parents_by_process().values()}
+
+    def kill_workers(self):
+        for worker in self.workers():
+            os.kill(worker, signal.SIGKILL)
+
+    def close(self):
+        self.kill_workers()
+        for process in (self._pool, self._service):
+            process.kill()
+            process.wait()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def wait_for(port, process, seconds=60):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert process.poll() is None, f"the server ended with status {process.returncode}"
+            assert time.monotonic() < end, f"no answer within {seconds} s"
+            time.sleep(0.05)
+
+
+def parents_by_process():
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(") ")[2].split()[1])
+    return parents
+
+
+@pytest.fixture
+def cluster(cloud, tmp_path, monkeypatch):
+    # x264 reads memory that it never wrote, so that a clip's bytes depend on what was cut before: this makes it zeroes
+    monkeypatch.setenv("MALLOC_PERTURB_", "255")
+    with open(tmp_path / "cluster.log", "w+") as log:
+        running = Cluster(log)
+        yield running
+        running.close()
+        log.seek(0)
+        print(log.read())  # pytest shows it where the test failed
+
+
+@pytest.fixture
+def job(cloud, tmp_path, colour_spec):
+    """Arguments but for the output, and the listing and manifests of the local runner's output."""
+    rows = [{"action": colour, "path": f"gs://{BUCKET}/in/*.mp4"} for colour in ("red", "blue", "pink")]
+    storage.write_bytes(f"gs://{BUCKET}/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    for name, start in (("a", 1), ("b", 2), ("c", 3), ("d", 4)):
+        scene_video(tmp_path / f"{name}.mp4", ("grey", start), ("red", 1), ("blue", 1), ("grey", 6 - start))
+        storage.move_in(str(tmp_path / f"{name}.mp4"), f"gs://{BUCKET}/in/{name}.mp4")
+    storage.write_bytes(f"gs://{BUCKET}/in/e.mp4", b"not a video")
+    given = [f"--input=gs://{BUCKET}/queries.jsonl", "--classifier", colour_spec, "--clip_seconds=2"]
+    given += ["--min_score=0.5", "--shots=ignore"]
+    assert main([*given, f"--output={tmp_path}/local"]) == 0
+    manifests = {name: (tmp_path / "local" / name).read_text() for name in MANIFESTS}
+    assert len(manifests["spans.jsonl"].splitlines()) == 8
+    return given, storage.list_files(f"{tmp_path}/local"), manifests
+
+
+def test_two_workers_give_the_rows_of_the_local_runner(cloud, cluster, job, capsys):
+    given, files, manifests = job
+    output, working = f"gs://{BUCKET}/results", set()
+
+    def look(kind, _):
+        working.update(cluster.working())
+        return ""
+
+    cloud.schedule = look  # at each request
+    assert main([*given, f"--output={output}", *cluster.options]) == 0
+    assert len(working) == 2
+    assert "models-loaded 2" in capsys.readouterr().out  # both scored
+    for name, text in manifests.items():
+        assert_same_rows(storage.read_bytes(f"{output}/{name}").decode(), text)
+    assert storage.list_files(output) == files
+
+
+def test_after_workers_were_killed_the_same_command_completes_the_job(cloud, cluster, job):
+    given, files, manifests = job
+    output, killed = f"gs://{BUCKET}/results", []
+
+    def kill(kind, name):
+        if kind == "upload" and name.startswith("results/clips/") and name.endswith(".mp4") and not killed:
+            killed.extend(cluster.working())
+            cluster.kill_workers()
+            return "reset"
+        return ""
+
+    cloud.schedule = kill  # workers that cut, when the first clip is on its way
+    assert ends_badly([*given, f"--output={output}", *cluster.options])
+    assert killed
+    left = set(storage.list_files(output))
+    assert left < set(files)
+    assert "summary.json" not in left
+    cloud.schedule = always("")
+    assert main([*given, f"--output={output}", *cluster.options]) == 0
+    assert storage.list_files(output) == files
+    for name, text in manifests.items():
+        assert_same_rows(storage.read_bytes(f"{output}/{name}").decode(), text)
+
+
+def ends_badly(given):
+    try:
+        return main(given) != 0
+    except RuntimeError:  # as the portable runner tells a failed job
+        return True
