@@ -205,5 +205,16 @@ def unknown_options(rest: list[str]) -> list[str]:
     return beam_parser.parse_known_args(rest)[1]
 
 
+def without(arguments: list[str], unknown: list[str]) -> list[str]:
+    """Returns the arguments but for the unknown ones, which stand among them in the same order."""
+    kept, left = [], list(unknown)
+    for argument in arguments:
+        if left and argument == left[0]:
+            left.pop(0)
+        else:
+            kept.append(argument)
+    return kept
+
+
 def _subclasses(kind: Any) -> list[Any]:
     return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]

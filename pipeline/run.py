@@ -103,7 +103,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
         raise ConfigError([str(error)]) from None
     given: dict[str, str | None] = {option.name: getattr(known, option.name) for option in options.OPTIONS}
     runner = given["runner"] or options.LOCAL_RUNNER
-    beam_options = options.ClipscoutOptions([argument for argument in rest if argument not in unknown])
+    beam_options = options.ClipscoutOptions(options.without(rest, unknown))
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:

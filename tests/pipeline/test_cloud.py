@@ -215,7 +215,9 @@ def test_jobs_with_other_outputs_do_not_block_each_other():
 
 
 def test_flags_of_a_template_launcher_are_told_and_not_refused(capsys):
-    configure([*COMPLETE, "--template_location=gs://bucket/job", "--launcher_flag_of_tomorrow=x"])
+    flags = ["--template_location=gs://bucket/job", "--zone", "x", "--launcher_flag_of_tomorrow=x"]
+    _, beam_options = configure([*COMPLETE, *flags])
+    assert beam_options.view_as(WorkerOptions).zone == "x"
     assert capsys.readouterr().err == "clipscout: warning: unknown argument '--launcher_flag_of_tomorrow'\n"
     with pytest.raises(ConfigError, match="unknown argument '--launcher_flag_of_tomorrow'"):
         configure([*COMPLETE, "--launcher_flag_of_tomorrow=x"])
