@@ -33,7 +33,7 @@ setup(
         "numpy",
         "pyarrow",
         "PyYAML",
-        "google-cloud-storage>=3",
+        "google-cloud-storage>=3.17",  # checks the checksum of resumable uploads before an object appears
         "filelock",  # one fetch of weights per machine
         "safetensors",
         "tenacity",

@@ -24,9 +24,9 @@ def lines(result: PipelineResult) -> list[str]:
             found = result.metrics().query(MetricsFilter().with_namespace(stage))
         except (ValueError, NotImplementedError):
             return []
-        parts = {one.key.metric.name: f"{one.committed:,}" for one in found["counters"]}
+        parts = {one.key.metric.name: f"{one.result:,}" for one in found["counters"]}
         for one in found["distributions"]:
-            value = one.committed
+            value = one.result
             shown = f"{value.sum:,} (mean {value.mean:,.1f}, max {value.max:,})"
             # the frames of a batch and a peak have no meaningful sum
             has_sum = one.key.metric.name.endswith("msec")

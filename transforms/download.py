@@ -167,7 +167,10 @@ class _FetchFile(FetchVideo):
             yield self._failed(request, storage.StorageError(str(error)))
 
     def _fetch(self, request: VideoRequest) -> Video:
-        stored = self._stored(request) if self._rule.copy_inputs else None
+        copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
+        stored = self._stored(request) if copies or remote else None  # a local file is looked into again: it is here
+        if stored is not None and copies == (stored.uri == request.path):
+            stored = None  # kept by a run that copied where this one does not, or the other way round
         try:
             size, content = storage.facts(request.path)
         except storage.StorageError:
@@ -180,8 +183,8 @@ class _FetchFile(FetchVideo):
         self._check_size(size)
         with storage.local_copy(request.path) as path:
             video = self._probed(request, path, size, content, {})
-            if not self._rule.copy_inputs:
-                return video
+            if not copies:
+                return self._store.note(video, self._asked(request)) if remote else video
             with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
                 copy = os.path.join(folder, "media" + os.path.splitext(request.path)[1])
                 shutil.copyfile(path, copy)

@@ -71,7 +71,10 @@ class _Process:
         self.connection, theirs = Pipe(duplex=True)
         # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # x264 reads memory that it never wrote: unless glibc hands out zeroes (255 is their complement), a clip's bytes
+        # depend on what was cut before it
+        environment = {**os.environ, **own, "MALLOC_PERTURB_": "255"}
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "transforms.core.child_main", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],

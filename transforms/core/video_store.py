@@ -38,7 +38,7 @@ class VideoStore:
             raise
         except (ValueError, TypeError, KeyError, AttributeError):  # damaged, or not ours: fetch again
             return None
-        size = storage.size(storage.join(self._output, video.uri))
+        size = storage.size(storage.resolve(self._output, video.uri))
         return video if size == video.size_bytes else None
 
     def put(self, video: Video, path: str, asked: dict[str, Any]) -> Video:
@@ -46,6 +46,10 @@ class VideoStore:
         extension = "".join(c for c in os.path.splitext(path)[1] if c.isalnum()).lower()[:5] or "video"
         video = replace(video, uri=f"{self._folder}/{video.key}.{extension}")
         storage.move_in(path, storage.join(self._output, video.uri))
+        return self.note(video, asked)
+
+    def note(self, video: Video, asked: dict[str, Any]) -> Video:
+        """Keeps the facts of a video that stays where it is; for `asked` see `find`."""
         names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
         record = {**{name: getattr(video, name) for name in names}, "asked": asked}
         storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
