@@ -10,6 +10,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 
 from pipeline.run import main
+from tests.cloud_servers import always
 from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
 from transforms.core import funnel, storage
@@ -229,3 +230,14 @@ def test_preflight_alone_leaves_nothing_behind(dataflow):
     assert "no fault found; nothing was run" in done.stdout
     assert storage.list_files(f"gs://{BUCKET}") == ["queries.csv"]
     assert dataflow.service.jobs == {}
+
+
+def test_places_without_permission_are_a_line_each(dataflow, cloud):
+    cloud.schedule = always("403")
+    done = dataflow.submit("--preflight_only")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"clipscout: --input: gs://{BUCKET}/queries.csv: no permission",
+        f"clipscout: --output: cannot write to '{OUTPUT}': no permission",
+        f"clipscout: --temp_location: cannot write to 'gs://{BUCKET}/tmp': no permission",
+    ]
