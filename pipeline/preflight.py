@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -67,11 +67,8 @@ def _place_faults(
         folders |= {name: place for name, place in given.items() if storage.is_remote(place)}
     checks += [partial(_folder_faults, name, place) for name, place in folders.items()]
     with ThreadPoolExecutor(max(1, len(checks))) as pool:
-        return [fault for found in pool.map(_called, checks) for fault in found]
-
-
-def _called(check: Callable[[], list[str]]) -> list[str]:
-    return check()
+        running = [pool.submit(check) for check in checks]
+        return [fault for found in running for fault in found.result()]
 
 
 def _match_faults(option: str, pattern: str) -> list[str]:

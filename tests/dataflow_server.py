@@ -1,11 +1,10 @@
 """A stand-in for Dataflow's REST API on 127.0.0.1: it takes what the real DataflowRunner submits and moves jobs on."""
 
 import contextlib
-import http.server
 import json
 import re
 
-from tests.servers import serving
+from tests.servers import QuietHandler, serving
 
 REGIONS = ("europe-west4", "us-central1")
 FORBIDDEN_PROJECT = "forbidden-project"
@@ -78,26 +77,18 @@ def dataflow_service():
     """Runs a DataflowService."""
     service = DataflowService()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def handle_any(self):
             size = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(size) or b"null")
             status, answer = service.answer(self.command, self.path.partition("?")[0], body)
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.give(status, "application/json", json.dumps(answer).encode())
 
         def do_GET(self):
             self.handle_any()
 
         def do_POST(self):
             self.handle_any()
-
-        def log_message(self, *_):
-            pass
 
     with serving(Handler) as port:
         service.url = f"http://localhost:{port}"

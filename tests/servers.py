@@ -28,6 +28,23 @@ def serving(handler):
         thread.join()
 
 
+class QuietHandler(http.server.BaseHTTPRequestHandler):
+    """A handler that logs nothing and gives whole answers."""
+
+    def give(self, status, kind, body, **headers):
+        """Sends an answer; a HEAD request gets no body."""
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
 class FileServer:
     """What an HTTP server offers and what was asked of it.
 
@@ -50,23 +67,13 @@ def file_server():
     """Runs a FileServer."""
     files = FileServer()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self):
             files.requests.append((self.command, self.path))
-            status, kind, body = files.pages.get(self.path, (404, "text/plain", b"not here"))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                with contextlib.suppress(ConnectionError):
-                    self.wfile.write(body)
+            self.give(*files.pages.get(self.path, (404, "text/plain", b"not here")))
 
         def do_HEAD(self):
             self.do_GET()
-
-        def log_message(self, *_):
-            pass
 
     with serving(Handler) as port:
         files.url = f"http://127.0.0.1:{port}"
@@ -77,7 +84,7 @@ def file_server():
 def metadata_server():
     """Runs what a Google client asks for credentials on a cloud machine; gives the environment that leads there."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self):
             account = {"email": "fake", "scopes": ["https://www.googleapis.com/auth/cloud-platform"], "aliases": []}
             token = {"access_token": "fake", "expires_in": 3600, "token_type": "Bearer"}
@@ -90,15 +97,8 @@ def metadata_server():
                 "/computeMetadata/v1/instance/service-accounts/fake/token": json.dumps(token),
             }
             body = answers.get(path, "not here").encode()
-            self.send_response(200 if path in answers else 404)
-            self.send_header("Metadata-Flavor", "Google")
-            self.send_header("Content-Type", "application/json" if body.startswith(b"{") else "text/plain")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
+            kind = "application/json" if body.startswith(b"{") else "text/plain"
+            self.give(200 if path in answers else 404, kind, body, **{"Metadata-Flavor": "Google"})
 
     with serving(Handler) as port:
         yield {"GCE_METADATA_HOST": f"127.0.0.1:{port}", "GCE_METADATA_IP": f"127.0.0.1:{port}"}

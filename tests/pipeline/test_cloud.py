@@ -8,7 +8,9 @@ from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOption
 
 from pipeline import cloud
 from pipeline.config import ConfigError, is_dataflow
+from pipeline.options import OPTIONS
 from pipeline.run import configure
+from tests.jobs import ROOT
 
 REMOTE = ["--input=gs://bucket/queries/daily.csv", "--output=gs://bucket/out", "--classifier=lite0"]
 COMPLETE = [
@@ -238,7 +240,22 @@ def test_dataflow_is_known_under_all_its_names(name, expected):
     assert is_dataflow(name) is expected
 
 
-def test_options_survive_as_text_only():
+def test_settled_options_can_be_sent_as_json():
     config, beam_options = configure([*COMPLETE, "--gpu=nvidia-l4"])
     cloud.settle(config, beam_options)
-    json.dumps(beam_options.get_all_options())
+    sent = json.loads(json.dumps(beam_options.get_all_options()))
+    assert (sent["machine_type"], sent["disk_size_gb"]) == ("n2-standard-4", 100)
+    assert sent["experiments"] == ["no_use_multiple_sdk_containers"]
+
+
+def test_readme_tells_the_machines_of_every_gpu():
+    (option,) = [option for option in OPTIONS if option.name == "gpu"]
+    readme = (ROOT / "README.md").read_text()
+    for gpu in option.kind.split("|"):
+        if gpu == "none":
+            worker, _, _ = settled()
+        else:
+            worker, _, _ = settled(f"--gpu={gpu}", "--gpu_mode=pool")
+        (row,) = [line for line in readme.splitlines() if line.startswith("|") and f"`{gpu}`" in line]
+        assert worker.machine_type in row
+        assert f"{worker.disk_size_gb} GB" in row
