@@ -1,4 +1,4 @@
-# make demo | test | lint | bench: each sets up all it needs on a machine with Python 3.11 and make, and redoes only what changed.
+# make demo | test | lint | bench | image: each sets up all it needs on a machine with Python 3.11 and make, and redoes only what changed.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # several environments with one home: a pip that asks for input would hang
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench image lock clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -31,6 +31,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks bench_output
+
+# with buildah, root's rights and 25 GB of disk; the file says the rest
+image: $(READY)
+	$(BIN)/python -m pytest tests/templates/built_image.py
 
 lock: $(READY)
 	$(BIN)/uv pip compile setup.py --all-extras --constraint requirements/pins.txt --universal --python-version 3.11 \
