@@ -73,10 +73,11 @@ class Builder:
     """buildah with a storage of its own, without a daemon, and without layers that outlive it."""
 
     def __init__(self, folder):
-        self._where = ["--root", str(folder / "storage"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
+        self._buildah = ["env", f"TMPDIR={folder}", "buildah", "--storage-driver=vfs"]
+        self._buildah += [f"--root={folder}/storage", f"--runroot={folder}/run"]
 
     def command(self, verb, *given):
-        return ["buildah", *self._where, verb, *map(str, given)]
+        return [*self._buildah, verb, *map(str, given)]
 
     def __call__(self, verb, *given, show=False):
         """Runs a command and returns what it printed; with `show`, what it prints is seen at once."""
