@@ -22,14 +22,16 @@ from transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
+EXIT_STOPPED = 130  # as shells tell of Ctrl-C
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the job and returns the exit status: 0, 1 for a job that failed, 2 for options that cannot be used."""
+    """Runs the job and returns the exit status: 0, 1 for a failed job, 2 for unusable options, 130 after Ctrl-C."""
     # the root logger is where Beam's advice to its own developers goes
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    logging.getLogger("apache_beam.runners.dataflow.internal.apiclient").disabled = True  # we tell it in one line
+    for name in ("common", "dataflow.internal.apiclient"):  # what they log is raised too, and told in one line
+        logging.getLogger(f"apache_beam.runners.{name}").disabled = True
     try:
         config, beam_options = configure(argv)
         faults = preflight.check(config, beam_options)
@@ -48,17 +50,32 @@ def main(argv: Sequence[str]) -> int:
         return _finish(config, run(config, beam_options))
     except (GoogleAPICallError, PermanentException) as error:
         _complain(f"Dataflow refused the job: {' '.join(str(error).split())}")
-    except DataflowRuntimeException as error:
-        own = re.search(rf"{TooManyFailuresError.__name__}: (.*?)(?: \[while running|$)", str(error), re.MULTILINE)
-        _complain(f"the job failed: {own.group(1)}" if own else " ".join(str(error).split()))
+        return EXIT_FAILED_JOB
+    except (DataflowRuntimeException, RuntimeError, storage.StorageError, KeyboardInterrupt) as error:
+        return _failed(config, beam_options, error)
     finally:
         child.close_ahead()
-    return EXIT_FAILED_JOB
 
 
 def _complain(*lines: str) -> None:
     for line in lines:
         print(f"clipscout: {line}", file=sys.stderr)
+
+
+def _failed(config: Config, beam_options: options.ClipscoutOptions, error: BaseException) -> int:
+    """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
+    text = f"{type(error).__name__}: {error}"
+    if KeyboardInterrupt.__name__ in text:  # in a step it reaches us as Beam's RuntimeError
+        rest = "a submitted job goes on" if config.dataflow else "the same command goes on from what is complete"
+        _complain(f"stopped; {rest}")
+        return EXIT_STOPPED
+    # our own errors, raised here or told in a worker's text
+    names = "|".join((TooManyFailuresError.__name__, storage.StorageError.__name__))
+    own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
+    if own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER:
+        raise error
+    _complain(f"the job failed: {own.group(1)}" if own else " ".join(str(error).split()))
+    return EXIT_FAILED_JOB
 
 
 def _finish(config: Config, result: PipelineResult) -> int:

@@ -2,6 +2,10 @@
 
 import datetime
 import json
+import signal
+import socket
+import subprocess
+import sys
 
 import deno
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from pipeline.config import ConfigError
 from pipeline.run import configure, main
 from tests.conftest import read_jsonl
-from tests.jobs import arguments, scene_video, summary_of
+from tests.jobs import ROOT, arguments, scene_video, summary_of
 
 
 @pytest.fixture
@@ -62,6 +66,39 @@ def test_a_bug_still_shows_its_traceback(tmp_path, half_broken, monkeypatch):
     monkeypatch.setattr("transforms.core.funnel.assemble", None)
     with pytest.raises(Exception, match="not callable"):
         main(half_broken)
+
+
+def test_a_job_that_cannot_write_says_so_in_one_line(tmp_path, half_broken, capsys):
+    (tmp_path / "output/videos.jsonl").mkdir(parents=True)
+    assert main(half_broken) == 1
+    error = capsys.readouterr().err
+    assert error == f"clipscout: the job failed: {tmp_path}/output/videos.jsonl: is a folder\n"
+    assert not (tmp_path / "output/summary.json").exists()
+
+
+def test_a_stopped_job_ends_in_one_line_and_goes_on_with_the_same_command(tmp_path, colour_spec):
+    scene_video(tmp_path / "good.mp4", ("grey", 1), ("red", 1))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        page = f"http://127.0.0.1:{silent.getsockname()[1]}/video.mp4"
+        rows = [{"action": "red", "path": str(tmp_path / "good.mp4")}, {"action": "red", "url": page}]
+        given = arguments(tmp_path, rows, colour_spec, "--clip_seconds=1", "--allow_private_hosts=127.0.0.1")
+        command = [sys.executable, "-m", "pipeline", *given, "--download_attempts=1"]
+        job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(60)
+        asker, _ = silent.accept()  # the job waits for an answer now
+        job.send_signal(signal.SIGINT)
+        assert job.communicate(timeout=30) == (
+            "",
+            "clipscout: stopped; the same command goes on from what is complete\n",
+        )
+        assert job.returncode == 130
+        asker.settimeout(30)
+        while asker.recv(4096):  # until the process that asked has ended too
+            pass
+    assert not (tmp_path / "output/summary.json").exists()
+    assert main([*given, "--download_attempts=1"]) == 0  # nobody listens any more
+    assert summary_of(tmp_path / "output")["adds_up"]
+    assert len(read_jsonl(tmp_path / "output/spans.jsonl")) == 2
 
 
 def test_preflight_alone_finds_no_fault_and_leaves_nothing(tmp_path, half_broken, capsys):
