@@ -14,7 +14,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState, create_run
 from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 
-from pipeline import cloud, counters, graph, options, preflight
+from pipeline import cloud, counters, graph, loopback, options, preflight
 from pipeline.config import Config, ConfigError, from_options, unknown_option_fault
 from pipeline.values import Values
 from transforms.core import child, funnel, storage
@@ -47,7 +47,8 @@ def main(argv: Sequence[str]) -> int:
         print("clipscout: no fault found; nothing was run, as --preflight_only asks")
         return 0
     try:
-        return _finish(config, run(config, beam_options))
+        with loopback.servers_stay_here():
+            return _finish(config, run(config, beam_options))
     except (GoogleAPICallError, PermanentException) as error:
         _complain(f"Dataflow refused the job: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB

@@ -24,14 +24,12 @@ from transforms.core import storage
 
 MANIFESTS = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
 
-# Beam's stand-in of a service listens on all addresses and forgets how many workers were asked for
+# Beam's stand-in of a service forgets how many workers were asked for
 ON_LOOPBACK = """
 import runpy, socket, sys
-from grpc import _server
+from pipeline import loopback
 
 socket.getfqdn = lambda *_: "localhost"
-listen = _server._Server.add_insecure_port
-_server._Server.add_insecure_port = lambda self, address: listen(self, address.replace("[::]", "127.0.0.1"))
 sys.argv = sys.argv[1:]
 if "job_service" in sys.argv[0]:
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -43,7 +41,8 @@ if "job_service" in sys.argv[0]:
         self._num_workers = 2
 
     FnApiRunner.__init__ = begin_with_two_workers
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+with loopback.servers_stay_here():
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 

@@ -1,8 +1,16 @@
 """The number of worker processes changes how fast the results come, not what they are."""
 
+import contextlib
+import os
+import threading
+from pathlib import Path
+
 from pipeline.run import main
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_cli, scene_video
+
+#: 127.0.0.1 as Linux writes it, and the same as a socket of IPv6 has it.
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
 def test_results_are_the_same_for_any_number_of_workers(tmp_path, colour_spec):
@@ -36,3 +44,33 @@ def test_workers_can_share_one_model(tmp_path, colour_spec):
     assert done.returncode == 0, done.stderr
     assert "spans      4 proposed" in done.stdout
     assert (tmp_path / "own/spans.jsonl").read_bytes() == (tmp_path / "shared/spans.jsonl").read_bytes()
+
+
+def test_nothing_of_a_local_run_is_reached_from_other_machines(tmp_path, colour_spec):
+    scene_video(tmp_path / "a.mp4", ("grey", 2), ("red", 1))
+    given = arguments(tmp_path, [{"action": "red", "path": str(tmp_path / "a.mp4")}], colour_spec, "--workers=2")
+    seen, over = set(), threading.Event()
+
+    def look():
+        while not over.wait(0.02):
+            seen.update(listening())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        assert main(given) == 0
+    finally:
+        over.set()
+        looking.join()
+    assert len(seen) >= 3
+    assert {address for address, _ in seen} <= LOOPBACK
+
+
+def listening():
+    """Returns (address, port) of what this process listens on, as Linux writes them."""
+    mine = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            mine.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {tuple(row[1].split(":")) for row in rows if row[3] == "0A" and row[9] in mine}
