@@ -7,8 +7,8 @@ usage() {
 Usage: templates/build.sh [TAG]
 
 Builds the image of the Flex Template, pushes it and writes its spec:
-  gs://BUCKET/templates/clipscout-TAG.json   this version, for good
-  gs://BUCKET/templates/clipscout.json       the current version, a copy of it
+  gs://SPECS/templates/clipscout-TAG.json   this version, for good
+  gs://SPECS/templates/clipscout.json       the current version, a copy of it
 
 TAG defaults to the version and the commit, e.g. 0.1.0-1a2b3c4.
 
@@ -16,7 +16,7 @@ Variables:
   PROJECT     project of the repository and of the build
   REGION      region of the repository, e.g. us-central1
   REPOSITORY  Artifact Registry repository of format docker
-  BUCKET      bucket for the spec, without gs://
+  SPECS       bucket for the spec, without gs://
   BUILDER     cloud (default: Cloud Build), docker or buildah (on this machine)
 USAGE
 }
@@ -34,11 +34,11 @@ case "${1:-}" in
   -*) fail "unknown option $1; --help shows the usage" ;;
 esac
 [ $# -le 1 ] || fail "expected at most one argument, the tag, and got $#"
-for name in PROJECT REGION REPOSITORY BUCKET; do
+for name in PROJECT REGION REPOSITORY SPECS; do
   [ -n "${!name:-}" ] || fail "$name is not set; --help shows what it is for"
 done
-case "$BUCKET" in
-  *[!a-z0-9._-]*) fail "BUCKET is '$BUCKET', expected the name of a bucket, without gs://" ;;
+case "$SPECS" in
+  *[!a-z0-9._-]*) fail "SPECS is '$SPECS', expected the name of a bucket, without gs://" ;;
 esac
 builder=${BUILDER:-cloud}
 case "$builder" in
@@ -63,7 +63,12 @@ case "$tag" in
   [!A-Za-z0-9_]* | *[!A-Za-z0-9_.-]*) fail "the tag is '$tag', expected letters, digits, '_', '.' and '-'" ;;
 esac
 
-versioned="gs://$BUCKET/templates/clipscout-$tag.json"
+# before minutes of building: what the end needs
+gcloud storage buckets describe "gs://$SPECS" --project="$PROJECT" >/dev/null ||
+  fail "the bucket gs://$SPECS cannot be read; create it, or log in"
+gcloud artifacts repositories describe "$REPOSITORY" --project="$PROJECT" --location="$REGION" >/dev/null ||
+  fail "the repository $REPOSITORY cannot be read in $REGION; create it"
+versioned="gs://$SPECS/templates/clipscout-$tag.json"
 if gcloud storage objects describe "$versioned" --project="$PROJECT" >/dev/null 2>&1; then
   fail "$versioned is there already; a version stays what it is, give another tag"
 fi
@@ -77,11 +82,11 @@ case "$builder" in
       --ignore-file=templates/Dockerfile.dockerignore --substitutions="_IMAGE=$image,_CACHE=$images:cache"
     ;;
   docker)
-    DOCKER_BUILDKIT=1 docker build --file "$dockerfile" --build-arg IMAGE="$image" --tag "$image" .
+    DOCKER_BUILDKIT=1 docker build --platform=linux/amd64 --file "$dockerfile" --build-arg IMAGE="$image" --tag "$image" .
     docker push "$image"
     ;;
   buildah)
-    buildah build --layers --file "$dockerfile" --ignorefile templates/Dockerfile.dockerignore \
+    buildah build --platform=linux/amd64 --layers --file "$dockerfile" --ignorefile templates/Dockerfile.dockerignore \
       --build-arg IMAGE="$image" --tag "$image" .
     buildah push "$image"
     ;;
@@ -97,6 +102,6 @@ spec=$(mktemp)
 trap 'rm -f "$spec"' EXIT
 python3 templates/describe.py spec --image "$images@$digest" >"$spec"
 gcloud storage cp "$spec" "$versioned" --project="$PROJECT" --content-type=application/json --if-generation-match=0
-gcloud storage cp "$versioned" "gs://$BUCKET/templates/clipscout.json" --project="$PROJECT"
+gcloud storage cp "$versioned" "gs://$SPECS/templates/clipscout.json" --project="$PROJECT"
 echo "build.sh: image $images@$digest"
 echo "build.sh: spec  $versioned"

@@ -6,16 +6,19 @@ usage() {
   cat <<'USAGE'
 Usage: templates/run.sh JOB_NAME NAME=VALUE...
 
-Launches the template; every NAME is an option of Clipscout (python -m pipeline --help, without the dashes):
+Launches the template; every NAME is a parameter in templates/metadata.json:
   templates/run.sh clipscout-first input=gs://B/queries.csv output=gs://B/out classifier=lite0 max_videos=5
 
 Variables:
   PROJECT         project that runs the job
   REGION          its region, e.g. us-central1
-  BUCKET          bucket of the spec and of temporary files, without gs://
+  SPECS           bucket of the spec, without gs://
+  BUCKET          bucket of staged and temporary files, without gs://
   WORKER_ACCOUNT  service account (e-mail) of the launcher and the workers
-  SPEC            image spec (default: gs://BUCKET/templates/clipscout.json)
+  SPEC            image spec (default: gs://SPECS/templates/clipscout.json)
   MAX_WORKERS     most workers (default: what the spec says)
+  MACHINE_TYPE    of the workers (default: what follows from the options)
+  DISK_GB         of each worker (default: what follows from the options)
   SUBNETWORK      e.g. regions/REGION/subnetworks/NAME (default: the network default)
   PRIVATE         true: no public addresses; web downloads then need a Cloud NAT
 USAGE
@@ -33,9 +36,18 @@ case "${1:-}" in
     ;;
   -*) fail "unknown option $1; --help shows the usage" ;;
 esac
-for name in PROJECT REGION BUCKET WORKER_ACCOUNT; do
+for name in PROJECT REGION SPECS BUCKET WORKER_ACCOUNT; do
   [ -n "${!name:-}" ] || fail "$name is not set; --help shows what it is for"
 done
+case "$REGION" in
+  [a-z]*-[a-z]*[0-9]) ;;
+  *) fail "REGION is '$REGION', expected one like us-central1" ;;
+esac
+case "$WORKER_ACCOUNT" in
+  *[!a-z0-9@.:-]* | @* | *@) fail "WORKER_ACCOUNT is no e-mail address of a service account" ;;
+  *@*) ;;
+  *) fail "WORKER_ACCOUNT is no e-mail address of a service account" ;;
+esac
 [ $# -ge 1 ] || fail "the job's name is missing; --help shows the usage"
 job=$1
 shift
@@ -44,6 +56,7 @@ case "$job" in
 esac
 command -v gcloud >/dev/null || fail "gcloud is not installed"
 
+metadata=$(<"$(dirname "$0")/metadata.json")
 # gcloud splits at commas, which values may hold; this takes their place
 between='|||'
 parameters="^$between^"
@@ -55,8 +68,13 @@ for pair in "$@"; do
     [a-z]*=*) ;;
     *) fail "'$pair' is no NAME=VALUE" ;;
   esac
-  case "$name" in
-    *[!a-z0-9_]*) fail "'$name' is no option; options are spelled like max_videos" ;;
+  case "$metadata" in
+    *"\"name\": \"$name\""*) ;;
+    *) fail "'$name' is no parameter of the template; templates/metadata.json lists them" ;;
+  esac
+  case "$pair" in
+    input=gs://* | output=gs://*) ;;
+    input=* | output=*) fail "$name is '${pair#*=}', expected a place on gs://" ;;
   esac
   case "$given" in
     *" $name "*) fail "$name is given twice" ;;
@@ -76,13 +94,15 @@ command=(
   gcloud dataflow flex-template run "$job"
   --project="$PROJECT"
   --region="$REGION"
-  --template-file-gcs-location="${SPEC:-gs://$BUCKET/templates/clipscout.json}"
+  --template-file-gcs-location="${SPEC:-gs://$SPECS/templates/clipscout.json}"
   --temp-location="gs://$BUCKET/tmp"
   --staging-location="gs://$BUCKET/staging"
   --service-account-email="$WORKER_ACCOUNT"
   --parameters="$parameters"
 )
 [ -z "${MAX_WORKERS:-}" ] || command+=(--max-workers="$MAX_WORKERS")
+[ -z "${MACHINE_TYPE:-}" ] || command+=(--worker-machine-type="$MACHINE_TYPE")
+[ -z "${DISK_GB:-}" ] || command+=(--additional-pipeline-options="disk_size_gb=$DISK_GB")
 [ -z "${SUBNETWORK:-}" ] || command+=(--subnetwork="$SUBNETWORK")
 case "${PRIVATE:-false}" in
   true) command+=(--disable-public-ips) ;;

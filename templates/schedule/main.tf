@@ -6,6 +6,8 @@ locals {
     template         = var.template
     parameters       = var.parameters
     max_workers      = var.max_workers
+    machine_type     = var.machine_type
+    disk_gb          = var.disk_gb
     worker           = google_service_account.worker.email
     bucket           = var.bucket
     subnetwork       = var.subnetwork
@@ -83,6 +85,12 @@ resource "google_project_iam_member" "invoker_launches_jobs" {
   member  = google_service_account.invoker.member
 }
 
+resource "google_project_iam_member" "invoker_sees_machine_types" {
+  project = var.project
+  role    = "roles/compute.viewer"
+  member  = google_service_account.invoker.member
+}
+
 resource "google_service_account_iam_member" "invoker_acts_as_worker" {
   service_account_id = google_service_account.worker.name
   role               = "roles/iam.serviceAccountUser"
@@ -151,6 +159,7 @@ resource "google_cloud_scheduler_job" "launch" {
   depends_on = [
     google_project_service.needed,
     google_project_iam_member.invoker_launches_jobs,
+    google_project_iam_member.invoker_sees_machine_types,
     google_service_account_iam_member.invoker_acts_as_worker,
     google_workflows_workflow.launch,
   ]

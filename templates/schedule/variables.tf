@@ -20,7 +20,7 @@ variable "name" {
 }
 
 variable "template" {
-  description = "Image spec that build.sh wrote: gs://BUCKET/templates/clipscout.json, or that of one version."
+  description = "Image spec that build.sh wrote: gs://SPECS/templates/clipscout.json, or that of one version."
   type        = string
 
   validation {
@@ -85,6 +85,18 @@ variable "max_workers" {
   description = "Most workers of a job."
   type        = number
   default     = 10
+}
+
+variable "machine_type" {
+  description = "Machine type of the workers; null for what follows from the options."
+  type        = string
+  default     = null
+}
+
+variable "disk_gb" {
+  description = "Disk of each worker; null for what follows from the options."
+  type        = number
+  default     = null
 }
 
 variable "subnetwork" {

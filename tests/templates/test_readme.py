@@ -41,7 +41,7 @@ def test_bash_can_read_the_commands(block):
 
 def test_files_that_are_named_exist():
     named = set(re.findall(r"(?:templates|schedule|pipeline|requirements)/[\w./-]*\w", README))
-    made = {"templates/schedule/terraform.tfvars"}
+    made = {"templates/schedule/nightly.tfvars"}
     places = {"templates/clipscout.json", "templates/clipscout-v1.json"}  # on gs://
     missing = {
         name for name in named - made - places if not (FOLDER.parent / name).exists() and not (FOLDER / name).exists()
@@ -73,7 +73,7 @@ def test_the_check_takes_the_options_that_it_is_given():
 
 
 def test_launches_give_parameters_of_the_template():
-    launches = [line for line in commands() if line.startswith("templates/run.sh ")]
+    launches = [line for line in commands() if re.match(r"([A-Z_]+=\S+ )*templates/run.sh (?!--help)", line)]
     assert len(launches) >= 3
     for line in launches:
         given = re.findall(r"\s([a-z_]+)=", line)
@@ -82,7 +82,7 @@ def test_launches_give_parameters_of_the_template():
 
 def test_the_schedule_is_given_variables_that_it_has():
     variables = {block.labels[0]: block for block in read().all("variable")}
-    (block,) = [block for block in BLOCKS if "terraform.tfvars <<END" in block]
+    (block,) = [block for block in BLOCKS if "nightly.tfvars <<END" in block]
     settings = block.split("<<END\n")[1].split("\nEND")[0]
     given = set(re.findall(r"^(\w+) +=", settings, re.MULTILINE))
     assert {name for name, block in variables.items() if "default" not in block.attributes} <= given <= set(variables)

@@ -26,6 +26,7 @@ RIGHTS = {
     ("worker", "google_storage_bucket_iam_member", '"roles/storage.objectAdmin"'),
     ("worker", "google_artifact_registry_repository_iam_member", '"roles/artifactregistry.reader"'),
     ("invoker", "google_project_iam_member", '"roles/dataflow.developer"'),
+    ("invoker", "google_project_iam_member", '"roles/compute.viewer"'),
     ("invoker", "google_service_account_iam_member", '"roles/iam.serviceAccountUser"'),
     ("invoker", "google_storage_bucket_iam_member", '"roles/storage.objectViewer"'),
     ("invoker", "google_project_iam_member", "each.key"),
@@ -36,6 +37,8 @@ VALUES = {
     "template": "gs://bucket/templates/clipscout.json",
     "parameters": {"input": "gs://data/q-{date}.csv", "output": "gs://data/out/{date}", "prompts": 'a "{}";<b>, ä'},
     "max_workers": 10,
+    "machine_type": None,
+    "disk_gb": 80,
     "worker": "clipscout-worker@project.iam.gserviceaccount.com",
     "bucket": "bucket",
     "subnetwork": "",
@@ -86,6 +89,7 @@ def test_the_launch_is_one_of_the_api():
     assert dict(message.parameters) == VALUES["parameters"]
     environment = message.environment
     assert (environment.max_workers, environment.service_account_email) == (10, VALUES["worker"])
+    assert (environment.machine_type, environment.disk_size_gb) == ("", 80)
     assert environment.ip_configuration == api.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
     assert (environment.temp_location, environment.staging_location) == ("gs://bucket/tmp", "gs://bucket/staging")
 

@@ -13,8 +13,14 @@ from templates import describe
 
 FOLDER = Path(describe.__file__).parent
 SCRIPTS = sorted(FOLDER.rglob("*.sh"))
-BUILD = {"PROJECT": "project", "REGION": "us-central1", "REPOSITORY": "repository", "BUCKET": "bucket"}
-RUN = {"PROJECT": "project", "REGION": "us-central1", "BUCKET": "bucket", "WORKER_ACCOUNT": "w@project"}
+BUILD = {"PROJECT": "project", "REGION": "us-central1", "REPOSITORY": "repository", "SPECS": "specs"}
+RUN = {
+    "PROJECT": "project",
+    "REGION": "us-central1",
+    "SPECS": "specs",
+    "BUCKET": "bucket",
+    "WORKER_ACCOUNT": "w@project.iam.gserviceaccount.com",
+}
 PLACES = ("input=gs://bucket/q.csv", "output=gs://bucket/out")
 DIGEST = "sha256:" + "0" * 64
 #: Stands for every command that would leave this machine: notes its arguments, and keeps the spec that is copied.
@@ -25,11 +31,14 @@ with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\\n")
 if sys.argv[1:3] == ["storage", "objects"]:
     sys.exit(0 if (folder / "spec is there").exists() else 1)
+if sys.argv[1:3] in (["storage", "buckets"], ["artifacts", "repositories"]):
+    sys.exit(1 if (folder / f"{{sys.argv[2]}} missing").exists() else 0)
 if "describe" in sys.argv:
     print((folder / "digest").read_text(), end="")
 if sys.argv[1:3] == ["storage", "cp"] and not sys.argv[3].startswith("gs://"):
     shutil.copyfile(sys.argv[3], folder / "spec.json")
 """
+OPTIONAL = ("--max-workers", "--worker-machine", "--additional", "--subnetwork", "--disable")
 NEEDED = ("bash", "cat", "dirname", "git", "mktemp", "rm", "sed")
 
 
@@ -60,10 +69,10 @@ def run(tools, script, *given, **environment):
 
 
 def calls(tools):
-    """Returns the noted commands, but for the look whether the version is there."""
+    """Returns the noted commands, but for the look at what is there."""
     path = tools / "calls.jsonl"
     noted = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [call for call in noted if call[1:4] != ["storage", "objects", "describe"]]
+    return [call for call in noted if call[3:4] != ["describe"]]
 
 
 def refused(tools, done, word):
@@ -122,7 +131,7 @@ def test_a_missing_tool_is_one_line(tools, script, tool):
         (["a b"], {}, "a b"),
         ([".v1"], {}, ".v1"),
         (["v1", "v2"], {}, "at most one"),
-        (["v1"], {"BUCKET": "gs://bucket"}, "without gs://"),
+        (["v1"], {"SPECS": "gs://bucket"}, "without gs://"),
         (["v1"], {"BUILDER": "podman"}, "podman"),
     ],
 )
@@ -144,6 +153,12 @@ def test_what_cannot_be_built_is_one_line(tools, given, variables, word):
         (["job", *PLACES, "top_k=2", "top_k=3"], {}, "twice"),
         (["job", *PLACES, "prompts=a|||b"], {}, "|||"),
         (["job", *PLACES], {"PRIVATE": "yes"}, "PRIVATE"),
+        (["job", *PLACES], {"REGION": "US"}, "REGION"),
+        (["job", *PLACES], {"WORKER_ACCOUNT": "No outputs found"}, "WORKER_ACCOUNT"),
+        (["job", *PLACES], {"WORKER_ACCOUNT": "worker"}, "WORKER_ACCOUNT"),
+        (["job", "input=q.csv", PLACES[1]], {}, "on gs://"),
+        (["job", PLACES[0], "output=out"], {}, "on gs://"),
+        (["job", *PLACES, "disk_size_gb=100"], {}, "disk_size_gb"),
     ],
 )
 def test_what_cannot_be_run_is_one_line(tools, given, variables, word):
@@ -171,9 +186,9 @@ def test_building_pushes_an_image_and_writes_its_spec_twice(tools, builder):
     assert digest[1:6] == ["artifacts", "docker", "images", "describe", f"{images}:v1"]
     assert json.loads((tools / "spec.json").read_text()) == describe.spec(f"{images}@{DIGEST}")
     assert first[1:3] == second[1:3] == ["storage", "cp"]
-    assert first[4] == second[3] == "gs://bucket/templates/clipscout-v1.json"
+    assert first[4] == second[3] == "gs://specs/templates/clipscout-v1.json"
     assert "--if-generation-match=0" in first
-    assert second[4] == "gs://bucket/templates/clipscout.json"
+    assert second[4] == "gs://specs/templates/clipscout.json"
 
 
 @pytest.mark.parametrize("digest", ["", "not found"])
@@ -191,6 +206,12 @@ def test_a_version_is_not_built_over(tools):
     assert refused(tools, run(tools, "build.sh", "v1", **BUILD), "clipscout-v1.json is there already")
 
 
+@pytest.mark.parametrize(("kind", "name"), [("buckets", "gs://specs"), ("repositories", "repository")])
+def test_what_the_end_of_a_build_needs_is_looked_for_before_it(tools, kind, name):
+    (tools / f"{kind} missing").write_text("")
+    assert refused(tools, run(tools, "build.sh", "v1", **BUILD), f"{name} cannot be read")
+
+
 def test_a_failed_build_ends_there(tools):
     (tools / "docker").write_text("#!/bin/sh\nexit 7\n")
     done = run(tools, "build.sh", "v1", **BUILD, BUILDER="docker")
@@ -200,7 +221,13 @@ def test_a_failed_build_ends_there(tools):
 
 def test_running_hands_every_option_over_as_it_is(tools):
     given = [*PLACES, "prompts=a photo, of {};a = b", "min_score=0.5", "exclude="]
-    environment = {"MAX_WORKERS": "3", "SUBNETWORK": "regions/r/subnetworks/s", "PRIVATE": "true"}
+    environment = {
+        "MAX_WORKERS": "3",
+        "MACHINE_TYPE": "n2-standard-4",
+        "DISK_GB": "80",
+        "SUBNETWORK": "regions/r/subnetworks/s",
+        "PRIVATE": "true",
+    }
     done = run(tools, "run.sh", "clipscout-first", *given, **RUN, **environment)
     assert (done.returncode, done.stderr) == (0, "")
     (call,) = calls(tools)
@@ -208,14 +235,16 @@ def test_running_hands_every_option_over_as_it_is(tools):
     flags = dict(word.split("=", 1) for word in call[5:] if "=" in word)
     between, parameters = flags["--parameters"][1:].split("^", 1)
     assert parameters.split(between) == given
-    assert flags["--template-file-gcs-location"] == "gs://bucket/templates/clipscout.json"
-    assert flags["--service-account-email"] == "w@project"
+    assert flags["--template-file-gcs-location"] == "gs://specs/templates/clipscout.json"
+    assert flags["--service-account-email"] == RUN["WORKER_ACCOUNT"]
     assert (flags["--max-workers"], flags["--subnetwork"]) == ("3", "regions/r/subnetworks/s")
+    assert flags["--worker-machine-type"] == "n2-standard-4"
+    assert flags["--additional-pipeline-options"] == "disk_size_gb=80"
     assert call[-1] == "--disable-public-ips"
 
 
 def test_running_says_no_more_than_it_was_told(tools):
-    assert run(tools, "run.sh", "job", *PLACES, **RUN, SPEC="gs://bucket/templates/clipscout-v1.json").returncode == 0
+    assert run(tools, "run.sh", "job", *PLACES, **RUN, SPEC="gs://specs/templates/clipscout-v1.json").returncode == 0
     (call,) = calls(tools)
-    assert "--template-file-gcs-location=gs://bucket/templates/clipscout-v1.json" in call
-    assert not [word for word in call if word.startswith(("--max-workers", "--subnetwork", "--disable"))]
+    assert "--template-file-gcs-location=gs://specs/templates/clipscout-v1.json" in call
+    assert not [word for word in call if word.startswith(OPTIONAL)]
