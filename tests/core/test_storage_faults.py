@@ -259,6 +259,6 @@ def test_missing_credentials_are_told(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_GCE_CHECK", "true")  # there is no cloud machine's server to ask
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    with pytest.raises(StorageError, match=f"{URI}: .*credentials were not found") as caught:
+    with pytest.raises(StorageError, match=f"{URI}: .*credentials were not found.*; try gcloud auth") as caught:
         storage.read_bytes(URI)
     assert caught.value.code == "storage_error"

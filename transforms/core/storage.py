@@ -53,7 +53,7 @@ def resolve(output: str, uri: str) -> str:
 def _explained(uri: str) -> Iterator[None]:
     """Turns every library's errors into StorageError with a code."""
     from google.api_core import exceptions as api
-    from google.auth.exceptions import GoogleAuthError
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
     try:
@@ -66,7 +66,8 @@ def _explained(uri: str) -> Iterator[None]:
     except IsADirectoryError as error:
         raise StorageError(f"{uri}: is a folder", "not_found") from error
     except (OSError, api.GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse) as error:
-        raise StorageError(f"{uri}: {' '.join(str(error).split())}") from error
+        remedy = "; try gcloud auth application-default login" if isinstance(error, DefaultCredentialsError) else ""
+        raise StorageError(f"{uri}: {' '.join(str(error).split())}{remedy}") from error
 
 
 class _Cloud:
