@@ -15,11 +15,15 @@ from apache_beam.options.pipeline_options import (
     TestOptions,
     WorkerOptions,
 )
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.transforms.resources import resource_hints_from_options
 
 from pipeline import __version__
 from pipeline.config import Config
 from transforms.core import naming, storage
 
+_OBJECT = re.compile("gs://[^/]+/.*[^/]")
+_IMAGE_NAME = re.compile(r"\w[\w.:/@-]*", re.ASCII)
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+\d+")
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL, _LABEL_VALUE = re.compile(r"[^\W\d_][\w-]{0,62}"), re.compile(r"[\w-]{0,63}")
@@ -35,12 +39,14 @@ class Shape:
       one_process: One worker process per machine instead of one per vCPU: the threads share one model on the GPU.
         Decoding, cutting and downloads run in children of their own, so that the threads do not wait for each other.
       disk_gb: Boot disk; the image takes about 10.
+      series: Beginnings of the machine types that such GPUs can be attached to.
     """
 
     machine_type: str
     threads: int
     one_process: bool
     disk_gb: int
+    series: tuple[str, ...] = ()
 
 
 #: Variable that our image sets to its own name: a launcher that runs in it starts the workers from it too.
@@ -48,10 +54,10 @@ IMAGE_VARIABLE = "CLIPSCOUT_IMAGE"
 #: Without a GPU every vCPU has a process and a model of its own.
 _CPU_SHAPE = Shape("n2-standard-8", threads=2, one_process=False, disk_gb=50)
 _GPU_SHAPES = {
-    "nvidia-l4": Shape("g2-standard-8", threads=8, one_process=True, disk_gb=100),
-    "nvidia-tesla-t4": Shape("n1-standard-8", threads=8, one_process=True, disk_gb=100),
-    "nvidia-tesla-a100": Shape("a2-highgpu-1g", threads=12, one_process=True, disk_gb=100),
-    "nvidia-a100-80gb": Shape("a2-ultragpu-1g", threads=12, one_process=True, disk_gb=100),
+    "nvidia-l4": Shape("g2-standard-8", threads=8, one_process=True, disk_gb=100, series=("g2-",)),
+    "nvidia-tesla-t4": Shape("n1-standard-8", threads=8, one_process=True, disk_gb=100, series=("n1-", "custom-")),
+    "nvidia-tesla-a100": Shape("a2-highgpu-1g", threads=12, one_process=True, disk_gb=100, series=("a2-highgpu-",)),
+    "nvidia-a100-80gb": Shape("a2-ultragpu-1g", threads=12, one_process=True, disk_gb=100, series=("a2-ultragpu-",)),
 }
 #: With right fitting the service chooses the machine of the scoring stage; this one is for downloads and cutting.
 _BESIDE_GPU_MACHINE = "n2-standard-4"
@@ -76,18 +82,19 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
     if not config.dataflow:
         if config.gpu == "none":
             return []
-        return [f"--gpu={config.gpu} is for Dataflow's workers; a local run takes the GPU that it has (--device)"]
+        return [f"--gpu={config.gpu} is for --runner=DataflowRunner; a local run takes the GPU that it has (--device)"]
     workers = ["--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"]
     return [
-        *launch_faults(beam_options, config.gpu),
+        *_launch_faults(beam_options, config.gpu),
+        *_faults_that_beam_finds(beam_options),
         *(workers if config.workers > 1 else ()),
         *_gpu_faults(config, beam_options),
         *_path_faults(config),
     ]
 
 
-def launch_faults(beam_options: PipelineOptions, gpu: str) -> Iterator[str]:
-    """Yields the faults of Beam's own options for a Dataflow job; they can be judged where ours are faulty."""
+def _launch_faults(beam_options: PipelineOptions, gpu: str) -> Iterator[str]:
+    """Yields the faults of Beam's own options for a Dataflow job."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     setup = beam_options.view_as(SetupOptions)
     if not google.project:
@@ -102,18 +109,28 @@ def launch_faults(beam_options: PipelineOptions, gpu: str) -> Iterator[str]:
         place = getattr(google, name)
         if place and not storage.is_remote(place):
             yield f"--{name} is {place!r}, expected a place on gs://"
+    if storage.is_remote(google.template_location or "") and not _OBJECT.fullmatch(google.template_location):
+        yield f"--template_location is {google.template_location!r}, expected gs://BUCKET/FILE"
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
         yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
     brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
-    if not _image(worker) and (gpu != "none" or not any(brought)):
+    own_gpus = any(_own_gpus(beam_options))
+    if not _image(worker) and (gpu != "none" or own_gpus or not any(brought)):
         yield "--sdk_container_image is missing: the image that templates/README.md builds, with Clipscout in it"
+    if _image(worker) and not _IMAGE_NAME.fullmatch(_image(worker)):
+        yield f"--sdk_container_image is {_image(worker)!r}, expected the name of an image"
+    if google.update:
+        yield "--update: a batch job cannot be updated; let it end, or cancel it"
+    for experiment in beam_options.view_as(DebugOptions).experiments or []:
+        if re.match("disable_(prime_)?runner_v2|disable_portable_runner", experiment):
+            yield f"--experiments={experiment}: Beam's Python jobs need Runner v2"
     if beam_options.view_as(StandardOptions).streaming:
         yield "--streaming: a job of Clipscout is a batch job"
     if beam_options.view_as(TestOptions).dry_run:
         yield "--dry_run: give --preflight_only instead, which checks more"
     try:
         labels = _labels(google)
-    except (ValueError, SyntaxError, AttributeError):
+    except (ValueError, SyntaxError, AttributeError, TypeError):
         yield "--labels: expected KEY=VALUE, or a dictionary of texts"
         return
     for key, value in labels.items():
@@ -137,33 +154,69 @@ def _image(worker: WorkerOptions) -> str:
     return worker.sdk_container_image or os.environ.get(IMAGE_VARIABLE, "")
 
 
-def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+def _faults_that_beam_finds(beam_options: PipelineOptions) -> Iterator[str]:
+    """Yields what Beam would say after the graph is built, of its checks those that make no request."""
+    google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
+    validator = PipelineOptionsValidator(beam_options, None)
+    # without a region it asks gcloud; a stand-in of the service counts as no address of it
+    if google.project and google.region and "//localhost" not in (google.dataflow_endpoint or ""):
+        told = validator.validate_cloud_options(google)
+        yield from (text for text in told if "job_name" not in text and "updating" not in text)  # told by us
+    yield from validator.validate_num_workers(worker)
+    yield from validator.validate_optional_argument_positive(worker, "disk_size_gb")
+    yield from validator.validate_worker_region_zone(worker)
+    yield from validator.validate_sdk_container_image_options(worker)
+    yield from validator.validate_container_prebuilding_options(beam_options.view_as(SetupOptions))
+    try:
+        resource_hints_from_options(beam_options)
+    except (ValueError, TypeError) as error:
+        yield f"--resource_hints: {error}"
+
+
+def _own_gpus(beam_options: PipelineOptions) -> tuple[list[str], list[str]]:
+    """Returns the service options and the resource hints of the user's own that ask for GPUs."""
     google = beam_options.view_as(GoogleCloudOptions)
     experiments = beam_options.view_as(DebugOptions).experiments or []  # where the service option was spelled once
     given = [*(google.dataflow_service_options or []), *experiments]
     services = [text for text in given if text.startswith("worker_accelerator")]
-    hinted = [text for text in _hints(beam_options) if "accelerator" in text.partition("=")[0]]
-    machine = beam_options.view_as(WorkerOptions).machine_type or ""
-    own = services + hinted
-    if config.gpu == "none":
-        if not own and config.scoring.device == "cuda":
+    hinted = [text for text in _hints(beam_options) if text.partition("=")[0] == "accelerator"]
+    return services, hinted
+
+
+def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+    services, hinted = _own_gpus(beam_options)
+    asked = [f"--gpu={config.gpu}"] if config.gpu != "none" else []
+    if not (asked or services or hinted):
+        if config.scoring.device == "cuda":
             yield "--device=cuda needs a GPU, and --gpu is 'none'"
-        if not own and config.scoring.precision == "fp16":
+        if config.scoring.precision == "fp16":
             yield "--precision=fp16 needs a GPU, and --gpu is 'none'"
-    elif config.scoring.device == "cpu":
-        yield f"--device is 'cpu', and --gpu={config.gpu} asks for GPUs"
-    elif own:
-        yield f"--gpu={config.gpu} and {own[0]!r} both ask for GPUs; give one"
-    elif google.flexrs_goal and config.gpu_mode == "right_fit":
-        yield "--gpu_mode=right_fit and --flexrs_goal exclude each other; give --gpu_mode=pool"
-    elif config.gpu_mode == "pool" and machine and machine.partition("-")[0] != _family(config.gpu):
-        yield f"--machine_type is {machine!r}, and --gpu={config.gpu} goes with {_family(config.gpu)} machines"
-    if services and hinted:
-        yield f"{services[0]!r} and the resource hint {hinted[0]!r} exclude each other"
+        return
+    first, *others = [*asked, *map(repr, services), *(f"the resource hint {text!r}" for text in hinted)]
+    for other in others:
+        yield f"{first} and {other} both ask for GPUs; give one"
+    if config.scoring.device == "cpu":
+        yield f"--device is 'cpu', and {first} asks for GPUs"
+    fitted = (
+        f"the resource hint {hinted[0]!r}"
+        if hinted
+        else "--gpu_mode=right_fit"
+        if asked and config.gpu_mode == "right_fit"
+        else ""
+    )
+    if beam_options.view_as(GoogleCloudOptions).flexrs_goal and fitted:
+        yield f"{fitted} and --flexrs_goal exclude each other; give --gpu_mode=pool"
+    machine, shape = beam_options.view_as(WorkerOptions).machine_type, _shape(config, beam_options)
+    if machine and shape.series and not fitted and not machine.startswith(shape.series):
+        series = " or ".join(name.rstrip("-") for name in shape.series)
+        yield f"--machine_type is {machine!r}, and {first} goes with {series} machines"
 
 
-def _family(gpu: str) -> str:
-    return _GPU_SHAPES[gpu].machine_type.partition("-")[0]
+def _shape(config: Config, beam_options: PipelineOptions) -> Shape:
+    """Returns the shape for the GPU that is asked for, also where Beam's own options ask."""
+    own = " ".join(text for texts in _own_gpus(beam_options) for text in texts)
+    named = re.search(r"type:([\w-]+)", own)
+    return _GPU_SHAPES.get(named[1] if named else config.gpu, _CPU_SHAPE)
 
 
 def _hints(beam_options: PipelineOptions) -> list[str]:
@@ -194,12 +247,13 @@ def settle(config: Config, beam_options: PipelineOptions) -> None:
     """Fills in what a Dataflow job needs and the user did not set: machines, disk, processes, threads, name, labels."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     debug = beam_options.view_as(DebugOptions)
-    shape = _GPU_SHAPES.get(config.gpu, _CPU_SHAPE)
-    fitted = bool(resource_hints(config))
+    shape = _shape(config, beam_options)
+    fitted = bool(resource_hints(config) or _own_gpus(beam_options)[1])
     worker.machine_type = worker.machine_type or (_BESIDE_GPU_MACHINE if fitted else shape.machine_type)
     worker.sdk_container_image = _image(worker) or None
     worker.disk_size_gb = worker.disk_size_gb or shape.disk_gb
-    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or shape.threads
+    if debug.number_of_worker_harness_threads is None:
+        debug.number_of_worker_harness_threads = shape.threads
     experiments = debug.experiments or []
     if shape.one_process and not config.scoring.model_copies and "use_multiple_sdk_containers" not in experiments:
         debug.add_experiment("no_use_multiple_sdk_containers")
@@ -223,7 +277,8 @@ def job_name(config: Config) -> str:
 def about(config: Config, beam_options: PipelineOptions) -> list[str]:
     """Returns what a settled Dataflow job will use, as lines for a person."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
-    gpu = "no GPU" if config.gpu == "none" else f"{config.gpu} ({config.gpu_mode})"
+    own = " ".join(text for texts in _own_gpus(beam_options) for text in texts)
+    gpu = (own or "no GPU") if config.gpu == "none" else f"{config.gpu} ({config.gpu_mode})"
     return [
         f"job        {google.job_name} in {google.project}, {google.region}",
         f"workers    {worker.machine_type}, {worker.disk_size_gb} GB, {gpu}",

@@ -4,7 +4,7 @@ import datetime
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,22 +112,47 @@ class Config:
         return {"version": __version__, "inputs": list(self.inputs), "preset": self.preset, "settings": self.shaping()}
 
 
-def from_options(given: Mapping[str, str | None]) -> Config:
-    """Builds the configuration from option texts (None = not given).
+def judged(given: Mapping[str, str | None]) -> tuple[Config | None, frozenset[str]]:
+    """Builds a configuration of those options that can be used, so that the others do not hide what is wrong with it.
+
+    Returns:
+      The configuration with defaults (nothing for input and output) in the others' place, None where there is none; and
+      the names of the others.
+    """
+    faulty: frozenset[str] = frozenset()
+    while True:
+        try:
+            return from_options(given, faulty), faulty
+        except ConfigError as error:
+            found = faulty.union(*map(options_named, error.faults))
+            if found == faulty:
+                return None, faulty
+            faulty = found
+
+
+def options_named(fault: str) -> set[str]:
+    """Returns the options of ours that a fault names."""
+    return set(re.findall(r"--(\w+)", fault)) & {option.name for option in OPTIONS}
+
+
+def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -> Config:
+    """Builds the configuration from option texts (None = not given), without those that are known to be faulty.
 
     Raises:
       ConfigError: With every fault found.
     """
     faults: list[str] = []
+    given = {name: text for name, text in given.items() if name not in faulty}
     preset = given.get("preset") or "kinetics"
     if preset not in PRESETS:
         faults.append(f"--preset is {preset!r}, expected one of {', '.join(PRESETS)}")
     values = Values(resolved(given, PRESETS.get(preset, {}), faults), faults)
     for name in ("input", "output"):
-        if not values.text(name):
+        if not values.text(name) and name not in faulty:
             faults.append(f"--{name} is missing")
-    if re.fullmatch(r"gs:/*", values.text("output")):
-        faults.append(f"--output is {values.text('output')!r}, expected gs://BUCKET/FOLDER")
+    output = values.text("output")
+    if re.match(r"\s|[A-Za-z][\w+.-]*:/", output) and not re.match("gs://[^/]", output):
+        faults.append(f"--output is {output!r}, expected a folder, or gs://BUCKET/FOLDER")
     date = values.date()
     spec = rules.spec(values, faults)
     sampling = rules.sampling(values)
@@ -147,7 +172,7 @@ def from_options(given: Mapping[str, str | None]) -> Config:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
         inputs=values.parts("input"),
-        output=values.text("output").rstrip("/") or "/",
+        output=output.rstrip("/") or output[:1],
         replace=flags["replace"],
         manifest_shards=int(numbers["manifest_shards"]),
         preset=preset,

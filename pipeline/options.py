@@ -1,6 +1,7 @@
 """Command-line options: one table, as text in and text out. `config` judges the values."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -190,19 +191,49 @@ def with_flags_spelled_out(argv: Sequence[str]) -> list[str]:
     ]
 
 
-def unknown_options(rest: list[str]) -> list[str]:
-    """Returns those arguments, left over by our parser, that no Beam option takes either.
-
-    Raises:
-      UsageError: A Beam option has a value that it does not take.
-    """
-    beam_parser = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+def beam_parser() -> argparse.ArgumentParser:
+    """Returns a parser of every option that Beam and its runners have; it raises UsageError."""
+    made = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for kind in _subclasses(PipelineOptions):
         if kind is not ClipscoutOptions and kind.__module__.startswith("apache_beam."):
-            kind._add_argparse_args(beam_parser)
-    for action in beam_parser._actions:
+            kind._add_argparse_args(made)
+    for action in made._actions:
         action.required = False
-    return beam_parser.parse_known_args(rest)[1]
+    return made
+
+
+def parsed(
+    parser: argparse.ArgumentParser, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, list[str], list[str], list[str]]:
+    """Parses what can be parsed: an option with a value that it does not take is left out, with a fault.
+
+    Returns:
+      The values, the arguments that the parser does not know, those that it was given in the end, and the faults.
+
+    Raises:
+      UsageError: The command line cannot be parsed whatever is left out.
+    """
+    left, faults = list(arguments), list[str]()
+    while True:
+        try:
+            return *parser.parse_known_args(left), left, faults
+        except UsageError as error:
+            named = re.match(r"argument (?:\S+/)?(--\w+)", str(error))
+            kept = _without_option(left, named[1]) if named else left
+            if len(kept) == len(left):
+                raise
+            faults.append(str(error))
+            left = kept
+
+
+def _without_option(arguments: list[str], name: str) -> list[str]:
+    """Returns the arguments but for an option and the value that follows it."""
+    kept, before = [], ""
+    for argument in arguments:
+        if argument.partition("=")[0] != name and (before != name or argument.startswith("--")):
+            kept.append(argument)
+        before = argument
+    return kept
 
 
 def without(arguments: list[str], unknown: list[str]) -> list[str]:

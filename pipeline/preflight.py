@@ -3,10 +3,8 @@
 import contextlib
 import json
 import os
-import re
 import subprocess
 import uuid
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -17,8 +15,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from pipeline import cloud
-from pipeline.config import Config, is_dataflow
-from pipeline.values import Values
+from pipeline.config import Config, ConfigError, judged, options_named
 from transforms.core import storage
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
@@ -30,18 +27,26 @@ _PROBE_SECONDS = 10
 
 def check(config: Config, beam_options: PipelineOptions) -> list[str]:
     """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
-    places = _place_faults(config.inputs, config.excludes, config.output, beam_options if config.dataflow else None)
+    places = _place_faults(config, beam_options)
     faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config), *_runtime_faults()]
     usable = not any(fault.startswith("--output") for fault in places)
     return [*faults, *(_settings_faults(config) if usable else ()), *_classifier_faults(config, look=usable)]
 
 
-def check_places(values: Values, beam_options: PipelineOptions | None) -> list[str]:
-    """Returns the faults of what options name, where other options cannot be used: one list has to hold them all."""
-    remote = beam_options if is_dataflow(values.text("runner")) else None
-    launch = [] if remote is None else cloud.launch_faults(remote, values.text("gpu") or "none")
-    places = _place_faults(values.parts("input"), values.parts("exclude"), values.text("output"), remote)
-    return [*launch, *places, *_runtime_faults()]
+def check_rest(error: ConfigError) -> list[str]:
+    """Returns what else is wrong where options cannot be used: one list has to hold every fault.
+
+    The rest is judged as if those options had not been given, and what is found of them then is left out.
+    """
+    config, unjudged = judged(error.given)
+    unjudged = unjudged.union(*map(options_named, error.faults))
+    if config is None or error.beam_options is None:
+        return []
+    faults = [*cloud.faults(config, error.beam_options), *_place_faults(config, error.beam_options)]
+    faults += [*_secret_faults(config), *_runtime_faults()]
+    if "classifier" not in unjudged:
+        faults += _classifier_faults(config, look=False)
+    return [fault for fault in faults if not options_named(fault) & unjudged]
 
 
 def begin(config: Config) -> None:
@@ -53,15 +58,13 @@ def begin(config: Config) -> None:
     storage.write_bytes(path, json.dumps(config.shaping(), indent=2).encode())
 
 
-def _place_faults(
-    inputs: Sequence[str], excludes: Sequence[str], output: str, remote: PipelineOptions | None
-) -> list[str]:
+def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
     """Tries every place at once: a storage that does not answer costs its deadline once, not for each of them."""
-    checks = [partial(_match_faults, "input", pattern) for pattern in inputs]
-    checks += [partial(_match_faults, "exclude", pattern) for pattern in excludes]
-    folders = {"output": output} if output and not re.fullmatch(r"gs:/*", output) else {}
-    if remote is not None:
-        google = remote.view_as(GoogleCloudOptions)
+    checks = [partial(_match_faults, "input", pattern) for pattern in config.inputs]
+    checks += [partial(_match_faults, "exclude", pattern) for pattern in config.excludes]
+    folders = {"output": config.output} if config.output else {}
+    if config.dataflow:
+        google = beam_options.view_as(GoogleCloudOptions)
         given = {name: getattr(google, name) or "" for name in ("temp_location", "staging_location")}
         given["template_location"] = (google.template_location or "").rpartition("/")[0]
         folders |= {name: place for name, place in given.items() if storage.is_remote(place)}
@@ -169,13 +172,16 @@ def _settings_faults(config: Config) -> list[str]:
 
 def _classifier_faults(config: Config, *, look: bool) -> list[str]:
     """Loads the classifier and scores one blank frame, unless a look shows that the output has scores of this one."""
+    try:
+        stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
+    except storage.StorageError as error:
+        return [f"--output: {error}"]
+    if any(name.endswith(".parquet") for name in stored):
+        return []
     rule = config.scoring.load_rule()
     if config.gpu != "none" or config.dataflow:  # workers have the GPU; here the weights and their shapes are tried
         rule = replace(rule, device="cpu", precision="fp32")
     try:
-        stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
-        if any(name.endswith(".parquet") for name in stored):
-            return []
         from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
 
         classifier = torch_models.load(rule)

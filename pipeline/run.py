@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
+from requests import RequestException
 
 from pipeline import cloud, counters, graph, loopback, options, preflight
-from pipeline.config import Config, ConfigError, from_options, unknown_option_fault
-from pipeline.values import Values
+from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
 from transforms.core import child, funnel, storage
 from transforms.outputs import TooManyFailuresError
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         config, beam_options = configure(argv)
         faults = preflight.check(config, beam_options)
     except ConfigError as error:
-        faults = error.faults + preflight.check_places(Values(error.given, []), error.beam_options)
+        faults = error.faults + preflight.check_rest(error)
     if faults:
         _complain(*faults)
         return EXIT_FAULTY_OPTIONS
@@ -49,8 +49,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         with loopback.servers_stay_here():
             return _finish(config, run(config, beam_options))
-    except (GoogleAPICallError, PermanentException) as error:
-        _complain(f"Dataflow refused the job: {' '.join(str(error).split())}")
+    except (GoogleAPICallError, PermanentException, RequestException) as error:
+        did = "does not answer" if isinstance(error, RequestException) else "refused the job"
+        _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
     except (DataflowRuntimeException, RuntimeError, storage.StorageError, KeyboardInterrupt) as error:
         return _failed(config, beam_options, error)
@@ -110,15 +111,16 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
       ConfigError: With every fault of the options.
     """
     try:
-        known, rest = options.parser().parse_known_args(options.with_flags_spelled_out(list(argv)))
-        unknown = options.unknown_options(rest)
-        faults = [unknown_option_fault(argument) for argument in unknown if not _is_value(argument, unknown)]
-        if faults and any(argument.startswith("--template_location") for argument in rest):
-            # a template's launcher adds flags of its own, and has checked the parameters against our metadata
-            _complain(*(f"warning: {fault}" for fault in faults))
-            faults = []
+        known, rest, _, ours = options.parsed(options.parser(), options.with_flags_spelled_out(list(argv)))
+        _, unknown, rest, beams = options.parsed(options.beam_parser(), rest)
     except options.UsageError as error:
         raise ConfigError([str(error)]) from None
+    strange = [unknown_option_fault(argument) for argument in unknown if not _is_value(argument, unknown)]
+    if strange and any(argument.startswith("--template_location") for argument in rest):
+        # a template's launcher adds flags of its own, and has checked the parameters against our metadata
+        _complain(*(f"warning: {fault}" for fault in strange))
+        strange = []
+    faults = [*ours, *beams, *strange]
     given: dict[str, str | None] = {option.name: getattr(known, option.name) for option in options.OPTIONS}
     runner = given["runner"] or options.LOCAL_RUNNER
     beam_options = options.ClipscoutOptions(options.without(rest, unknown))
@@ -127,7 +129,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     except (ValueError, ImportError, AttributeError) as error:
         faults.append(f"--runner is {runner!r}: {error}")
     try:
-        config = from_options(given)
+        config = from_options(given, options_named(" ".join(ours)))
     except ConfigError as error:
         raise ConfigError(faults + error.faults, given, beam_options) from None
     if faults:
@@ -148,15 +150,14 @@ def _is_value(argument: str, unknown: list[str]) -> bool:
 
 def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResult:
     """Builds the graph and starts it; from here on the output folder is this job's."""
-    submitted = config.dataflow and not beam_options.view_as(GoogleCloudOptions).template_location
-    if not submitted:
+    if not config.dataflow:
         preflight.begin(config)
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
         child.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
     pipeline = beam.Pipeline(options=beam_options)
     graph.build(pipeline, config)
     result = pipeline.run()
-    if submitted:  # not before: the service refuses a job whose name runs, and then the output is that one's
+    if config.dataflow:  # not before: a job that is refused, or whose name runs already, must not touch the output
         preflight.begin(config)
     return result
 

@@ -1,6 +1,7 @@
 """From option texts to typed values; a text that does not fit becomes a fault."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ class Values:
         text = self.texts.get("date")
         today = datetime.datetime.now(datetime.UTC).date()
         try:
+            if text and not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):  # fromisoformat takes more than that
+                raise ValueError(text)
             return datetime.date.fromisoformat(text) if text else today
         except ValueError:
             fault = f"--date is {text!r}, expected a date as YYYY-MM-DD"

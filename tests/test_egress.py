@@ -1,10 +1,12 @@
 """The guard of `egress`: it refuses and tells, in this process, in its children and in a job's workers."""
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 
+import grpc
 import pytest
 from apache_beam import Create, Map, Pipeline
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -17,6 +19,8 @@ pytest_plugins = ["pytester"]
 
 # an address for documentation, and names that no resolver may be asked for
 FAR, NAME = "192.0.2.1", "clipscout.invalid"
+# gRPC's C core is there before it is watched
+LOAD_BEFORE = f"import sys; sys.path.append({os.path.dirname(PLUGINS)!r}); sys.meta_path.pop(0); import grpc;"
 
 
 def connect(family=socket.AF_INET, host=FAR):
@@ -35,6 +39,10 @@ def send():
         sock.sendto(b"", (FAR, 9))
 
 
+async def channel_of_asyncio():
+    grpc.aio.insecure_channel(f"dns:///{NAME}")
+
+
 ATTEMPTS = {
     "connect": connect,
     "connect_ex": connect_ex,
@@ -46,6 +54,12 @@ ATTEMPTS = {
     "gethostbyname": lambda: socket.gethostbyname(NAME),
     "gethostbyaddr": lambda: socket.gethostbyaddr(FAR),
     "getnameinfo": lambda: socket.getnameinfo((FAR, 80), 0),
+    "gRPC": lambda: grpc.insecure_channel(f"{FAR}:443"),
+    "gRPC, with a secret": lambda: grpc.secure_channel(f"{NAME}:443", grpc.ssl_channel_credentials()),
+    "gRPC, IPv6": lambda: grpc.insecure_channel("ipv6:[2001:db8::1]:443"),
+    "gRPC, a name server": lambda: grpc.insecure_channel(f"dns://{FAR}/localhost:443"),
+    "gRPC, several": lambda: grpc.insecure_channel(f"ipv4:127.0.0.1:9,{FAR}:9"),
+    "gRPC, asyncio": lambda: asyncio.run(channel_of_asyncio()),
 }
 
 
@@ -70,6 +84,8 @@ def test_what_stays_on_the_machine_is_free():
     second.close()
     with socket.socket(socket.AF_UNIX) as sock, pytest.raises(FileNotFoundError):
         sock.connect("/no such socket")
+    for target in ("localhost:9", "127.0.0.1:9", "[::1]:9", "dns:///localhost:9", "unix:/no such socket"):
+        grpc.insecure_channel(target).close()
     assert egress.new_lines() == []
 
 
@@ -94,8 +110,16 @@ def test_an_attempt_fails_the_test_in_which_it_happens(pytester):
     assert [line.split("::")[1].split(" ")[0] for line in failed] == ["test_silent", "test_child"]
 
 
-def test_a_child_process_is_watched(tmp_path):
-    program = f"import socket; socket.create_connection(({FAR!r}, 9))"
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"import socket; socket.create_connection(({FAR!r}, 9))",
+        f"import grpc; grpc.insecure_channel('{FAR}:9')",
+        f"{LOAD_BEFORE} import egress; egress.watch(); grpc.insecure_channel('{FAR}:9')",
+    ],
+    ids=["socket", "gRPC", "gRPC, loaded before"],
+)
+def test_a_child_process_is_watched(tmp_path, program):
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "no test may reach" in done.stderr
     (line,) = egress.new_lines()

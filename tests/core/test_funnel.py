@@ -75,3 +75,16 @@ def test_lines_tell_numbers_and_failures():
 
 def test_lines_tell_that_numbers_do_not_add_up():
     assert "do not add up" in funnel.lines(funnel.assemble({**BALANCED, "rows.read": 11}))[-1]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "allowed", "told"),
+    [
+        (1 / 3_000_000, 0.0, "3.33333e-05% of its rows, videos or spans did, 0% are allowed"),
+        (1 / 3, 0.333333, "33.3333% of its rows, videos or spans did, 33.3333% are allowed"),
+        (2 / 3, 2 / 3, ""),
+        (0.0, 0.0, ""),
+    ],
+)
+def test_a_ratio_is_compared_as_it_is(ratio, allowed, told):
+    assert funnel.too_many_failures({"failure_ratio": ratio}, allowed) == told

@@ -124,7 +124,7 @@ def test_gpu_workers_score_on_the_gpu_or_not_at_all():
         (["--gpu=nvidia-l4", "--resource_hints=accelerator=type:nvidia-l4;count:1"], "both ask for GPUs; give one"),
         (
             ["--dataflow_service_options=worker_accelerator=x", "--resource_hints=accelerator=y"],
-            "'worker_accelerator=x' and the resource hint 'accelerator=y' exclude each other",
+            "'worker_accelerator=x' and the resource hint 'accelerator=y' both ask for GPUs; give one",
         ),
         (["--gpu=nvidia-l4", "--flexrs_goal=COST_OPTIMIZED"], "--gpu_mode=right_fit and --flexrs_goal exclude each"),
         (["--device=cuda"], "--device=cuda needs a GPU, and --gpu is 'none'"),
@@ -152,7 +152,34 @@ def test_gpu_workers_score_on_the_gpu_or_not_at_all():
         (["--labels=team=Video Clips!"], "--labels: team=Video Clips! is no label"),
         (["--labels=a={b}"], "--labels: expected KEY=VALUE, or a dictionary of texts"),
         (["--gpu=nvidia-l4", "--experiments=worker_accelerator=type:nvidia-l4;count:1"], "both ask for GPUs"),
-        (["--gpu=nvidia-l4", "--resource_hints=beam:resources:accelerator:v1=type:x"], "both ask for GPUs"),
+        (["--labels={[1]: 2}"], "--labels: expected KEY=VALUE, or a dictionary of texts"),
+        (["--resource_hints=beam:resources:accelerator:v1=type:x"], "--resource_hints: Unknown resource hint"),
+        (["--resource_hints=min_ram=lots"], "--resource_hints: "),
+        (
+            ["--resource_hints=accelerator=type:x", "--flexrs_goal=COST_OPTIMIZED"],
+            "and --flexrs_goal exclude each other",
+        ),
+        (
+            ["--dataflow_service_options=worker_accelerator=type:x", "--device=cpu"],
+            "--device is 'cpu', and 'worker_acc",
+        ),
+        (["--dataflow_service_options=worker_accelerator=type:nvidia-l4", "--machine_type=n2-standard-8"], "with g2"),
+        (["--resource_hints=accelerator=x", "--sdk_container_image=", "--setup_file=./s.py"], "_image is missing"),
+        (["--num_workers=20", "--max_num_workers=10"], "num_workers (20) cannot exceed max_num_workers (10)"),
+        (["--num_workers=0"], "option: num_workers"),
+        (["--disk_size_gb=-5"], "option: disk_size_gb"),
+        (["--worker_region=a", "--worker_zone=b"], "mutually exclusive"),
+        (["--project=1234"], "not project number"),
+        (["--project=My Project"], "Invalid Project ID"),
+        (["--sdk_container_image=bad image!!"], "--sdk_container_image is 'bad image!!'"),
+        (["--update"], "--update: a batch job cannot be updated"),
+        (["--experiments=disable_runner_v2"], "--experiments=disable_runner_v2: "),
+        (["--template_location=gs://bucket"], "--template_location is 'gs://bucket', expected gs://BUCKET/FILE"),
+        (["--template_location=gs://bucket/"], "--template_location is 'gs://bucket/', expected gs://BUCKET/FILE"),
+        (
+            ["--gpu=nvidia-a100-80gb", "--gpu_mode=pool", "--machine_type=a2-highgpu-1g"],
+            "goes with a2-ultragpu machines",
+        ),
         (
             ["--gpu=nvidia-l4", "--gpu_mode=pool", "--machine_type=n2-standard-8"],
             "--machine_type is 'n2-standard-8', and --gpu=nvidia-l4 goes with g2 machines",
@@ -164,6 +191,28 @@ def test_a_contradiction_is_one_line(more, expected):
     (fault,) = faults_of(*more)
     assert expected in fault
     assert "\n" not in fault
+
+
+def test_one_contradiction_does_not_hide_another():
+    told = faults_of(
+        *("--gpu=nvidia-l4", "--device=cpu", "--flexrs_goal=COST_OPTIMIZED", "--resource_hints=accelerator=y"),
+        "--dataflow_service_options=worker_accelerator=x",
+    )
+    assert len(told) == 4
+    assert sum("both ask for GPUs" in fault for fault in told) == 2
+    assert sum("--flexrs_goal" in fault or "--device" in fault for fault in told) == 2
+
+
+def test_gpus_that_beams_own_options_ask_for_get_their_machine():
+    worker, debug, _ = settled("--dataflow_service_options=worker_accelerator=type:nvidia-l4;count:1")
+    assert (worker.machine_type, worker.disk_size_gb) == ("g2-standard-8", 100)
+    assert debug.number_of_worker_harness_threads == 8
+    worker, _, _ = settled("--resource_hints=accelerator=type:nvidia-l4;count:1")
+    assert worker.machine_type == "n2-standard-4"
+
+
+def test_a_custom_machine_can_have_a_t4():
+    assert faults_of("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--machine_type=custom-8-32768") == []
 
 
 def test_flexrs_goes_with_a_pool():
@@ -188,7 +237,7 @@ def test_all_contradictions_come_at_once():
 def test_a_gpu_option_is_not_for_a_local_run():
     config, beam_options = configure([*REMOTE, "--gpu=nvidia-l4"])
     (fault,) = cloud.faults(config, beam_options)
-    assert fault.startswith("--gpu=nvidia-l4 is for Dataflow's workers")
+    assert fault.startswith("--gpu=nvidia-l4 is for --runner=DataflowRunner; a local run")
 
 
 def test_a_way_to_attach_gpus_needs_gpus():

@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 import pytest
+import requests
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
@@ -241,3 +242,21 @@ def test_places_without_permission_are_a_line_each(dataflow, cloud):
         f"clipscout: --output: cannot write to '{OUTPUT}': no permission",
         f"clipscout: --temp_location: cannot write to 'gs://{BUCKET}/tmp': no permission",
     ]
+
+
+@pytest.mark.parametrize("more", [[], [f"--template_location={TEMPLATE}"]], ids=["submitted", "template"])
+def test_a_launch_that_fails_leaves_no_settings_in_the_output(dataflow, monkeypatch, more):
+    monkeypatch.setattr("pipeline.graph.build", None)
+    with pytest.raises(TypeError):
+        dataflow.submit(*more)
+    assert storage.list_files(OUTPUT) == []
+
+
+def test_a_service_that_does_not_answer_is_one_line(dataflow, monkeypatch):
+    monkeypatch.setattr("pipeline.run.run", no_answer)
+    done = dataflow.submit()
+    assert (done.returncode, done.stderr) == (1, "clipscout: Dataflow does not answer: no connection\n")
+
+
+def no_answer(*_):
+    raise requests.ConnectionError("no connection")

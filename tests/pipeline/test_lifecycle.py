@@ -28,7 +28,7 @@ def half_broken(tmp_path, colour_spec):
 def test_too_many_failures_fail_the_job_after_everything_is_written(tmp_path, half_broken, capsys):
     assert main([*half_broken, "--max_failure_ratio=0.49"]) == 1
     told = capsys.readouterr()
-    failed = "clipscout: the job failed: 50.0% of its rows, videos or spans did, 49.0% are allowed"
+    failed = "clipscout: the job failed: 50% of its rows, videos or spans did, 49% are allowed"
     assert told.err.splitlines() == [failed]
     assert "1 unreadable_video" in told.out
     assert summary_of(tmp_path / "output")["failure_ratio"] == 0.5
@@ -159,9 +159,43 @@ def test_a_damaged_record_of_the_settings_is_one_line(tmp_path, half_broken, cap
     assert line.endswith("job.json is damaged; remove it to start anew")
 
 
-def test_an_output_without_a_bucket_is_one_line(half_broken, capsys):
-    assert main([*half_broken, "--output=gs://"]) == 2
-    assert capsys.readouterr().err == "clipscout: --output is 'gs://', expected gs://BUCKET/FOLDER\n"
+@pytest.mark.parametrize("output", ["gs://", "gs:/bucket/out", "s3://bucket/out", "GS://bucket/out", " gs://b/out"])
+def test_an_output_that_is_no_place_we_know_is_one_line(half_broken, capsys, output):
+    assert main([*half_broken, f"--output={output}"]) == 2
+    assert capsys.readouterr().err == f"clipscout: --output is {output!r}, expected a folder, or gs://BUCKET/FOLDER\n"
+
+
+def test_an_option_that_cannot_be_used_hides_no_other_fault(tmp_path, half_broken, capsys):
+    (tmp_path / "broken.pt").write_bytes(b"")
+    spec = {"architecture": "torchscript", "weights": "broken.pt", "labels": ["red"]}
+    (tmp_path / "broken.json").write_text(json.dumps(spec))
+    more = ["--clip_seconds=long", "--num_workers=abc", "--date", "--proxi=x", "--cookies=/nowhere/cookies.txt"]
+    more += ["--runner=DataflowRunner", "--gpu=nvidia-l4", "--flexrs_goal=COST_OPTIMIZED", "--exclude=/nowhere/ids.csv"]
+    assert main([*half_broken, *more, f"--classifier={tmp_path}/broken.json"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    expected = ["--clip_seconds is 'long'", "--num_workers: invalid int", "--date: expected one", "'--proxi'"]
+    expected += [
+        "right_fit and --flexrs_goal",
+        "--project is",
+        "--region is",
+        "--temp_location is",
+        "_image is missing",
+    ]
+    expected += [f"--{name}: '/" for name in ("input", "output", "exclude", "cookies")]  # not on gs://
+    expected += ["--cookies: the file cannot be read", "--exclude: no file matches", "--classifier: "]
+    expected += [f"--classifier: '{tmp_path}/broken.pt'"]
+    for part in expected:
+        assert any(part in line for line in lines), (part, lines)
+    assert len(lines) == len(set(lines)) == len(expected)
+
+
+def test_what_is_missing_hides_no_other_fault_and_is_told_once(capsys):
+    assert main(["--output", "--exclude=/nowhere/ids.csv"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "clipscout: argument --output: expected one argument",
+        "clipscout: --input is missing",
+        "clipscout: --exclude: no file matches '/nowhere/ids.csv'",
+    ]
 
 
 def test_a_flag_does_not_swallow_the_option_behind_it(half_broken):

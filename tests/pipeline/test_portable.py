@@ -1,7 +1,7 @@
 """The job on Beam's portable runner with two worker processes, on gs://: as near to Dataflow as one machine comes.
 
-What a step needs has to reach it as part of the graph: the workers share no variable with the program that starts them.
-They may be killed at any time.
+What a step needs has to reach it as part of the graph or from gs://: the workers share neither a variable nor fetched
+weights with the program that starts them. Their storage fails now and then, and they may be killed at any time.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import main
-from tests.cloud_servers import always
+from tests.cloud_servers import FAULTS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import ROOT, assert_same_rows, scene_video
 from transforms.core import storage
@@ -53,7 +53,8 @@ class Cluster:
       options: What leads a job there.
     """
 
-    def __init__(self, log):
+    def __init__(self, log, cache):
+        self._cache = str(cache)
         job, pool = (free_port() for _ in range(2))
         self._service = self._start("portability.local_job_service_main", f"--port={job}", log)
         self._pool = self._start("worker.worker_pool_main", f"--service_port={pool}", log)
@@ -65,7 +66,8 @@ class Cluster:
     def _start(self, module, port, log):
         path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # the pool calls `python`
         command = [sys.executable, "-c", ON_LOOPBACK, f"apache_beam.runners.{module}", port]
-        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PATH": path}, stdout=log, stderr=log)
+        environment = {**os.environ, "PATH": path, "CLIPSCOUT_CACHE": self._cache}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def workers(self):
         """Returns the process ids of the workers, of ended ones too."""
@@ -112,9 +114,9 @@ def parents_by_process():
 
 
 @pytest.fixture
-def cluster(cloud, tmp_path, monkeypatch):
+def cluster(cloud, tmp_path):
     with open(tmp_path / "cluster.log", "w+") as log:
-        running = Cluster(log)
+        running = Cluster(log, tmp_path / "workers")
         yield running
         running.close()
         log.seek(0)
@@ -122,34 +124,49 @@ def cluster(cloud, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def job(cloud, tmp_path, colour_spec):
-    """Arguments but for the output, and the listing and manifests of the local runner's output."""
+def job(cloud, tmp_path, colour_spec, monkeypatch):
+    """Arguments but for the output, all on gs://, and the listing and manifests of the local runner's output."""
+    monkeypatch.setenv("CLIPSCOUT_CACHE", str(tmp_path / "launcher"))
     rows = [{"action": colour, "path": f"gs://{BUCKET}/in/*.mp4"} for colour in ("red", "blue", "pink")]
     storage.write_bytes(f"gs://{BUCKET}/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     for name, start in (("a", 1), ("b", 2), ("c", 3), ("d", 4)):
         scene_video(tmp_path / f"{name}.mp4", ("grey", start), ("red", 1), ("blue", 1), ("grey", 6 - start))
         storage.move_in(str(tmp_path / f"{name}.mp4"), f"gs://{BUCKET}/in/{name}.mp4")
     storage.write_bytes(f"gs://{BUCKET}/in/e.mp4", b"not a video")
-    given = [f"--input=gs://{BUCKET}/queries.jsonl", "--classifier", colour_spec, "--clip_seconds=2"]
-    given += ["--min_score=0.5", "--shots=ignore"]
-    assert main([*given, f"--output={tmp_path}/local"]) == 0
+    for path in Path(colour_spec).parent.iterdir():
+        storage.write_bytes(f"gs://{BUCKET}/models/{path.name}", path.read_bytes())
+    given = [f"--input=gs://{BUCKET}/queries.jsonl", "--clip_seconds=2", "--min_score=0.5", "--shots=ignore"]
+    assert main([*given, f"--classifier={colour_spec}", f"--output={tmp_path}/local"]) == 0
+    given.append(f"--classifier=gs://{BUCKET}/models/{Path(colour_spec).name}")
     manifests = {name: (tmp_path / "local" / name).read_text() for name in MANIFESTS}
     assert len(manifests["spans.jsonl"].splitlines()) == 8
     return given, storage.list_files(f"{tmp_path}/local"), manifests
 
 
-def test_two_workers_give_the_rows_of_the_local_runner(cloud, cluster, job, capsys):
+def test_two_workers_give_the_rows_of_the_local_runner(cloud, cluster, job, tmp_path, monkeypatch, capsys):
+    """Input, weights and output are on gs://, and every fifth request fails."""
     given, files, manifests = job
-    output, working = f"gs://{BUCKET}/results", set()
+    output, working, faulty, fault_of = f"gs://{BUCKET}/results", set(), set(), every(5)
+    monkeypatch.setattr(storage, "_FIRST_WAIT_SECONDS", 0.02)  # the launcher's; workers wait as long as they always do
+    cloud.forget()
 
-    def look(kind, _):
+    def look(kind, name):
         working.update(cluster.working())
-        return ""
+        fault = fault_of(kind, name)
+        if fault:
+            faulty.add((kind, name))
+        return fault
 
     cloud.schedule = look  # at each request
-    assert main([*given, f"--output={output}", *cluster.options]) == 0
+    status = main([*given, f"--output={output}", *cluster.options])
+    cloud.schedule = always("")
+    assert status == 0
     assert len(working) == 2
     assert "models-loaded 2" in capsys.readouterr().out  # both scored
+    assert cloud.faults() == set(FAULTS)
+    assert ("read", "models/colours.json") in faulty  # by the launcher
+    assert any(kind == "upload" and name.startswith("results/clips/") for kind, name in faulty)  # by workers
+    assert [path.suffix for path in (tmp_path / "workers/weights").iterdir() if path.suffix != ".lock"] == [".pt"]
     for name, text in manifests.items():
         assert_same_rows(storage.read_bytes(f"{output}/{name}").decode(), text)
     assert storage.list_files(output) == files

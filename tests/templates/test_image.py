@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pipeline import cloud
 from templates import describe
@@ -98,6 +100,23 @@ def setup_arguments():
         if isinstance(keyword.value, (ast.List, ast.Dict, ast.Constant)):
             written[keyword.arg] = ast.literal_eval(keyword.value)
     return written
+
+
+def requirements():
+    """Returns all that setup.py asks for, of all extras."""
+    written = setup_arguments()
+    return [*written["install_requires"], *(line for extra in written["extras_require"].values() for line in extra)]
+
+
+def not_met(lines):
+    """Returns the requirements that lock.txt does not meet."""
+    asked = [Requirement(line) for line in lines]
+    locked = [LOCK.get(canonicalize_name(one.name)) for one in asked]
+    return [
+        str(one)
+        for one, found in zip(asked, locked, strict=True)
+        if found is None or not one.specifier.contains(found, prereleases=True)
+    ]
 
 
 def test_what_is_copied_exists_and_is_given_to_the_build():
@@ -223,6 +242,34 @@ def test_the_versions_of_beam_agree():
     assert f"apache-beam[gcp]=={ARGS['BEAM_VERSION']}" in setup_arguments()["install_requires"]
 
 
+def test_the_lock_meets_every_requirement():
+    assert len(requirements()) > 25
+    assert not_met(requirements()) == []
+
+
+LINES = {
+    "its own version": (f"torch=={LOCK['torch']}", True),
+    "an older version": ("torch==2.0.0", False),
+    "an end below": (f"torch<{LOCK['torch']}", False),
+    "a start above": (f"torchvision>{LOCK['torchvision']}", False),
+    "another spelling": ("PyYAML>=5", True),
+    "with an extra": (f"apache-beam[gcp]!={LOCK['apache-beam']}", False),
+    "not locked": ("clipscout-unknown", False),
+}
+
+
+@pytest.mark.parametrize(("line", "met"), LINES.values(), ids=LINES)
+def test_a_requirement_apart_from_the_lock_is_found(line, met):
+    assert (not_met([line]) == []) is met
+
+
+@pytest.mark.parametrize("name", ["torch", "torchvision", "apache-beam"])
+def test_what_shapes_results_is_held(name):
+    (asked,) = [one for one in map(Requirement, requirements()) if one.name == name]
+    assert asked.specifier
+    assert PINS[name] == LOCK[name]
+
+
 def test_the_versions_of_python_agree():
     short = re.search(r"^python:(\d+\.\d+)\.\d+-slim", ARGS["PYTHON_IMAGE"])[1]
     assert short == "3.11"
@@ -235,8 +282,6 @@ def test_the_versions_of_python_agree():
 
 
 def test_the_versions_of_torch_agree_with_what_is_told_of_the_driver():
-    assert PINS["torch"] == LOCK["torch"]
-    assert PINS["torchvision"] == LOCK["torchvision"]
     told = re.findall(r"torch (\d+\.\d+\.\d+), built for CUDA (\d+)", (ROOT / "templates/README.md").read_text())
     assert told == [(LOCK["torch"], LOCK["cuda-toolkit"].split(".")[0])]
 

@@ -102,13 +102,15 @@ def _failure_ratio(numbers: Mapping[str, int]) -> float:
         (not_fetched + numbers["videos.failed"], not_fetched + numbers["requests.fetched"]),
         (numbers["spans.failed"], numbers["spans.proposed"]),
     )
-    return max(round(failed / of, 6) if of else 0.0 for failed, of in parts)
+    return max(failed / of if of else 0.0 for failed, of in parts)
 
 
 def too_many_failures(summary: Mapping[str, Any], allowed: float) -> str:
     """Returns why a job counts as failed where more than an allowed part of its items did; otherwise nothing."""
     ratio = summary["failure_ratio"]
-    return f"{ratio:.1%} of its rows, videos or spans did, {allowed:.1%} are allowed" if ratio > allowed else ""
+    if ratio <= allowed:
+        return ""
+    return f"{100 * ratio:.6g}% of its rows, videos or spans did, {100 * allowed:.6g}% are allowed"
 
 
 def imbalances(numbers: Mapping[str, int]) -> list[str]:
