@@ -37,6 +37,9 @@ def main(argv: Sequence[str]) -> int:
         faults = preflight.check(config, beam_options)
     except ConfigError as error:
         faults = error.faults + preflight.check_rest(error)
+    except KeyboardInterrupt:
+        _complain("stopped before anything was run")
+        return EXIT_STOPPED
     if faults:
         _complain(*faults)
         return EXIT_FAULTY_OPTIONS
