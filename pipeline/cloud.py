@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -85,7 +86,7 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
         return [f"--gpu={config.gpu} is for --runner=DataflowRunner; a local run takes the GPU that it has (--device)"]
     workers = ["--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"]
     return [
-        *_launch_faults(beam_options, config.gpu),
+        *_launch_faults(config, beam_options),
         *_faults_that_beam_finds(beam_options),
         *(workers if config.workers > 1 else ()),
         *_gpu_faults(config, beam_options),
@@ -93,7 +94,7 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
     ]
 
 
-def _launch_faults(beam_options: PipelineOptions, gpu: str) -> Iterator[str]:
+def _launch_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
     """Yields the faults of Beam's own options for a Dataflow job."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     setup = beam_options.view_as(SetupOptions)
@@ -114,8 +115,7 @@ def _launch_faults(beam_options: PipelineOptions, gpu: str) -> Iterator[str]:
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
         yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
     brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
-    own_gpus = any(_own_gpus(beam_options))
-    if not _image(worker) and (gpu != "none" or own_gpus or not any(brought)):
+    if not _image(worker) and (_asks(config, beam_options) or not any(brought)):
         yield "--sdk_container_image is missing: the image that templates/README.md builds, with Clipscout in it"
     if _image(worker) and not _IMAGE_NAME.fullmatch(_image(worker)):
         yield f"--sdk_container_image is {_image(worker)!r}, expected the name of an image"
@@ -173,54 +173,71 @@ def _faults_that_beam_finds(beam_options: PipelineOptions) -> Iterator[str]:
         yield f"--resource_hints: {error}"
 
 
-def _own_gpus(beam_options: PipelineOptions) -> tuple[list[str], list[str]]:
-    """Returns the service options and the resource hints of the user's own that ask for GPUs."""
+class Ask(NamedTuple):
+    """A way in which GPUs are asked for: by `--gpu`, or by Beam's own options.
+
+    Attributes:
+      words: How the user wrote it.
+      gpu: The type; empty where it is not told.
+      fitted_by: What asks for right fitting; empty for a pool.
+    """
+
+    words: str
+    gpu: str
+    fitted_by: str
+
+
+def _asks(config: Config, beam_options: PipelineOptions) -> list[Ask]:
+    """Returns every way in which GPUs are asked for; more than one is a contradiction."""
     google = beam_options.view_as(GoogleCloudOptions)
     experiments = beam_options.view_as(DebugOptions).experiments or []  # where the service option was spelled once
-    given = [*(google.dataflow_service_options or []), *experiments]
-    services = [text for text in given if text.startswith("worker_accelerator")]
-    hinted = [text for text in _hints(beam_options) if text.partition("=")[0] == "accelerator"]
-    return services, hinted
+    services = [*(google.dataflow_service_options or []), *experiments]
+    asks = []
+    if config.gpu != "none":
+        fitted_by = "--gpu_mode=right_fit" if config.gpu_mode == "right_fit" else ""
+        asks.append(Ask(f"--gpu={config.gpu}", config.gpu, fitted_by))
+    asks += [Ask(repr(text), _gpu_in(text), "") for text in services if text.startswith("worker_accelerator")]
+    for text in beam_options.get_all_options().get("resource_hints") or ():
+        if text.partition("=")[0] == "accelerator":
+            words = f"the resource hint {text!r}"
+            asks.append(Ask(words, _gpu_in(text), words))
+    return asks
+
+
+def _gpu_in(text: str) -> str:
+    named = re.search(r"type:([\w-]+)", text)
+    return named[1] if named else ""
+
+
+def _fitted_by(asks: list[Ask]) -> str:
+    """Returns what asks for right fitting; empty where nothing does."""
+    return next((ask.fitted_by for ask in asks if ask.fitted_by), "")
+
+
+def _shape(asks: list[Ask]) -> Shape:
+    return _GPU_SHAPES.get(asks[0].gpu, _CPU_SHAPE) if asks else _CPU_SHAPE
 
 
 def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
-    services, hinted = _own_gpus(beam_options)
-    asked = [f"--gpu={config.gpu}"] if config.gpu != "none" else []
-    if not (asked or services or hinted):
+    asks = _asks(config, beam_options)
+    if not asks:
         if config.scoring.device == "cuda":
             yield "--device=cuda needs a GPU, and --gpu is 'none'"
         if config.scoring.precision == "fp16":
             yield "--precision=fp16 needs a GPU, and --gpu is 'none'"
         return
-    first, *others = [*asked, *map(repr, services), *(f"the resource hint {text!r}" for text in hinted)]
+    first, *others = (ask.words for ask in asks)
     for other in others:
         yield f"{first} and {other} both ask for GPUs; give one"
     if config.scoring.device == "cpu":
         yield f"--device is 'cpu', and {first} asks for GPUs"
-    fitted = (
-        f"the resource hint {hinted[0]!r}"
-        if hinted
-        else "--gpu_mode=right_fit"
-        if asked and config.gpu_mode == "right_fit"
-        else ""
-    )
-    if beam_options.view_as(GoogleCloudOptions).flexrs_goal and fitted:
-        yield f"{fitted} and --flexrs_goal exclude each other; give --gpu_mode=pool"
-    machine, shape = beam_options.view_as(WorkerOptions).machine_type, _shape(config, beam_options)
-    if machine and shape.series and not fitted and not machine.startswith(shape.series):
+    fitted_by, shape = _fitted_by(asks), _shape(asks)
+    if beam_options.view_as(GoogleCloudOptions).flexrs_goal and fitted_by:
+        yield f"{fitted_by} and --flexrs_goal exclude each other; give --gpu_mode=pool"
+    machine = beam_options.view_as(WorkerOptions).machine_type
+    if machine and shape.series and not fitted_by and not machine.startswith(shape.series):
         series = " or ".join(name.rstrip("-") for name in shape.series)
         yield f"--machine_type is {machine!r}, and {first} goes with {series} machines"
-
-
-def _shape(config: Config, beam_options: PipelineOptions) -> Shape:
-    """Returns the shape for the GPU that is asked for, also where Beam's own options ask."""
-    own = " ".join(text for texts in _own_gpus(beam_options) for text in texts)
-    named = re.search(r"type:([\w-]+)", own)
-    return _GPU_SHAPES.get(named[1] if named else config.gpu, _CPU_SHAPE)
-
-
-def _hints(beam_options: PipelineOptions) -> list[str]:
-    return list(beam_options.get_all_options().get("resource_hints") or ())
 
 
 def _path_faults(config: Config) -> Iterator[str]:
@@ -247,8 +264,8 @@ def settle(config: Config, beam_options: PipelineOptions) -> None:
     """Fills in what a Dataflow job needs and the user did not set: machines, disk, processes, threads, name, labels."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     debug = beam_options.view_as(DebugOptions)
-    shape = _shape(config, beam_options)
-    fitted = bool(resource_hints(config) or _own_gpus(beam_options)[1])
+    asks = _asks(config, beam_options)
+    shape, fitted = _shape(asks), bool(_fitted_by(asks))
     worker.machine_type = worker.machine_type or (_BESIDE_GPU_MACHINE if fitted else shape.machine_type)
     worker.sdk_container_image = _image(worker) or None
     worker.disk_size_gb = worker.disk_size_gb or shape.disk_gb
@@ -277,7 +294,7 @@ def job_name(config: Config) -> str:
 def about(config: Config, beam_options: PipelineOptions) -> list[str]:
     """Returns what a settled Dataflow job will use, as lines for a person."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
-    own = " ".join(text for texts in _own_gpus(beam_options) for text in texts)
+    own = ", ".join(ask.words for ask in _asks(config, beam_options))
     gpu = (own or "no GPU") if config.gpu == "none" else f"{config.gpu} ({config.gpu_mode})"
     return [
         f"job        {google.job_name} in {google.project}, {google.region}",

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -202,13 +202,24 @@ def beam_parser() -> argparse.ArgumentParser:
     return made
 
 
-def parsed(
-    parser: argparse.ArgumentParser, arguments: Sequence[str]
-) -> tuple[argparse.Namespace, list[str], list[str], list[str]]:
-    """Parses what can be parsed: an option with a value that it does not take is left out, with a fault.
+class Parsed(NamedTuple):
+    """What of a command line a parser could use.
 
-    Returns:
-      The values, the arguments that the parser does not know, those that it was given in the end, and the faults.
+    Attributes:
+      values: The options' values.
+      known: The arguments behind them.
+      unknown: The arguments that the parser has no option for.
+      faults: A line for each option that was left out, because it does not take the value that it was given.
+    """
+
+    values: argparse.Namespace
+    known: list[str]
+    unknown: list[str]
+    faults: list[str]
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Parsed:
+    """Parses what can be parsed.
 
     Raises:
       UsageError: The command line cannot be parsed whatever is left out.
@@ -216,7 +227,8 @@ def parsed(
     left, faults = list(arguments), list[str]()
     while True:
         try:
-            return *parser.parse_known_args(left), left, faults
+            values, unknown = parser.parse_known_args(left)
+            return Parsed(values, _without(left, unknown), unknown, faults)
         except UsageError as error:
             named = re.match(r"argument (?:\S+/)?(--\w+)", str(error))
             kept = _without_option(left, named[1]) if named else left
@@ -236,7 +248,7 @@ def _without_option(arguments: list[str], name: str) -> list[str]:
     return kept
 
 
-def without(arguments: list[str], unknown: list[str]) -> list[str]:
+def _without(arguments: list[str], unknown: list[str]) -> list[str]:
     """Returns the arguments but for the unknown ones, which stand among them in the same order."""
     kept, left = [], list(unknown)
     for argument in arguments:

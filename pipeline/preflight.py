@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -25,28 +26,30 @@ _RECORD = "job.json"
 _PROBE_SECONDS = 10
 
 
-def check(config: Config, beam_options: PipelineOptions) -> list[str]:
-    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
+def check(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = frozenset()) -> list[str]:
+    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind.
+
+    Args:
+      config: The job.
+      beam_options: Beam's own options.
+      unjudged: Options that cannot be used; what is found of what stands in their place is left out.
+    """
     places = _place_faults(config, beam_options)
     faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config), *_runtime_faults()]
-    usable = not any(fault.startswith("--output") for fault in places)
-    return [*faults, *(_settings_faults(config) if usable else ()), *_classifier_faults(config, look=usable)]
+    usable = not unjudged and not any(fault.startswith("--output") for fault in places)
+    if usable:
+        faults += _settings_faults(config)
+    if "classifier" not in unjudged:
+        faults += _classifier_faults(config, look=usable)
+    return [fault for fault in faults if not options_named(fault) & unjudged]
 
 
 def check_rest(error: ConfigError) -> list[str]:
-    """Returns what else is wrong where options cannot be used: one list has to hold every fault.
-
-    The rest is judged as if those options had not been given, and what is found of them then is left out.
-    """
+    """Returns what else is wrong where options cannot be used: the rest is judged as if those had not been given."""
     config, unjudged = judged(error.given)
-    unjudged = unjudged.union(*map(options_named, error.faults))
     if config is None or error.beam_options is None:
         return []
-    faults = [*cloud.faults(config, error.beam_options), *_place_faults(config, error.beam_options)]
-    faults += [*_secret_faults(config), *_runtime_faults()]
-    if "classifier" not in unjudged:
-        faults += _classifier_faults(config, look=False)
-    return [fault for fault in faults if not options_named(fault) & unjudged]
+    return check(config, error.beam_options, unjudged.union(*map(options_named, error.faults)))
 
 
 def begin(config: Config) -> None:

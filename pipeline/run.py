@@ -114,25 +114,25 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
       ConfigError: With every fault of the options.
     """
     try:
-        known, rest, _, ours = options.parsed(options.parser(), options.with_flags_spelled_out(list(argv)))
-        _, unknown, rest, beams = options.parsed(options.beam_parser(), rest)
+        ours = options.parsed(options.parser(), options.with_flags_spelled_out(list(argv)))
+        beams = options.parsed(options.beam_parser(), ours.unknown)
     except options.UsageError as error:
         raise ConfigError([str(error)]) from None
-    strange = [unknown_option_fault(argument) for argument in unknown if not _is_value(argument, unknown)]
-    if strange and any(argument.startswith("--template_location") for argument in rest):
+    strange = [unknown_option_fault(argument) for argument in beams.unknown if not _is_value(argument, beams.unknown)]
+    if strange and any(argument.startswith("--template_location") for argument in beams.known):
         # a template's launcher adds flags of its own, and has checked the parameters against our metadata
         _complain(*(f"warning: {fault}" for fault in strange))
         strange = []
-    faults = [*ours, *beams, *strange]
-    given: dict[str, str | None] = {option.name: getattr(known, option.name) for option in options.OPTIONS}
+    faults = [*ours.faults, *beams.faults, *strange]
+    given: dict[str, str | None] = {option.name: getattr(ours.values, option.name) for option in options.OPTIONS}
     runner = given["runner"] or options.LOCAL_RUNNER
-    beam_options = options.ClipscoutOptions(options.without(rest, unknown))
+    beam_options = options.ClipscoutOptions(beams.known)
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
         faults.append(f"--runner is {runner!r}: {error}")
     try:
-        config = from_options(given, options_named(" ".join(ours)))
+        config = from_options(given, options_named(" ".join(ours.faults)))
     except ConfigError as error:
         raise ConfigError(faults + error.faults, given, beam_options) from None
     if faults:

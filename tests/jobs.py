@@ -16,6 +16,8 @@ from tests.media_maker import make_video, stamped
 #: Where the values of a manifest lie in the names, or in the storage's own digest.
 PLACES = ("id", "key", "uri", "source", "content", "asks", "clip", "poster")
 SCORES = ("score", "top_score")
+#: The manifests whose rows are the same wherever and however a job ran, but for names of places and rounding.
+MANIFESTS = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
 ROOT = Path(__file__).parent.parent
 RATE = 10
 

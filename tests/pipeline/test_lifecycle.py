@@ -159,6 +159,15 @@ def test_a_damaged_record_of_the_settings_is_one_line(tmp_path, half_broken, cap
     assert line.endswith("job.json is damaged; remove it to start anew")
 
 
+def test_ctrl_c_during_preflight_is_one_line(half_broken, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deno, "find_deno_bin", stop)
+    assert main(half_broken) == 130
+    assert capsys.readouterr().err == "clipscout: stopped before anything was run\n"
+
+
 @pytest.mark.parametrize("output", ["gs://", "gs:/bucket/out", "s3://bucket/out", "GS://bucket/out", " gs://b/out"])
 def test_an_output_that_is_no_place_we_know_is_one_line(half_broken, capsys, output):
     assert main([*half_broken, f"--output={output}"]) == 2

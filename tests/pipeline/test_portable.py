@@ -19,10 +19,8 @@ import pytest
 from pipeline.run import main
 from tests.cloud_servers import FAULTS, always, every
 from tests.conftest import BUCKET
-from tests.jobs import ROOT, assert_same_rows, scene_video
+from tests.jobs import MANIFESTS, ROOT, assert_same_rows, scene_video
 from transforms.core import storage
-
-MANIFESTS = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
 
 # Beam's stand-in of a service forgets how many workers were asked for
 ON_LOOPBACK = """

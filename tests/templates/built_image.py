@@ -18,7 +18,7 @@ import pytest
 
 from demo import run_demo
 from tests.conftest import read_jsonl
-from tests.jobs import ROOT, assert_same_rows, run_rows, summary_of
+from tests.jobs import MANIFESTS, ROOT, assert_same_rows, run_rows, summary_of
 from transforms.core import storage
 
 #: Programs, each with the Debian package that has it.
@@ -41,7 +41,6 @@ COPY pip.conf /usr/local/pip.conf
     f"{NAMES['BEAM_IMAGE']}:{apache_beam.__version__}": "COPY --chmod=755 boot /opt/apache/beam/boot",
     NAMES["LAUNCHER_IMAGE"]: "COPY --chmod=755 launcher /opt/google/dataflow/python_template_launcher",
 }
-MANIFESTS = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
 IMAGE = "localhost/clipscout:tried"
 # The real ones are programs in Go; these do what a pool of workers and a launch need of them.
 BOOT = """\
@@ -171,7 +170,7 @@ def test_the_image_knows_its_programs_and_its_name(builder):
 
 
 def test_nothing_of_the_build_is_left_in_the_image(builder, container):
-    look = builder.run(container, "sh", "-c", "ls -A /root/.cache /root/.config /tmp 2>/dev/null || true")
+    look = builder.run(container, "sh", "-c", "ls -A ~/.cache ~/.config /tmp 2>/dev/null || true")
     assert subprocess.run(look, capture_output=True, text=True, check=True).stdout.split() == ["/tmp:"]
 
 

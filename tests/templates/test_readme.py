@@ -8,6 +8,7 @@ import pytest
 from apache_beam.options.pipeline_options import WorkerOptions
 
 from pipeline import cloud
+from pipeline.counters import STAGES
 from pipeline.options import OPTIONS, beam_parser
 from pipeline.run import configure
 from templates import describe
@@ -132,6 +133,15 @@ def disk_gb(*more):
     config, beam_options = configure(job)
     cloud.settle(config, beam_options)
     return beam_options.view_as(WorkerOptions).disk_size_gb
+
+
+def test_counters_that_the_text_tells_are_counted():
+    code = "".join(path.read_text() for path in (FOLDER.parent / "transforms").rglob("*.py"))
+    rows = re.findall(r"^\| `([A-Z]\w+)` \| (`.*?`) \|", README, re.MULTILINE)
+    assert {stage for stage, _ in rows} <= set(STAGES)
+    named = {name for _, names in rows for name in re.findall(r"`([^`]+)`", names)} - {"failed-CODE"}
+    assert len(named) > 15
+    assert {name for name in named if f'"{name}"' not in code} == set()
 
 
 def test_it_says_what_was_not_tried():
