@@ -115,10 +115,14 @@ class _Process:
     def close(self) -> None:
         """Ends the child and everything it started."""
         self.connection.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+        self.kill()
         self._popen.wait()
         self._log.close()
+
+    def kill(self) -> None:
+        """Kills the child and everything it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int:
@@ -152,16 +156,17 @@ class Child:
     """A supervised child process. Not thread-safe; make it in `setup`, close it in `teardown`."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
 
-    def call(self, task: str, request: dict[str, Any]) -> Iterator[Message]:
+    def call(self, task: str, request: dict[str, Any], limits: Limits | None = None) -> Iterator[Message]:
         """Runs a task in the child and yields its messages as they come.
 
         Args:
           task: `module:function` below `transforms.core`, a generator function that takes the request.
           request: JSON-able arguments.
+          limits: Times that hold for this request alone; the child's own otherwise.
 
         Raises:
           ChildError: The task refused the input, or the child crashed, hung or overran its memory.
@@ -169,6 +174,7 @@ class Child:
         if self._process is None or self._served >= self._limits.requests:
             self._start()
         self._served += 1
+        self._timing = limits or self._limits
         assert self._process is not None
         process, connection = self._process, self._process.connection
         finished = False
@@ -210,9 +216,9 @@ class Child:
     def _ready(self, waited: float) -> Connection:
         assert self._process is not None
         connection = self._process.connection
-        allowed = self._limits.stall_seconds
-        if self._limits.total_seconds is not None:
-            allowed = min(allowed, max(0.0, self._limits.total_seconds - waited))
+        allowed = self._timing.stall_seconds
+        if self._timing.total_seconds is not None:
+            allowed = min(allowed, max(0.0, self._timing.total_seconds - waited))
         if not connection.poll(allowed):
             raise ChildError("timeout", f"no answer within {allowed:.1f} s ({waited:.1f} s waited before)")
         return connection
@@ -225,6 +231,12 @@ class Child:
         except ChildError:
             self.close()
             raise
+
+    def kill(self) -> None:
+        """Kills the child, from any thread: who waits for its answer gets a ChildError."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """Ends the child and everything it started. Safe to call at any time, any number of times."""
