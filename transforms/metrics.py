@@ -1,10 +1,15 @@
-"""Beam counters and distributions under one naming rule: namespace = the class, names with units."""
+"""Beam counters and distributions under one naming rule: namespace = the class, names with units.
+
+What is counted goes to the running tally too, under "Stage/name": progress, counters and the end agree.
+"""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from apache_beam.metrics import Metrics
+
+from transforms.core import tally
 
 
 class StageMetrics:
@@ -16,10 +21,16 @@ class StageMetrics:
     def count(self, name: str, amount: int = 1) -> None:
         """Adds `amount` to the counter `name`, e.g. `out-spans` or `failed-no_match`."""
         Metrics.counter(self._stage, name).inc(amount)
+        tally.add(f"{self._stage}/{name}", amount)
 
     def observe(self, name: str, value: int) -> None:
         """Adds one value to the distribution `name`, e.g. `decode-msec`."""
         Metrics.distribution(self._stage, name).update(value)
+        tally.add(f"{self._stage}/{name}", value)
+
+    def doing(self, what: str, slow_seconds: float = tally.SLOW_SECONDS) -> AbstractContextManager[None]:
+        """Says for the length of the block what the stage is busy with, or waits for; see `tally.doing`."""
+        return tally.doing(what, slow_seconds)
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
