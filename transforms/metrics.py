@@ -6,10 +6,13 @@ What is counted goes to the running tally too, under "Stage/name": progress, cou
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 from apache_beam.metrics import Metrics
 
 from transforms.core import tally
+
+_Item = TypeVar("_Item")
 
 
 class StageMetrics:
@@ -31,6 +34,16 @@ class StageMetrics:
     def doing(self, what: str, slow_seconds: float = tally.SLOW_SECONDS) -> AbstractContextManager[None]:
         """Says for the length of the block what the stage is busy with, or waits for; see `tally.doing`."""
         return tally.doing(what, slow_seconds)
+
+    def waited(self, what: str, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Yields the items of an iterator, e.g. a child's messages; `what` is told while one of them is long in coming."""
+        while True:
+            with self.doing(what):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:

@@ -63,6 +63,16 @@ def test_what_is_being_done_is_told_with_its_beginning_and_forgotten_after(folde
     read_until(folder, lambda totals: not totals.doing)
 
 
+def test_an_item_that_is_long_in_coming_is_told_and_its_use_is_not(folder):
+    def items():
+        yield 1
+        read_until(folder, lambda totals: [activity.what for activity in totals.doing] == ["decoding a.mp4"])
+        yield 2
+
+    for _ in StageMetrics("ScoreVideos").waited("decoding a.mp4", items()):
+        read_until(folder, lambda totals: not totals.doing)
+
+
 def test_the_same_done_at_once_is_told_once_since_the_first(folder):
     with tally.doing("waiting for a.example"):
         time.sleep(0.01)
