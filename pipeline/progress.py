@@ -104,7 +104,11 @@ def table(standing: Standing, width: int) -> "RenderableType":
         shown.add_column(width=_BAR_CHARACTERS)
     shown.add_column(no_wrap=True, overflow="ellipsis")
     for stage in standing.stages:
-        bar = [ProgressBar(stage.known, stage.done, _BAR_CHARACTERS)] if bars else []
+        bar = (
+            [ProgressBar(stage.known, stage.done, _BAR_CHARACTERS, complete_style="cyan", finished_style="green")]
+            if bars
+            else []
+        )
         shown.add_row(Text(stage.name), Text(f"{stage.done:,}/{stage.known:,}"), *bar, Text(stage.note))
     rest = Table.grid(padding=(0, 2))
     rest.add_column(no_wrap=True)
@@ -162,6 +166,7 @@ class Display:
     def __init__(self, mode: str) -> None:
         self._mode = mode
         self._over = threading.Event()
+        self._thread: threading.Thread | None = None
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> "Display":
@@ -171,10 +176,10 @@ class Display:
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
             self._closing.enter_context(tally.kept_in(folder))
             view: _View = Live() if self._mode == "live" else Lines(start)
-            thread = threading.Thread(target=self._look, args=(folder, start, view), name="clipscout-progress")
-            thread.daemon = True
-            self._closing.callback(self._end, thread, view)
-            thread.start()
+            self._thread = threading.Thread(target=self._look, args=(folder, start, view), name="clipscout-progress")
+            self._thread.daemon = True
+            self._closing.callback(self._end, self._thread, view)
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -185,7 +190,10 @@ class Display:
         self._closing.close()
 
     def abandon(self) -> None:
-        """Makes the cursor visible, from any thread, where there is no time to close: the program ends now."""
+        """Leaves the display as it is, from any thread, where there is no time to close: the program ends now."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_LOOK_SECONDS / 2)  # a drawing that has begun
         if self._mode == "live":
             with contextlib.suppress(OSError):
                 os.write(2, b"\n" + _SHOW_CURSOR)

@@ -41,7 +41,9 @@ def main(argv: Sequence[str]) -> int:
 def stoppable(argv: Sequence[str], stop: Stops, display: Display) -> int:
     """Does what `main` does, under a watch and a display that are there already."""
     try:
-        return _checked(argv, stop, display)
+        status = _checked(argv, stop, display)
+        if not stop.number:
+            return status
     except (Exception, KeyboardInterrupt) as error:
         # in a step it reaches us as Beam's RuntimeError
         if not stop.number and KeyboardInterrupt.__name__ not in f"{type(error).__name__}: {error}":

@@ -7,6 +7,7 @@ long, ends the program and all that it started at once. What is complete is on s
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ class Stops:
       words: What is said when the program is stopped; it follows what the program has done.
       gentle: Whether there is something to unwind; else a signal ends the program at once.
       on_end: Called before the program ends at once, e.g. to mend the terminal.
+      scratch: A folder that goes when the program ends at once; empty for none.
       number: The first signal that came; 0 for none.
     """
 
@@ -37,6 +39,7 @@ class Stops:
         self.words = "stopped before anything was run"
         self.gentle = True
         self.on_end: Callable[[], None] = _nothing
+        self.scratch = ""
         self.number = 0
         self._unwinding = False
         self._said = threading.Lock()
@@ -78,8 +81,27 @@ class Stops:
         """Ends this program and all that it started, now; nothing is unwound."""
         threading.excepthook = _nothing  # of threads whose workers vanish
         self.on_end()
-        self.say()
+        if self._said.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                os.write(2, f"clipscout: {self.words}\n".encode())  # whoever holds the stream's lock may hang
+        self._exit()
+
+    def leave(self, status: int) -> NoReturn:
+        """Ends the program, once there is nothing left to watch; a stopped one waits for no thread of anybody."""
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        if self.number:
+            self._exit()
+        sys.exit(status)
+
+    def _exit(self) -> NoReturn:
         _kill_all_below(os.getpid())
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
         os._exit(self.status)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
@@ -117,25 +139,6 @@ def _nothing(*_: Any) -> None:
 def _hang_up(writer: socket.socket, watcher: threading.Thread) -> None:
     writer.shutdown(socket.SHUT_WR)
     watcher.join()
-
-
-def at_once() -> None:
-    """Lets a signal end the program without a word, for when there is nothing to stop any more."""
-    for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def leave(status: int) -> NoReturn:
-    """Ends the program: a stopped one without waiting for threads, and with all that it started."""
-    at_once()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    if status in {128 + number for number in SIGNALS}:
-        _kill_all_below(os.getpid())
-        os._exit(status)
-    sys.exit(status)
 
 
 def _kill_all_below(pid: int) -> None:
