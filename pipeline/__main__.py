@@ -2,7 +2,7 @@
 
 import sys
 
-from pipeline.run import main
+from pipeline.start import start
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    start(sys.argv[1:])

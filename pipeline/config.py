@@ -83,6 +83,7 @@ class Config:
     gpu_mode: str
     preflight_only: bool
     max_failure_ratio: float
+    progress: str
 
     def shaping(self) -> dict[str, Any]:
         """Returns what decides the results (not where they lie or how fast they come), for the output's record."""
@@ -195,6 +196,7 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
         gpu_mode=choices["gpu_mode"],
         preflight_only=flags["preflight_only"],
         max_failure_ratio=numbers["max_failure_ratio"],
+        progress=choices["progress"],
     )
 
 

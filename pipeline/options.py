@@ -117,6 +117,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("gpu_mode", _CLOUD, "right_fit", "right_fit|pool", "right_fit: only the workers that decode and score have a GPU (resource hints); downloads and cutting run on others. pool: all workers have one (service option worker_accelerator); the only way with FlexRS."),
     Option("preflight_only", _RUN, "false", "flag", "Check all that can be known before the job runs, list every fault, and stop."),
     Option("max_failure_ratio", _RUN, "1", "number", "The job fails, after everything is written, when a larger part of its rows, of its videos or of its spans ended as a failure (rejections by a stated rule are none).", 0, 1),
+    Option("progress", _RUN, "auto", "auto|live|lines|none", "How a local job shows its progress, on stderr. live: one display that is drawn anew. lines: a line every 10 seconds, for logs. auto: live on a terminal, else lines."),
     Option("workers", _RUN, "1", "integer", "Worker processes of the local runner.", 1, 256),
     Option("runner", _RUN, LOCAL_RUNNER, "text", "Any Beam runner, e.g. DataflowRunner. Default: Beam's local runner. Every option of that runner may be given too."),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from pipeline import cloud
 from pipeline.config import Config, ConfigError, judged, options_named
-from transforms.core import storage
+from transforms.core import storage, tally
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
 from transforms.queries import match_files
@@ -185,7 +185,8 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
     if config.gpu != "none" or config.dataflow:  # workers have the GPU; here the weights and their shapes are tried
         rule = replace(rule, device="cpu", precision="fp32")
     try:
-        from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
+        with tally.doing("importing PyTorch", slow_seconds=10):
+            from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
 
         classifier = torch_models.load(rule)
         spec = config.scoring.spec

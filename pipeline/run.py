@@ -1,5 +1,6 @@
 """run: options -> config -> preflight -> graph -> run -> summary."""
 
+import contextlib
 import json
 import logging
 import re
@@ -17,73 +18,115 @@ from requests import RequestException
 
 from pipeline import cloud, counters, graph, loopback, options, preflight
 from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
-from transforms.core import child, funnel, storage
+from pipeline.progress import Display, asked_for
+from pipeline.stops import Stops
+from pipeline.worker import WorkerProcesses
+from transforms.core import child, funnel, storage, tally
 from transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
-EXIT_STOPPED = 130  # as shells tell of Ctrl-C
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the job and returns the exit status: 0, 1 for a failed job, 2 for unusable options, 130 after Ctrl-C."""
+    """Runs the job and returns the exit status.
+
+    It is 0, 1 for a failed job, 2 for unusable options, and 128 and its number where a signal (Ctrl-C: 130) stopped it.
+    """
+    with Stops() as stop, Display(asked_for(argv)) as display:
+        stop.on_end = display.abandon
+        return stoppable(argv, stop, display)
+
+
+def stoppable(argv: Sequence[str], stop: Stops, display: Display) -> int:
+    """Does what `main` does, under a watch and a display that are there already."""
+    try:
+        status = _checked(argv, stop, display)
+        if not stop.number:
+            return status
+    except (Exception, KeyboardInterrupt) as error:
+        # in a step it reaches us as Beam's RuntimeError
+        if not stop.number and KeyboardInterrupt.__name__ not in f"{type(error).__name__}: {error}":
+            raise
+    finally:
+        display.close()
+    stop.say()
+    return stop.status
+
+
+def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
+    """Judges everything that can be judged before the job runs, then runs it."""
     # the root logger is where Beam's advice to its own developers goes
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", handlers=[_CurrentStderr()])
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     for name in ("common", "dataflow.internal.apiclient"):  # what they log is raised too, and told in one line
         logging.getLogger(f"apache_beam.runners.{name}").disabled = True
-    try:
-        config, beam_options = configure(argv)
-        faults = preflight.check(config, beam_options)
-    except ConfigError as error:
-        faults = error.faults + preflight.check_rest(error)
-    except KeyboardInterrupt:
-        _complain("stopped before anything was run")
-        return EXIT_STOPPED
+    with tally.doing("checking the options and what they name", slow_seconds=float("inf")):
+        try:
+            config, beam_options = configure(argv)
+            faults = preflight.check(config, beam_options)
+        except ConfigError as error:
+            faults = error.faults + preflight.check_rest(error)
     if faults:
+        display.close()
         _complain(*faults)
         return EXIT_FAULTY_OPTIONS
+    if config.dataflow or config.preflight_only:
+        display.close()
     if config.dataflow:
         cloud.settle(config, beam_options)
         print(*cloud.about(config, beam_options), sep="\n")
     if config.preflight_only:
         print("clipscout: no fault found; nothing was run, as --preflight_only asks")
         return 0
+    rest = "a submitted job goes on" if config.dataflow else "the same command goes on from what is complete"
+    stop.words = f"stopped; {rest}"
+    stop.gentle = config.workers == 1  # worker processes cannot be unwound from here
     try:
         with loopback.servers_stay_here():
-            return _finish(config, run(config, beam_options))
+            return _finish(config, run(config, beam_options), display)
     except (GoogleAPICallError, PermanentException, RequestException) as error:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
-    except (DataflowRuntimeException, RuntimeError, storage.StorageError, KeyboardInterrupt) as error:
-        return _failed(config, beam_options, error)
+    except (DataflowRuntimeException, RuntimeError, storage.StorageError) as error:
+        if stop.number:
+            raise
+        return _failed(beam_options, error)
     finally:
         child.close_ahead()
 
 
+class _CurrentStderr(logging.Handler):
+    """Logs to what stderr is when a record comes: above the live display, while there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the record, where somebody can still read it."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{self.format(record)}\n")
+
+
 def _complain(*lines: str) -> None:
-    for line in lines:
-        print(f"clipscout: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
+        for line in lines:
+            print(f"clipscout: {line}", file=sys.stderr)
 
 
-def _failed(config: Config, beam_options: options.ClipscoutOptions, error: BaseException) -> int:
+def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int:
     """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
     text = f"{type(error).__name__}: {error}"
-    if KeyboardInterrupt.__name__ in text:  # in a step it reaches us as Beam's RuntimeError
-        rest = "a submitted job goes on" if config.dataflow else "the same command goes on from what is complete"
-        _complain(f"stopped; {rest}")
-        return EXIT_STOPPED
     # our own errors, raised here or told in a worker's text
     names = "|".join((TooManyFailuresError.__name__, storage.StorageError.__name__))
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
-    if own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER:
+    if KeyboardInterrupt.__name__ in text or (
+        own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER
+    ):
         raise error
     _complain(f"the job failed: {own.group(1)}" if own else " ".join(str(error).split()))
     return EXIT_FAILED_JOB
 
 
-def _finish(config: Config, result: PipelineResult) -> int:
+def _finish(config: Config, result: PipelineResult, display: Display) -> int:
     """Waits for the end of the job and tells of it; the launcher of a template is not kept waiting."""
     if config.dataflow:
         if not result.has_job:
@@ -91,6 +134,7 @@ def _finish(config: Config, result: PipelineResult) -> int:
             return 0
         print(f"submitted  {result.job_id()}; it goes on if this program is stopped", flush=True)
     state = result.wait_until_finish()
+    display.close()
     if state != PipelineState.DONE:
         _complain(f"the job ended as {state}")
         return EXIT_FAILED_JOB
@@ -157,7 +201,8 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
         preflight.begin(config)
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
         child.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
-    pipeline = beam.Pipeline(options=beam_options)
+    own = beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers > 1
+    pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)
     result = pipeline.run()
     if config.dataflow:  # not before: a job that is refused, or whose name runs already, must not touch the output

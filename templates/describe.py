@@ -20,6 +20,7 @@ METADATA_FILE = Path(__file__).with_name("metadata.json")
 LEFT_OUT = {
     "runner": "the launcher gives it",
     "workers": "it counts processes of the local runner",
+    "progress": "it shows a local job",
     "preflight_only": "a launch without a job ends as a failed one; every launch begins with the same checks anyway",
 }
 #: What the launcher's machine loads is a classifier, which scores one blank frame; the default machine has 3.75 GB.

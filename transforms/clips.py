@@ -68,6 +68,7 @@ class _Cut(beam.DoFn):
         if self._rule.mode == "none":
             yield from (TaggedOutput(_NOT_WANTED, span) for span in proposal.spans)
             return
+        self._metrics.count("in-spans", len(proposal.spans))
         missing = []
         for span in proposal.spans:
             stored = self._stored(proposal, span)
@@ -95,7 +96,8 @@ class _Cut(beam.DoFn):
         while calls:
             left = calls.pop(0)
             try:
-                for message in self._child.call("cutting:cut", self._request(source, spans, targets, left)):
+                messages = self._child.call("cutting:cut", self._request(source, spans, targets, left))
+                for message in self._metrics.waited(f"cutting {proposal.key}", messages):
                     if "index" in message.facts:  # not a mere sign of life
                         place = left.pop(0)
                         yield self._finished(proposal, spans[place], targets[place], message.facts)

@@ -104,12 +104,18 @@ class _NameDirectly(beam.DoFn):
 
     def __init__(self, politeness: Politeness) -> None:
         self._politeness = politeness
+        self._metrics = StageMetrics(_STAGE)
 
     def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
+        self._metrics.count("in-queries")
         if _is_asked(query):
             place = zlib.crc32(query.row.encode("utf-8", "surrogatepass"))
             yield TaggedOutput(_ASKED, (place % self._politeness.groups(), query))
             return
+        yield from self._named(query)
+        self._metrics.count("done-queries")
+
+    def _named(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | Failed]:
         if query.url:
             url = web.canonical(query.url)
             yield from _tallied([_candidate(query, 1, web.key_of(url), url=url)])
@@ -118,9 +124,11 @@ class _NameDirectly(beam.DoFn):
         try:
             paths = match_files(pattern)[: query.max_videos]
         except storage.StorageError as error:
+            self._metrics.count(f"failed-{error.code}")
             yield _failed(query, error.code, str(error))
             return
         if not paths:
+            self._metrics.count("failed-no_match")
             yield _failed(query, "no_match", f"no file matches {query.path!r}")
         printable = enumerate(map(naming.printable, paths), start=1)
         yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in printable])
@@ -162,7 +170,7 @@ class _Asker:
 
     def _ask(self, query: ActionQuery, request: dict[str, Any], lane: Lane) -> _Entries:
         host = web.host_of(query.url) if query.url else self._rule.prefix
-        with self._metrics.doing(f"waits for {host}"):
+        with self._metrics.doing(f"asking for {query.query or query.url!r}"):
             messages, _ = self._fetcher.run("fetch:listing", lambda: request, lane, self._gate, host)
         entries: dict[str, dict[str, Any]] = {}
         for message in messages:
@@ -196,12 +204,14 @@ class _AskSites(beam.DoFn):
                         yield from self._told(*answer)
 
     def _told(self, query: ActionQuery, answer: _Entries | FetchError) -> Iterator[_Candidate | _Tally | Failed]:
+        self._metrics.count("done-queries")
         if isinstance(answer, FetchError):
             self._metrics.count(f"failed-{answer.code}")
             yield _failed(query, answer.code, str(answer), answer.attempts)
             return
         self._metrics.count("searches")
         if not answer:
+            self._metrics.count("failed-no_match")
             yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
         ranked = enumerate(answer, start=1)
         yield from _tallied(
@@ -223,21 +233,30 @@ def merge(keyed: tuple[str, Iterable[VideoRequest]]) -> VideoRequest:
 
 
 class _Filter(beam.DoFn):
-    """Refuses what an exclude file names, and what the listing shows to be unwanted."""
+    """Refuses what an exclude file names, and what the listing shows to be unwanted.
 
-    def __init__(self, rule: FilterRule) -> None:
-        self._rule = rule
+    Args:
+      rule: Which videos are wanted.
+      count: Whether what is left is final, and is counted.
+    """
+
+    def __init__(self, rule: FilterRule, count: bool) -> None:
+        self._rule, self._count = rule, count
+        self._metrics = StageMetrics(_STAGE)
 
     def process(self, request: VideoRequest, excluded: dict[str, None]) -> Iterator[VideoRequest | Failed]:
         if is_excluded(request.key, request.url, excluded):
-            yield _rejected(request, "excluded", "named by an exclude file")
+            yield _rejected(self._metrics, request, "excluded", "named by an exclude file")
         elif refused := filters.refusal(request.listed, self._rule, complete=False):
-            yield _rejected(request, *refused)
+            yield _rejected(self._metrics, request, *refused)
         else:
+            if self._count:
+                self._metrics.count("out-requests")
             yield request
 
 
-def _rejected(request: VideoRequest, code: str, message: str) -> Failed:
+def _rejected(metrics: StageMetrics, request: VideoRequest, code: str, message: str) -> Failed:
+    metrics.count(f"failed-{code}")
     return failed(Failure(_STAGE, code, f"{request.source}: {message}", key=request.key))
 
 
@@ -250,12 +269,16 @@ def _channel_of(request: VideoRequest) -> str:
 class _CapChannels(beam.DoFn):
     def __init__(self, most: int) -> None:
         self._most = most
+        self._metrics = StageMetrics(_STAGE)
 
     def process(self, keyed: tuple[str, Iterable[VideoRequest]]) -> Iterator[VideoRequest | Failed]:
         ranked = sorted(keyed[1], key=lambda request: (min(ask.rank for ask in request.asks), request.key))
+        self._metrics.count("out-requests", len(ranked[: self._most]))
         yield from ranked[: self._most]
         for request in ranked[self._most :]:
-            yield _rejected(request, "channel_cap", f"its channel has {self._most} videos in this job already")
+            yield _rejected(
+                self._metrics, request, "channel_cap", f"its channel has {self._most} videos in this job already"
+            )
 
 
 @dataclass
@@ -281,7 +304,8 @@ class FindVideos(beam.PTransform):
         asked = named[_ASKED] | "ByGroup" >> beam.GroupByKey() | "AskSites" >> ask
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
         merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)
-        kept = merged | "Filter" >> beam.ParDo(_Filter(self.rule.filter), beam.pvalue.AsDict(excluded)).with_outputs(
+        filtered = _Filter(self.rule.filter, count=self.rule.max_per_channel is None)
+        kept = merged | "Filter" >> beam.ParDo(filtered, beam.pvalue.AsDict(excluded)).with_outputs(
             FAILURES, main="requests"
         )
         requests, rejected = kept.requests, [kept[FAILURES]]

@@ -36,7 +36,7 @@ class StageMetrics:
         return tally.doing(what, slow_seconds)
 
     def waited(self, what: str, items: Iterator[_Item]) -> Iterator[_Item]:
-        """Yields the items of an iterator, e.g. a child's messages; `what` is told while one is long in coming."""
+        """Yields the items of an iterator; `what` is told while one of them (a child's message) is long in coming."""
         while True:
             with self.doing(what):
                 try:

@@ -100,7 +100,7 @@ class _Decode(beam.DoFn):
         for attempt in (1, 2):
             place = 0
             try:
-                for message in self._waited(self._child.call("decode:samples", request)):
+                for message in self._waited(segment, self._child.call("decode:samples", request)):
                     place += 1
                     if place > seen:
                         seen = place
@@ -110,11 +110,12 @@ class _Decode(beam.DoFn):
                 if not error.fatal or attempt == 2:
                     raise
 
-    def _waited(self, messages: Iterator[Message]) -> Iterator[Message]:
+    def _waited(self, segment: Segment, messages: Iterator[Message]) -> Iterator[Message]:
         """Observes how long the worker waits for the decoder: near 0 where decoding keeps ahead of inference."""
         while True:
             before = time.monotonic()
-            message = next(messages, None)
+            with self._metrics.doing(f"decoding {segment.video.key}"):
+                message = next(messages, None)
             self._metrics.observe("decode-wait-msec", round((time.monotonic() - before) * 1000))
             if message is None:
                 return

@@ -58,7 +58,7 @@ def test_the_file_is_what_the_options_make_of_it():
 
 def test_every_option_is_a_parameter_unless_it_is_left_out_for_a_reason():
     options = {option.name for option in OPTIONS}
-    assert options - set(PARAMETERS) == set(describe.LEFT_OUT) == {"runner", "workers", "preflight_only"}
+    assert options - set(PARAMETERS) == set(describe.LEFT_OUT) == {"runner", "workers", "progress", "preflight_only"}
     assert all(describe.LEFT_OUT.values())
 
 

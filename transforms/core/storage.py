@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from transforms.core import tally
+
 _BLOCK_BYTES = 1 << 20
 _PATIENCE_SECONDS = 120.0
 _SHORT_PATIENCE_SECONDS = 15.0
@@ -117,7 +119,8 @@ def _bucket(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         except (ValueError, IndexError):  # the latter for a bucket without a name
             raise StorageError(f"{uri!r}: no object can have this name", "not_found") from None
         try:
-            yield place, name, cloud.patience()
+            with tally.doing(f"waiting for gs://{bucket}"):
+                yield place, name, cloud.patience()
         except RetryError:
             cloud.answers = False
             raise

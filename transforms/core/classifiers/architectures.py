@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from transforms.core import storage
+from transforms.core import storage, tally
 from transforms.core.classifiers import ar, weight_files
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule, SpecError
 
@@ -25,6 +25,11 @@ def build(rule: LoadRule) -> nn.Module:
       SpecError: The weights cannot be read, differ from the spec's sha256, need code to be run, do not fit the
         architecture, or hold numbers that are not finite.
     """
+    with tally.doing(f"loading the classifier {rule.spec.name}"):
+        return _build(rule)
+
+
+def _build(rule: LoadRule) -> nn.Module:
     spec = rule.spec
     if not spec.has_file:
         return _published(spec)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from transforms.core import naming, storage
+from transforms.core import naming, storage, tally
 from transforms.core.classifiers import spec_file
 from transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts, SpecError, Window
 
@@ -150,7 +150,8 @@ def open_clip_config(model: str) -> dict[str, Any]:
     except ImportError as error:
         raise SpecError("open_clip needs the extra 'clip': pip install 'clipscout[clip]'") from error
     try:
-        config = open_clip.get_model_config(registered(model))
+        with tally.doing(f"looking up open_clip:{model}"):  # at a hub, where its name says so
+            config = open_clip.get_model_config(registered(model))
     except Exception as error:  # a hub that cannot be reached, a folder without a configuration
         raise SpecError(f"open_clip:{model}: {' '.join(str(error).split()) or type(error).__name__}") from error
     if config is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from transforms.core import naming, storage
+from transforms.core import naming, storage, tally
 
 
 def cache_folder() -> Path:
@@ -36,7 +36,7 @@ def local_path(uri: str) -> str:
     folder = cache_folder() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{naming.digest(f'{uri} {content}', 20)}{Path(uri).suffix}"
-    with FileLock(f"{target}.lock"):
+    with tally.doing(f"fetching {uri}"), FileLock(f"{target}.lock"):
         if not target.exists() or target.stat().st_size != size:
             with storage.local_copy(uri, str(folder)) as fetched:  # checked against the stored checksum
                 os.replace(fetched, target)

@@ -1,0 +1,29 @@
+"""The first seconds: Beam takes long to import, and progress and signals are there before it."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pipeline import stops
+from pipeline.progress import Display, asked_for
+from transforms.core import tally
+
+
+def start(argv: Sequence[str]) -> NoReturn:
+    """Runs the job that the arguments describe, and ends the program with its status."""
+    stop = stops.Stops()
+    stop.gentle = False  # nothing to unwind
+    with stop:
+        # temporary files of this process, its workers and their children lie in one place, and go with it
+        stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="clipscout-")
+        atexit.register(shutil.rmtree, stop.scratch, ignore_errors=True)
+        with Display(asked_for(argv)) as display:
+            stop.on_end = display.abandon
+            with tally.doing("starting", slow_seconds=float("inf")):
+                from pipeline import run
+            stop.gentle = True
+            status = run.stoppable(argv, stop, display)
+    stop.leave(status)

@@ -1,0 +1,50 @@
+"""Worker processes of the local runner that end with the program, silently, and leave Ctrl-C to it.
+
+Beam's own are started through a shell, print a traceback each when the terminal interrupts them, and outlive a program
+that is killed until they notice that their connection is gone.
+"""
+
+import logging
+import os
+import shlex
+import sys
+import threading
+import time
+from typing import Any
+
+from apache_beam.portability import python_urns
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.worker import sdk_worker_main
+
+_LOOK_SECONDS = 0.2
+
+
+class WorkerProcesses(FnApiRunner):
+    """Beam's local runner, whose worker processes are started by this module."""
+
+    def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
+        """Runs a pipeline; what starts its workers is put in the place of Beam's own command."""
+        # the shell gives its place to Python, and ignored signals are ignored from the first moment
+        command = f"trap '' INT HUP; exec {shlex.quote(sys.executable)} -m pipeline.worker {os.getpid()}"
+        for environment in pipeline_proto.components.environments.values():
+            if environment.urn == python_urns.SUBPROCESS_SDK:
+                environment.payload = command.encode()
+        return super().run_via_runner_api(pipeline_proto, options)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
+
+
+def main(argv: list[str]) -> None:
+    """Works for the program that started this process, until either ends."""
+    threading.Thread(target=_end_with, args=(int(argv[1]),), name="clipscout-parent", daemon=True).start()
+    # it warns of a folder that only containers have
+    logging.getLogger(sdk_worker_main.__name__).setLevel(logging.ERROR)
+    sdk_worker_main.main(argv)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
