@@ -78,7 +78,8 @@ class Fetcher:
     def __init__(self, web: WebSettings, politeness: Politeness) -> None:
         self._settings = web.resolved()
         self._politeness = politeness
-        self.child = Child(Limits(web.deadline_seconds, web.deadline_seconds, _CHILD_MEMORY_BYTES, requests=50))
+        limits = Limits(web.deadline_seconds, web.deadline_seconds, _CHILD_MEMORY_BYTES, requests=50)
+        self.child = Child(limits, forked=True)
 
     def close(self) -> None:
         """Ends the child."""
