@@ -4,9 +4,11 @@ Beam's own are started through a shell, print a traceback each when the terminal
 that is killed until they notice that their connection is gone.
 """
 
+import ctypes
 import logging
 import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.worker import sdk_worker_main
 
 _LOOK_SECONDS = 0.2
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
 class WorkerProcesses(FnApiRunner):
@@ -33,6 +36,17 @@ class WorkerProcesses(FnApiRunner):
 
 
 def _end_with(parent: int) -> None:
+    """Ends this process once its parent is gone.
+
+    Linux can do so before connections break, which Beam would tell of at length: the signal comes when the thread of
+    the parent ends that started this process, and that one waits for this process.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(parent,), name="clipscout-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
     os._exit(1)
@@ -40,7 +54,7 @@ def _end_with(parent: int) -> None:
 
 def main(argv: list[str]) -> None:
     """Works for the program that started this process, until either ends."""
-    threading.Thread(target=_end_with, args=(int(argv[1]),), name="clipscout-parent", daemon=True).start()
+    _end_with(int(argv[1]))
     # it warns of a folder that only containers have
     logging.getLogger(sdk_worker_main.__name__).setLevel(logging.ERROR)
     sdk_worker_main.main(argv)

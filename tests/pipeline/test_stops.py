@@ -1,0 +1,157 @@
+"""Signals to the real program: what is said, the exit status, and that nothing of it is left."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from pipeline.stops import SIGNALS, Stopped, Stops
+from tests.jobs import arguments, scene_video
+from tests.programs import Program, silent_site, until, url_on
+
+STOPPED = "clipscout: stopped; the same command goes on from what is complete"
+BEFORE = "clipscout: stopped before anything was run"
+#: Of the two seconds that are promised a busy machine may need more.
+SOON_SECONDS = 4
+
+
+@pytest.fixture
+def waiting(tmp_path, colour_spec, request):
+    """A program that waits for a site in mid-job, on a terminal or not, with one or two workers."""
+    terminal, workers = request.param
+    scene_video(tmp_path / "good.mp4", ("grey", 1), ("red", 1))
+    with silent_site() as site:
+        rows = [{"action": "red", "path": str(tmp_path / "good.mp4")}, {"action": "red", "url": url_on(site)}]
+        more = [
+            f"--workers={workers}",
+            "--allow_private_hosts=127.0.0.1",
+            f"--progress={'live' if terminal else 'none'}",
+        ]
+        given = arguments(tmp_path, rows, colour_spec, *more)
+        with Program(tmp_path / "scratch", given, terminal) as program:
+            connection, _ = site.accept()
+            with connection:
+                yield program
+
+
+def assert_gone(program, since):
+    """Nothing runs any more, nothing lies about, and it did not take long."""
+    assert time.monotonic() - since < SOON_SECONDS
+    until(lambda: not program.processes(), 1)
+    assert list(program.scratch.iterdir()) == []
+
+
+def assert_terminal_is_well(program):
+    """The line stands there once, without a traceback, and the cursor is visible."""
+    assert program.shown.count("clipscout: ") == 1
+    assert "Traceback" not in program.shown
+    assert program.shown.rfind("\x1b[?25h") > program.shown.rfind("\x1b[?25l")
+
+
+on_a_terminal = pytest.mark.parametrize(
+    "waiting", [(True, 1), (True, 2)], indirect=True, ids=["one worker", "two workers"]
+)
+on_pipes = pytest.mark.parametrize(
+    "waiting", [(False, 1), (False, 2)], indirect=True, ids=["one worker", "two workers"]
+)
+
+
+@on_a_terminal
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+def test_ctrl_c_ends_in_one_line(waiting, times):
+    until(lambda: "\x1b[?25l" in waiting.shown)  # the display is there
+    start = time.monotonic()
+    waiting.press_ctrl_c(times)
+    assert waiting.wait() == 130
+    assert_gone(waiting, start)
+    assert STOPPED in waiting.shown
+    assert_terminal_is_well(waiting)
+
+
+@on_pipes
+def test_sigterm_ends_in_one_line(waiting):
+    start = time.monotonic()
+    waiting.send(signal.SIGTERM)
+    assert waiting.wait() == 128 + signal.SIGTERM
+    assert_gone(waiting, start)
+    assert waiting.outputs() == ("", f"{STOPPED}\n")
+
+
+@on_a_terminal
+def test_a_terminal_that_closes_ends_the_job(waiting):
+    start = time.monotonic()
+    waiting.close_terminal()
+    assert waiting.wait() == 128 + signal.SIGHUP
+    assert_gone(waiting, start)
+
+
+@on_pipes
+def test_a_program_that_is_killed_takes_its_workers_along(waiting):
+    waiting.send(signal.SIGKILL)
+    assert waiting.wait() == -signal.SIGKILL
+    until(lambda: not waiting.processes(), SOON_SECONDS)
+
+
+def test_imports_are_interrupted_in_one_line(tmp_path):
+    with Program(tmp_path / "scratch", ["--input=x", "--output=y"]) as program:
+        until(lambda: list(program.scratch.iterdir()))  # it has begun, and imports for seconds
+        start = time.monotonic()
+        program.send(signal.SIGINT)
+        assert program.wait() == 130
+        assert_gone(program, start)
+        assert program.outputs() == ("", f"{BEFORE}\n")
+
+
+def test_what_cannot_be_unwound_ends_all_the_same(tmp_path, colour_spec):
+    """Threads of preflight wait for a storage that does not answer, and are not told of signals."""
+    with silent_site() as site:
+        given = arguments(tmp_path, [], colour_spec, "--output=gs://bucket/out", "--progress=none")
+        storage = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{site.getsockname()[1]}"}
+        with Program(tmp_path / "scratch", given, environment=storage) as program:
+            connection, _ = site.accept()
+            start = time.monotonic()
+            program.send(signal.SIGINT)
+            assert program.wait() == 130
+            assert_gone(program, start)
+            assert program.outputs() == ("", f"{BEFORE}\n")
+            connection.close()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=str)
+def test_a_signal_unwinds_what_runs_in_the_main_thread(number, capfd):
+    handlers = [signal.getsignal(one) for one in SIGNALS]
+    with Stops() as stop:
+        with pytest.raises(Stopped):
+            signal.raise_signal(number)
+        stop.say()
+        stop.say()
+        assert stop.status == 128 + number
+    assert [signal.getsignal(one) for one in SIGNALS] == handlers
+    assert capfd.readouterr().err == f"{BEFORE}\n"
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    try:
+        with Stops() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
+            assert stop.number == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_outside_the_main_thread_nothing_is_watched():
+    handlers = [signal.getsignal(one) for one in SIGNALS]
+    seen = []
+
+    def watch():
+        with Stops() as stop:
+            seen.extend([stop.number, *map(signal.getsignal, SIGNALS)])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    assert seen == [0, *handlers]
