@@ -89,7 +89,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
-    except (DataflowRuntimeException, RuntimeError, storage.StorageError) as error:
+    except (DataflowRuntimeException, RuntimeError, storage.StorageError, storage.DiskFullError) as error:
         if stop.number:
             raise
         return _failed(beam_options, error)
@@ -116,7 +116,8 @@ def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int
     """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
     text = f"{type(error).__name__}: {error}"
     # our own errors, raised here or told in a worker's text
-    names = "|".join((TooManyFailuresError.__name__, storage.StorageError.__name__))
+    kinds = (TooManyFailuresError, storage.StorageError, storage.DiskFullError)
+    names = "|".join(kind.__name__ for kind in kinds)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
     if KeyboardInterrupt.__name__ in text or (
         own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER

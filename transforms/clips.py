@@ -14,6 +14,7 @@ from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import naming, storage
 from transforms.core.child import Child, ChildError, Limits
+from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Clip, VideoSpans
@@ -121,11 +122,14 @@ class _Cut(beam.DoFn):
         return {"path": source, "spans": wishes, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
 
     def _finished(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip | Failed:
+        if facts.get("code") == DISK_FULL:
+            raise storage.DiskFullError(facts["message"])
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
         try:
             return self._store(proposal, span, target, facts)
         except (storage.StorageError, OSError) as error:
+            storage.check_space(error, self._output)
             return self._failed(span, getattr(error, "code", "storage_error"), str(error))
 
     def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
