@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -184,8 +185,10 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
         raise ConfigError(faults, given, beam_options)
     beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
+    direct = beam_options.view_as(DirectOptions)
+    if direct.direct_num_workers > 1:  # Beam's own option
+        config = replace(config, streams=False)
     if config.workers > 1:
-        direct = beam_options.view_as(DirectOptions)
         direct.direct_num_workers, direct.direct_running_mode = config.workers, "multi_processing"
     return config, beam_options
 

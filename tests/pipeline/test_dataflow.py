@@ -88,9 +88,10 @@ def fused_stages(pipeline):
 
 
 SCORING = {
-    "ScoreVideos/DecodeAndInfer/Decode/ParDo(_Decode)",
+    "ScoreVideos/DecodeAndInfer/Decode",
     "ScoreVideos/DecodeAndInfer/Infer/BatchElements/ParDo(_GlobalWindowsBatchingDoFn)",
     "ScoreVideos/DecodeAndInfer/Infer/BeamML_RunInference",
+    "ScoreVideos/DecodeAndInfer/Save",
 }
 
 
