@@ -13,8 +13,9 @@ from rich.console import Console
 from pipeline import progress
 from pipeline.progress import Lines, asked_for
 from pipeline.standing import Course, Stage, Standing, left, plain
-from tests.jobs import arguments, scene_video
+from tests.jobs import arguments, run_measured, scene_video
 from tests.programs import Program, silent_site, url_on
+from transforms.core import tally
 from transforms.core.tally import Activity, Totals
 
 #: A job in the middle.
@@ -233,6 +234,34 @@ def test_what_is_slow_within_the_job_waits_for_its_line(clock):
 )
 def test_the_way_is_known_before_the_options_are_judged(argv, mode):
     assert asked_for(argv) == mode
+
+
+def test_beam_and_the_tally_count_the_same(tmp_path, colour_spec):
+    for name in ("a", "b", "short"):
+        scene_video(tmp_path / f"{name}.mp4", ("grey", 1), ("red", 0 if name == "short" else 2))
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "ids.txt").write_text("youtube--8Appls4ZFg\n")
+    rows = [{"action": "red", "path": str(tmp_path / name)} for name in ("*.mp4", "a.mp4", "none.mp4")]
+    rows.append({"action": "red", "url": "https://www.youtube.com/watch?v=-8Appls4ZFg"})
+    (tmp_path / "tally").mkdir()
+    more = ["--min_video_seconds=2", f"--exclude={tmp_path}/ids.txt", "--clip_seconds=1", "--top_k=1"]
+    with tally.kept_in(str(tmp_path / "tally")):
+        counters, distributions = run_measured(tmp_path, rows, colour_spec, *more)
+    counts = tally.read(str(tmp_path / "tally")).counts
+    both = set(counts) & set(counters)
+    assert {name: counts[name] for name in both} == {name: counters[name] for name in both}
+    assert set(counts) - both <= set(distributions)
+    assert [name for name in set(counters) - both if "-" in name] == []  # RunInference has names of its own
+    expected = {"in-queries": 4, "done-queries": 4, "failed-no_match": 1, "failed-excluded": 1, "out-requests": 4}
+    assert {name: counts.get(f"FindVideos/{name}") for name in expected} == expected
+    assert counts["CutClips/in-spans"] == counts["CutClips/out-clips"] == 2
+    stages = Course(0).at(1, Totals(counts)).stages
+    assert [(stage.name, stage.done, stage.known) for stage in stages] == [
+        ("rows", 4, 4),
+        ("videos", 4, 4),
+        ("scores", 2, 2),
+        ("clips", 2, 2),
+    ]
 
 
 def shown_counts(text, name):
