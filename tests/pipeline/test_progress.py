@@ -111,16 +111,24 @@ def left_at(course, now, **counts):
 
 def test_the_rest_is_estimated_from_what_this_run_scored():
     course = Course(0)
-    assert left_at(course, 50.0, samples=10, reused=5) is None  # scoring begins
-    assert left_at(course, 60.0, samples=100, tracks=2, reused=5) is None
-    assert left_at(course, 80.0, samples=900, tracks=6, reused=5) == pytest.approx(30 / 6 * 9)
+    assert left_at(course, 50.0, samples=10, reused=5) is None
+    assert left_at(course, 60.0, samples=100, tracks=1, reused=5) is None  # the first one
+    assert left_at(course, 63.0, samples=500, tracks=5, reused=5) is None  # too soon to tell
+    assert left_at(course, 80.0, samples=900, tracks=6, reused=5) == pytest.approx(20 / 5 * 9)
     assert left_at(course, 130.0, samples=2000, tracks=15, reused=5) is None  # nothing is left
+
+
+def test_tracks_that_come_at_once_after_a_shuffle_foretell_nothing():
+    course = Course(0)
+    assert left_at(course, 1.0, samples=10) is None
+    assert left_at(course, 100.0, samples=900, tracks=5) is None
+    assert left_at(course, 101.0, samples=900, tracks=9) is None
 
 
 def test_nothing_is_said_of_the_rest_while_more_may_be_found():
     course = Course(0)
     more = {"FindVideos/in-queries": 2}
-    assert left_at(course, 50.0, samples=10, **more) is None
+    assert left_at(course, 50.0, samples=10, tracks=1, **more) is None
     assert left_at(course, 80.0, samples=900, tracks=6, **more) is None
 
 
