@@ -11,7 +11,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import __version__, rules
-from pipeline.options import OPTIONS
+from pipeline.options import LOCAL_RUNNER, OPTIONS
 from pipeline.values import Values, resolved
 from transforms.clips import CutRule
 from transforms.core import naming
@@ -20,7 +20,7 @@ from transforms.core.selecting import RULES, SelectionRule
 from transforms.discovery import SearchRule
 from transforms.download import FetchRule
 from transforms.failures import CODES
-from transforms.scoring import ScoringRule
+from transforms.scoring_rule import ScoringRule
 
 #: What a preset says where the user says nothing.
 PRESETS: dict[str, dict[str, str]] = {
@@ -76,6 +76,7 @@ class Config:
     selection: SelectionRule
     cut: CutRule
     workers: int
+    streams: bool
     date: datetime.date
     dataflow: bool
     gpu: str
@@ -90,6 +91,7 @@ class Config:
             "classifier": self.scoring.spec.name,
             "scores": self.scoring.fingerprint(),
             "response": self.scoring.response,
+            "prompts": self.scoring.prompts_digest(),
             **{f"sampling_{name}": value for name, value in asdict(self.scoring.sampling).items()},
             **{"span_mode" if name == "mode" else name: value for name, value in asdict(self.spans).items()},
             **asdict(self.selection),
@@ -187,6 +189,7 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
         selection=SelectionRule(**{name: rules.cap(numbers[name]) for name in RULES}),
         cut=rules.cut(numbers, choices, flags),
         workers=int(numbers["workers"]),
+        streams=is_local(values.text("runner")) and numbers["workers"] == 1,
         date=date,
         dataflow=dataflow,
         gpu=choices["gpu"],
@@ -195,6 +198,11 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
         max_failure_ratio=numbers["max_failure_ratio"],
         progress=choices["progress"],
     )
+
+
+def is_local(runner: str) -> bool:
+    """Tells whether the name of a runner, or no name, is that of the local one."""
+    return runner in ("", LOCAL_RUNNER) or runner.lower() == "fnapirunner"
 
 
 def is_dataflow(runner: str) -> bool:

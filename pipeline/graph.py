@@ -11,6 +11,7 @@ from transforms.clips import CutClips
 from transforms.core import funnel
 from transforms.discovery import FindVideos
 from transforms.download import DownloadVideos
+from transforms.flow import Flow, Gates
 from transforms.outputs import WriteManifests, WriteSummary
 from transforms.queries import MatchLabels, ReadExcludes, ReadQueries
 from transforms.scoring import ScoreVideos
@@ -29,16 +30,18 @@ class Outputs(NamedTuple):
 
 def build(root: beam.Pipeline, config: Config) -> Outputs:
     """Joins the stages below `root`. Parses nothing, prints nothing, starts nothing."""
+    flow = Flow(streams=config.streams)  # the one place that decides
+    gates = Gates(flow)
     read = root | "ReadQueries" >> ReadQueries(config.inputs)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
     found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search)
-    fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch)
-    score = ScoreVideos(config.output, config.scoring, cloud.resource_hints(config))
-    scored = fetched.videos | "ScoreVideos" >> score
+    fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch, flow, gates)
+    score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
+    scored = fetched.stream | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection)
-    sources = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch)
+    sources = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)
     cut = sources | "CutClips" >> CutClips(config.output, config.cut)
 
     failures = (

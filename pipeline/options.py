@@ -80,6 +80,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("model_copies", _SCORE, "0", "integer", "Copies of the model that all processes of a worker share, as on a GPU; 0 gives each process its own.", 0, 64),
     Option("response", _SCORE, "action", "action|any", "What a sample's response is: the wanted action's score, or the best score of any label (the notebook's rule)."),
     Option("preprocessing", _SCORE, "classifier", "classifier|notebook", "How frames become the model's input: as the classifier says, or as the notebook does (128x128, squashed, no antialiasing)."),
+    Option("keep_outputs", _SCORE, "true", "flag", "Store all that the classifier said of each sample beside the wanted responses (about 15 MB per hour of video for 1,000 labels), so that new actions, classes, prompts or another --response decode nothing."),
     Option("sample_fps", _SCORE, "2", "number", "Samples per second: the first frame at or after each tick. A video classifier takes the rate it was trained on instead.", 0.001, 1000),
     Option("frame_stride", _SCORE, None, "integer", "Instead of sample_fps: every n-th frame. No default, because the two exclude each other.", 1, 1_000_000),
     Option("sampling", _SCORE, "frames", "frames|keyframes", "keyframes: score only the frames that the encoder made independent of others; the rest is not even decoded, which is many times faster and as coarse as the encoder chose. Excludes sample_fps and frame_stride."),

@@ -15,7 +15,7 @@ from transforms.core.peaks import SpanRule
 from transforms.core.sampling import Sampling
 from transforms.discovery import SearchRule
 from transforms.download import FetchRule
-from transforms.scoring import ScoringRule
+from transforms.scoring_rule import ScoringRule
 
 
 def spec(values: Values, faults: list[str]) -> ClassifierSpec | None:
@@ -95,6 +95,7 @@ def scoring(
         segment_seconds=numbers["segment_seconds"],
         precision=choices["precision"],
         threads=int(numbers["threads"]) or threads,
+        keep_outputs=flags["keep_outputs"],
         trust_checkpoint=flags["trust_checkpoint"],
         model_copies=int(numbers["model_copies"]),
         retry_codes=retry_codes,

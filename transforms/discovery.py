@@ -7,8 +7,10 @@ are merged by video, and rules refuse what need not be downloaded.
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
@@ -19,7 +21,7 @@ from transforms.core import filters, naming, storage, web
 from transforms.core.excludes import is_excluded
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
-from transforms.core.lanes import Lane, Politeness
+from transforms.core.lanes import Gate, Lane, Lanes, Politeness, batched, worked_off
 from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
 from transforms.queries import match_files
@@ -29,6 +31,7 @@ from transforms.tags import FAILURES, Failed, failed
 _STAGE = "FindVideos"
 _TALLIES: Literal["tallies"] = "tallies"
 _ASKED: Literal["asked"] = "asked"
+_MOST_SORTED, _MOST_AHEAD = 10_000, 1000
 _Candidate = tuple[str, VideoRequest]
 _Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, int]]
 _Asked: TypeAlias = TaggedOutput[Literal["asked"], tuple[int, ActionQuery]]
@@ -106,7 +109,8 @@ class _NameDirectly(beam.DoFn):
     def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
         self._metrics.count("in-queries")
         if _is_asked(query):
-            yield TaggedOutput(_ASKED, (self._politeness.lane_of(query.row), query))
+            place = zlib.crc32(query.row.encode("utf-8", "surrogatepass"))
+            yield TaggedOutput(_ASKED, (place % self._politeness.groups(), query))
             return
         yield from self._named(query)
         self._metrics.count("done-queries")
@@ -130,40 +134,18 @@ class _NameDirectly(beam.DoFn):
         yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in printable])
 
 
-class _AskSites(beam.DoFn):
-    """Rows that a site has to be asked about, one lane at a time."""
+_Entries: TypeAlias = list[tuple[str, dict[str, Any]]]
 
-    def __init__(self, output: str, rule: SearchRule) -> None:
-        self._output, self._rule = output, rule
+
+class _Asker:
+    """Asks sites what they list, one query after the other: the worker of one lane."""
+
+    def __init__(self, output: str, rule: SearchRule, gate: Gate) -> None:
+        self._output, self._rule, self._gate = output, rule, gate
+        self._fetcher = Fetcher(rule.web, rule.politeness)
         self._metrics = StageMetrics(_STAGE)
 
-    def setup(self) -> None:
-        self._fetcher = Fetcher(self._rule.web, self._rule.politeness)
-
-    def teardown(self) -> None:
-        self._fetcher.close()
-
-    def process(self, lane_of_queries: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | _Tally | Failed]:
-        lane = Lane(self._rule.politeness)
-        for query in sorted(lane_of_queries[1], key=_row_order):
-            try:
-                with self._metrics.doing(f"asking for {query.query or query.url!r}"):
-                    entries = self._entries(query, lane)
-            except FetchError as error:
-                self._metrics.count(f"failed-{error.code}")
-                self._metrics.count("done-queries")
-                yield _failed(query, error.code, str(error), error.attempts)
-                continue
-            self._metrics.count("done-queries")
-            if not entries:
-                self._metrics.count("failed-no_match")
-                yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
-            ranked = enumerate(entries, start=1)
-            yield from _tallied(
-                [_candidate(query, rank, web.key_of(url), url=url, listed=facts) for rank, (url, facts) in ranked]
-            )
-
-    def _entries(self, query: ActionQuery, lane: Lane) -> list[tuple[str, dict[str, Any]]]:
+    def work(self, query: ActionQuery, lane: Lane) -> tuple[ActionQuery, _Entries | FetchError]:
         """Returns URL and facts of what the site lists, or listed in an earlier run where it does not answer now."""
         request = {
             "query": query.query,
@@ -174,34 +156,67 @@ class _AskSites(beam.DoFn):
         }
         stored = storage.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
         try:
-            entries = self._ask(request, lane)
+            entries = self._ask(query, request, lane)
         except FetchError as error:
             if CODES[error.code][0] not in ("blocked", "transient"):
-                raise
+                return query, error
             try:  # a site that refuses today must not make yesterday's results vanish
-                return [(url, facts) for url, facts in json.loads(storage.read_bytes(stored))]
+                return query, [(url, facts) for url, facts in json.loads(storage.read_bytes(stored))]
             except (storage.StorageError, ValueError, TypeError):
-                raise error from None
+                return query, error
         with contextlib.suppress(storage.StorageError):  # it only helps a later run
-            storage.write_bytes(stored, json.dumps(list(entries.items())).encode())
-        return list(entries.items())
+            storage.write_bytes(stored, json.dumps(entries).encode())
+        return query, entries
 
-    def _ask(self, request: dict[str, Any], lane: Lane) -> dict[str, dict[str, Any]]:
-        if lane.stopped:
-            raise FetchError("blocked", "not asked: the lane was blocked before", attempts=0)
-        lane.wait_turn()
-        try:
-            with self._metrics.time("search-msec"):
-                messages, _ = self._fetcher.run("fetch:listing", lambda: request)
-        except FetchError as error:
-            lane.note(error.code)
-            raise
-        lane.note("")
-        self._metrics.count("searches")
+    def _ask(self, query: ActionQuery, request: dict[str, Any], lane: Lane) -> _Entries:
+        host = web.host_of(query.url) if query.url else self._rule.prefix
+        with self._metrics.doing(f"asking for {query.query or query.url!r}"):
+            messages, _ = self._fetcher.run("fetch:listing", lambda: request, lane, self._gate, host)
         entries: dict[str, dict[str, Any]] = {}
         for message in messages:
             entries.setdefault(message.facts["url"], message.facts["facts"])
-        return entries
+        return list(entries.items())
+
+    def kill(self) -> None:
+        """Makes `work` end soon."""
+        self._fetcher.child.kill()
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._fetcher.close()
+
+
+class _AskSites(beam.DoFn):
+    """Rows that a site has to be asked about, in the lanes of a group."""
+
+    def __init__(self, output: str, rule: SearchRule) -> None:
+        self._output, self._rule = output, rule
+        self._metrics = StageMetrics(_STAGE)
+
+    def process(self, group: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | _Tally | Failed]:
+        politeness = self._rule.politeness
+        gate = Gate(politeness.share(group[0]), politeness.blocked_limit)
+        make = partial(_Asker, self._output, self._rule, gate)
+        with Lanes(gate.lanes, politeness.interval_seconds, make, _MOST_AHEAD) as lanes:
+            for some in batched(group[1], _MOST_SORTED):
+                for answer in worked_off((lanes, sorted(some, key=_row_order))):
+                    if answer is not None:
+                        yield from self._told(*answer)
+
+    def _told(self, query: ActionQuery, answer: _Entries | FetchError) -> Iterator[_Candidate | _Tally | Failed]:
+        self._metrics.count("done-queries")
+        if isinstance(answer, FetchError):
+            self._metrics.count(f"failed-{answer.code}")
+            yield _failed(query, answer.code, str(answer), answer.attempts)
+            return
+        self._metrics.count("searches")
+        if not answer:
+            self._metrics.count("failed-no_match")
+            yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
+        ranked = enumerate(answer, start=1)
+        yield from _tallied(
+            [_candidate(query, rank, web.key_of(url), url=url, listed=facts) for rank, (url, facts) in ranked]
+        )
 
 
 def _row_order(query: ActionQuery) -> tuple[str, int]:
@@ -286,7 +301,7 @@ class FindVideos(beam.PTransform):
             FAILURES, _TALLIES, _ASKED, main="candidates"
         )
         ask = beam.ParDo(_AskSites(self.output, self.rule)).with_outputs(FAILURES, _TALLIES, main="candidates")
-        asked = named[_ASKED] | "ByLane" >> beam.GroupByKey() | "AskSites" >> ask
+        asked = named[_ASKED] | "ByGroup" >> beam.GroupByKey() | "AskSites" >> ask
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
         merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)
         filtered = _Filter(self.rule.filter, count=self.rule.max_per_channel is None)

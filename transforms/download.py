@@ -1,7 +1,7 @@
 """DownloadVideos: from requests to fetched, probed files; what is there or was decided before is not fetched again.
 
-Web videos go through lanes, which bound the parallel downloads of the whole job however many workers it has. Files go
-through the same steps without lanes.
+Web videos go through lanes, which bound the parallel downloads of the whole job however many workers it has. What has
+arrived is handed on while the lanes go on.
 """
 
 import json
@@ -9,30 +9,37 @@ import os
 import re
 import shutil
 import tempfile
+import time
+import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import filters, storage
+from transforms.core import filters, storage, web
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
-from transforms.core.lanes import Lane, Politeness
+from transforms.core.lanes import Gate, Lane, Lanes, Politeness, batched, worked_off
 from transforms.core.video_store import VideoStore
 from transforms.failures import CODES, Failure
+from transforms.flow import Flow, Gates
 from transforms.grouping import GroupByVideo, only
 from transforms.metrics import StageMetrics
-from transforms.records import Video, VideoRequest
+from transforms.records import Flush, Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "DownloadVideos"
-WEB: Literal["web"] = "web"
-_MEMORY_BYTES = 2 << 30
+_PROBE_LIMITS = Limits(stall_seconds=60, memory_bytes=2 << 30)
 _FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
+#: Requests that are sorted at once; of more, only these are in memory.
+_MOST_SORTED = 10_000
+#: Requests that lanes may be ahead of what takes their results; files are probed fast, and by the same cores.
+_MOST_AHEAD, _MOST_FILES_AHEAD = 1000, 16
+_FILE_GROUPS = 64
 
 
 @dataclass(frozen=True)
@@ -65,27 +72,67 @@ class FetchRule:
 
 
 class Fetched(NamedTuple):
-    """`videos`: Video; `failures`: Failure, those of category `skipped` included."""
+    """What was fetched.
 
+    Attributes:
+      stream: Video for the next stage, and in a pass Flush.
+      videos: The same without Flush.
+      failures: Failure, those of category `skipped` included.
+    """
+
+    stream: beam.PCollection
     videos: beam.PCollection
     failures: beam.PCollection
 
 
-class FetchVideo(beam.DoFn):
-    """What fetching files and fetching from the web have in common."""
+@dataclass(frozen=True)
+class Outcome:
+    """How fetching one video ended, as its lane tells it.
 
-    def __init__(self, output: str, rule: FetchRule, folder: str = "videos") -> None:
-        self._rule = rule
-        self._store = VideoStore(output, folder)
+    Attributes:
+      request: The request.
+      video: The video; None where it could not be had.
+      error: Why not.
+      reused: Whether an earlier run had it.
+      msec: How long it took in milliseconds.
+    """
+
+    request: VideoRequest
+    video: Video | None = None
+    error: FetchError | storage.StorageError | None = None
+    reused: bool = False
+    msec: int = 0
+
+
+class VideoFetcher:
+    """Fetches and probes videos, one after the other: the worker of one lane."""
+
+    def __init__(self, rule: FetchRule, store: VideoStore, child: Child) -> None:
+        self._rule, self._store, self._child = rule, store, child
         self._metrics = StageMetrics(_STAGE)
 
-    def setup(self) -> None:
-        """Makes the child that probes."""
-        self._prober = Child(Limits(stall_seconds=60, memory_bytes=_MEMORY_BYTES))
+    def work(self, request: VideoRequest, lane: Lane) -> Outcome:
+        """Returns the stored video, or fetches it once it is its turn."""
+        start = time.monotonic()
+        try:
+            stored = self._stored(request)
+            video = stored or self._fetch(request, lane)
+        except (FetchError, storage.StorageError) as error:
+            return Outcome(request, error=error, msec=_msec_since(start))
+        except OSError as error:  # this machine's own disk
+            return Outcome(request, error=storage.StorageError(str(error)), msec=_msec_since(start))
+        return Outcome(request, video, reused=stored is not None, msec=_msec_since(start))
 
-    def teardown(self) -> None:
-        """Ends it."""
-        self._prober.close()
+    def kill(self) -> None:
+        """Makes `work` end soon."""
+        self._child.kill()
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._child.close()
+
+    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+        raise NotImplementedError
 
     def _asked(self, request: VideoRequest) -> dict[str, Any]:
         """Returns the settings that decide which file a request brings."""
@@ -110,16 +157,6 @@ class FetchVideo(beam.DoFn):
         if size > self._rule.max_bytes:
             raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
 
-    def _done(self, video: Video) -> Video:
-        self._metrics.count("out-videos")
-        self._metrics.count("out-bytes", video.size_bytes)
-        return video
-
-    def _failed(self, request: VideoRequest, error: FetchError | storage.StorageError) -> Failed:
-        self._metrics.count(f"failed-{error.code}")
-        attempts = getattr(error, "attempts", 1)
-        return failed(Failure(_STAGE, error.code, f"{request.source}: {error}", key=request.key, attempts=attempts))
-
     def _probed(self, request: VideoRequest, path: str, size: int, content: str, facts: dict[str, Any]) -> Video:
         """Looks into a file whatever its name says; returns the video, still without a place."""
         if not size:
@@ -143,7 +180,8 @@ class FetchVideo(beam.DoFn):
     def _probe(self, path: str) -> dict[str, Any]:
         for attempt in (1, 2):
             try:
-                (answer,) = self._prober.call("media:probe", {"path": path, "max_pixels": self._rule.max_pixels})
+                request = {"path": path, "max_pixels": self._rule.max_pixels}
+                (answer,) = self._child.call("media:probe", request, _PROBE_LIMITS)
                 return answer.facts
             except ChildError as error:
                 if not error.fatal or attempt == 2:
@@ -153,33 +191,32 @@ class FetchVideo(beam.DoFn):
         raise AssertionError
 
 
-class _FetchFile(FetchVideo):
+def _msec_since(start: float) -> int:
+    return round((time.monotonic() - start) * 1000)
+
+
+class FileFetcher(VideoFetcher):
     """Files on local disk or gs://, used in place or copied."""
 
-    def process(self, request: VideoRequest) -> Iterator[Video | Failed]:
-        try:
-            with self._metrics.time("fetch-msec"):
-                video = self._fetch(request)
-            yield self._done(video)
-        except (FetchError, storage.StorageError) as error:
-            yield self._failed(request, error)
-        except OSError as error:  # this machine's own disk
-            yield self._failed(request, storage.StorageError(str(error)))
+    def __init__(self, rule: FetchRule, store: VideoStore) -> None:
+        super().__init__(rule, store, Child(_PROBE_LIMITS))
 
-    def _fetch(self, request: VideoRequest) -> Video:
+    def _stored(self, request: VideoRequest) -> Video | None:
         copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
-        stored = self._stored(request) if copies or remote else None  # a local file is looked into again: it is here
-        if stored is not None and copies == (stored.uri == request.path):
-            stored = None  # kept by a run that copied where this one does not, or the other way round
+        if not copies and not remote:  # a local file is looked into again: it is here
+            return None
+        stored = super()._stored(request)
+        if stored is None or copies == (stored.uri == request.path):
+            return None  # kept by a run that copied where this one does not, or the other way round
         try:
-            size, content = storage.facts(request.path)
+            content = storage.facts(request.path)[1]
         except storage.StorageError:
-            if stored is not None:  # the copy outlives its original
-                return stored
-            raise
-        if stored is not None and stored.content == content:
-            self._metrics.count("reused-videos")
-            return stored
+            return stored  # it outlives its original
+        return stored if stored.content == content else None
+
+    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+        copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
+        size, content = storage.facts(request.path)
         self._check_size(size)
         with storage.local_copy(request.path) as path:
             video = self._probed(request, path, size, content, {})
@@ -191,44 +228,16 @@ class _FetchFile(FetchVideo):
                 return self._store.put(video, copy, self._asked(request))
 
 
-class FetchInTurn(FetchVideo):
-    """Web videos, one lane at a time."""
+class WebFetcher(VideoFetcher):
+    """Web videos, through yt-dlp."""
 
-    def setup(self) -> None:
-        """Makes the children that fetch and probe."""
-        super().setup()
-        self._fetcher = Fetcher(self._rule.web, self._rule.politeness)
+    def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate) -> None:
+        self._fetcher, self._gate = Fetcher(rule.web, rule.politeness), gate
+        super().__init__(rule, store, self._fetcher.child)
 
-    def teardown(self) -> None:
-        """Ends them."""
-        super().teardown()
-        self._fetcher.close()
-
-    def in_turn(self, request: VideoRequest, lane: Lane) -> Video:
-        """Returns the stored video, or fetches it once it is its turn.
-
-        Raises:
-          FetchError, StorageError, OSError: It cannot be had.
-        """
-        video = self._stored(request)
-        if video is not None:
-            self._metrics.count("reused-videos")
-            return video
-        if lane.stopped:
-            raise FetchError("blocked", "not tried: the lane was blocked before", attempts=0)
-        lane.wait_turn()
-        try:
-            with self._metrics.time("fetch-msec"):
-                video = self._fetch(request)
-        except FetchError as error:
-            lane.note(error.code)
-            raise
-        lane.note("")
-        return video
-
-    def _fetch(self, request: VideoRequest) -> Video:
-        rule = self._rule
-        with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch:
+    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+        rule, host = self._rule, web.host_of(request.url)
+        with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch, self._metrics.doing(f"waits for {host}"):
 
             def make_request() -> dict[str, Any]:
                 return {
@@ -240,56 +249,94 @@ class FetchInTurn(FetchVideo):
                     "filter": vars(rule.filter),
                 }
 
-            (message,), attempts = self._fetcher.run("fetch:download", make_request)
+            (message,), attempts = self._fetcher.run("fetch:download", make_request, lane, self._gate, host)
             facts = message.facts
             path = os.path.realpath(facts["path"])
             if not path.startswith(os.path.realpath(scratch) + os.sep):
                 raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
-            if attempts > 1:
-                self._metrics.count("retried-videos")
             video = self._probed(request, path, facts["size_bytes"], facts["content"], facts["facts"])
             return self._store.put(video, path, self._asked(request))
 
 
-class _FetchWeb(FetchInTurn):
-    """All requests of a lane, in the order of their ranks."""
+class _Fetch(beam.DoFn):
+    """Fetches the requests of a group: files one after the other, web videos in the group's lanes, all side by side."""
 
-    def process(self, lane_of_requests: tuple[int, Iterable[VideoRequest]]) -> Iterator[Video | Failed]:
-        lane = Lane(self._rule.politeness)
-        for request in sorted(lane_of_requests[1], key=_by_rank):
-            try:
-                yield self._done(self.in_turn(request, lane))
-            except (FetchError, storage.StorageError) as error:
-                yield self._failed(request, error)
-            except OSError as error:  # this machine's own disk
-                yield self._failed(request, storage.StorageError(str(error)))
+    def __init__(self, output: str, rule: FetchRule, flow: Flow, gates: Gates) -> None:
+        self._rule, self._flow, self._gates = rule, flow, gates
+        self._store = VideoStore(output, "videos")
+        self._metrics = StageMetrics(_STAGE)
+
+    def process(self, group: tuple[tuple[str, int], Iterable[VideoRequest]]) -> Iterator[Video | Flush | Failed]:
+        rule, (_, number) = self._rule, group[0]
+        gate = self._gates.get(rule.politeness, number)
+        interval = rule.politeness.interval_seconds
+        web_lanes = Lanes(gate.lanes, interval, partial(WebFetcher, rule, self._store, gate), _MOST_AHEAD)
+        file_lane = Lanes(1, 0.0, partial(FileFetcher, rule, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
+        with web_lanes, file_lane:
+            for some in batched(group[1], _MOST_SORTED):
+                waiting = sorted(some, key=_by_rank)
+                web_videos = [request for request in waiting if request.url]
+                files = [request for request in waiting if not request.url]
+                for outcome in worked_off((web_lanes, web_videos), (file_lane, files)):
+                    if outcome is not None:
+                        yield self._told(outcome)
+                    elif self._flow.streams:
+                        yield Flush()
+
+    def _told(self, outcome: Outcome) -> Video | Failed:
+        """Counts an outcome: lanes are threads, and Beam's counters know only the one that runs the step."""
+        self._metrics.observe("fetch-msec", outcome.msec)
+        if outcome.video is not None:
+            self._metrics.count("reused-videos" if outcome.reused else "new-videos")
+            self._metrics.count("out-videos")
+            self._metrics.count("out-bytes", outcome.video.size_bytes)
+            return replace(outcome.video, reused=outcome.reused)
+        error, request = outcome.error, outcome.request
+        assert error is not None
+        self._metrics.count(f"failed-{error.code}")
+        attempts = getattr(error, "attempts", 1)
+        refused = int(CODES[error.code][0] == "blocked" and attempts > 0)
+        message = f"{request.source}: {error}"
+        refusals = request.refusals + refused
+        return failed(Failure(_STAGE, error.code, message, request.key, attempts=attempts, refusals=refusals))
 
 
-def _by_rank(request: VideoRequest) -> tuple[int, str]:
-    return min(ask.rank for ask in request.asks), request.key
+def _is_video(record: Video | Flush) -> bool:
+    return isinstance(record, Video)
+
+
+def _by_rank(request: VideoRequest) -> tuple[int, int, str]:
+    """What a site refused comes last: it must not starve the rest in every run."""
+    return request.refusals, min(ask.rank for ask in request.asks), request.key
 
 
 class _Decided(beam.DoFn):
-    """Lets requests through that were not decided by an earlier run: files, and web videos by lane."""
+    """Lets requests through that were not decided by an earlier run, by the group that fetches them."""
 
-    def __init__(self, rule: FetchRule) -> None:
-        self._rule = rule
+    def __init__(self, rule: FetchRule, flow: Flow) -> None:
+        self._rule, self._flow = rule, flow
+        self._metrics = StageMetrics(_STAGE)
 
-    def process(
-        self, keyed: tuple[str, Iterable[Any]]
-    ) -> Iterator[VideoRequest | TaggedOutput[Literal["web"], tuple[int, VideoRequest]] | Failed]:
+    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[tuple[tuple[str, int], VideoRequest] | Failed]:
         records = list(keyed[1])
         earlier, request = only(records, Failure), only(records, VideoRequest)
         if request is None:  # a failure of a run with other queries
             return
-        if not request.url:  # it may have been replaced since, and to look again costs no site anything
-            yield request
-            return
-        final = earlier is not None and CODES[earlier.code][0] in ("permanent", "skipped")
-        if earlier is not None and final and earlier.code not in self._rule.retry_codes:
-            yield failed(earlier)
-        else:
-            yield TaggedOutput(WEB, (self._rule.politeness.lane_of(request.key), request))
+        self._metrics.count("in-requests")
+        if request.url and earlier is not None:
+            if CODES[earlier.code][0] in ("permanent", "skipped") and earlier.code not in self._rule.retry_codes:
+                self._metrics.count(f"failed-{earlier.code}")
+                yield failed(earlier)
+                return
+            request = replace(request, refusals=earlier.refusals)
+        yield self._group_of(request), request
+
+    def _group_of(self, request: VideoRequest) -> tuple[str, int]:
+        place = zlib.crc32(request.key.encode("utf-8", "surrogatepass"))
+        if self._flow.streams:
+            return "all", 0
+        # files may have been replaced since, and to look again costs no site anything
+        return ("web", place % self._rule.politeness.groups()) if request.url else ("files", place % _FILE_GROUPS)
 
 
 def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
@@ -300,7 +347,7 @@ def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
             row = json.loads(line)
             if row["stage"] == _STAGE and row["code"] in CODES:
                 names = ("stage", "code", "message", "key", "attempts")
-                yield Failure(**{name: row[name] for name in names})
+                yield Failure(**{name: row[name] for name in names}, refusals=row.get("refusals", 0))
 
 
 @dataclass
@@ -310,21 +357,23 @@ class DownloadVideos(beam.PTransform):
     Attributes:
       output: The output folder.
       rule: How videos are fetched.
+      flow: Whether videos stream on from here, or are shuffled.
+      gates: What all lanes of a worker share.
     """
 
     output: str
     rule: FetchRule
+    flow: Flow
+    gates: Gates
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, requests: beam.PCollection) -> Fetched:
         """Returns videos whose first frame could be decoded, and a failure for each other request."""
         earlier = requests.pipeline | beam.Impulse() | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
-        decide = beam.ParDo(_Decided(self.rule)).with_outputs(WEB, FAILURES, main="files")
-        pending = (requests, earlier) | "Join" >> beam.Flatten() | GroupByVideo() | "Decided" >> decide
-        fetch_file = beam.ParDo(_FetchFile(self.output, self.rule)).with_outputs(FAILURES, main="videos")
-        files = pending.files | "FetchFiles" >> fetch_file
-        fetch_web = beam.ParDo(_FetchWeb(self.output, self.rule)).with_outputs(FAILURES, main="videos")
-        downloads = pending[WEB] | "ByLane" >> beam.GroupByKey() | "FetchWeb" >> fetch_web
-        videos = (files.videos, downloads.videos) | "Videos" >> beam.Flatten()
-        failures = (pending[FAILURES], files[FAILURES], downloads[FAILURES]) | "Failures" >> beam.Flatten()
-        return Fetched(videos, failures)
+        decide = beam.ParDo(_Decided(self.rule, self.flow)).with_outputs(FAILURES, main="pending")
+        decided = (requests, earlier) | "Join" >> beam.Flatten() | GroupByVideo() | "Decided" >> decide
+        fetch = beam.ParDo(_Fetch(self.output, self.rule, self.flow, self.gates)).with_outputs(FAILURES, main="videos")
+        fetched = decided.pending | "ByGroup" >> beam.GroupByKey() | "Fetch" >> fetch
+        failures = (decided[FAILURES], fetched[FAILURES]) | "Failures" >> beam.Flatten()
+        videos = fetched.videos | "Videos" >> beam.Filter(_is_video) if self.flow.streams else fetched.videos
+        return Fetched(fetched.videos, videos, failures)

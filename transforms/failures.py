@@ -81,6 +81,7 @@ class Failure:
       row: Where the query came from (`file:line`), where the item is a row.
       action: The action concerned, where it is one in particular.
       attempts: How often the item was tried.
+      refusals: In how many runs a site refused it: what was refused most comes last.
     """
 
     stage: str
@@ -90,6 +91,7 @@ class Failure:
     row: str = ""
     action: str = ""
     attempts: int = 1
+    refusals: int = 0
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -113,4 +115,5 @@ class Failure:
             "row": self.row,
             "action": self.action,
             "attempts": self.attempts,
+            "refusals": self.refusals,
         }

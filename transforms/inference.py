@@ -2,19 +2,24 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
+from transforms.core.classifiers.responses import Responses, Texts
 from transforms.core.classifiers.specs import BatchTooLargeError, LoadRule
 from transforms.metrics import StageMetrics
-from transforms.records import FrameBatch, ScoredSamples
+from transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
 
 if TYPE_CHECKING:  # torch: seconds, and only where there is something to score
-    from transforms.core.classifiers.torch_models import Responses, TorchClassifier
+    from transforms.core.classifiers.torch_models import TorchClassifier
 
 _MOST_WINDOWS = 8
+
+#: What travels behind the frames of a segment, so that it arrives after what they scored.
+Following: TypeAlias = DecodeReport | ScoredSegment | StoredTrack | Flush
 
 
 class LazyClassifier:
@@ -33,7 +38,7 @@ class LazyClassifier:
             if self._loaded is None:
                 from transforms.core.classifiers import torch_models
 
-                with self._metrics.time("load-msec"):
+                with self._metrics.doing("loading the classifier"), self._metrics.time("load-msec"):
                     self._loaded = torch_models.load(self._rule)
                 self._metrics.count("models-loaded")
             return self._loaded
@@ -42,28 +47,40 @@ class LazyClassifier:
         """See `TorchClassifier.outputs`."""
         return self._get().outputs(frames)
 
-    def respond(self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool) -> "Responses":
+    def respond(self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool) -> Responses:
         """See `TorchClassifier.respond`."""
         return self._get().respond(outputs, wanted, any_label)
+
+    def texts(self, names: Iterable[str]) -> Texts:
+        """See `ZeroShotClassifier.texts`."""
+        from transforms.core.classifiers.zero_shot import ZeroShotClassifier
+
+        classifier = self._get()
+        assert isinstance(classifier, ZeroShotClassifier)
+        return classifier.texts(names)
 
     def peak_bytes(self) -> int:
         """See `TorchClassifier.peak_bytes`."""
         return self._get().peak_bytes()
 
 
-class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier]):
+class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Following, LazyClassifier]):
     """Runs a classifier under Beam's RunInference.
 
-    Elements are batches of one video's samples; Beam joins them, also over videos, up to `batch_size` frames.
+    Elements are batches of one video's samples; Beam joins them, also over videos, up to `batch_size` frames. What is
+    no batch of frames passes through in its place.
 
     Args:
       load: What to load and how.
       batch_size: Frames per call of the model.
       response: `action` or `any` (the best of all labels, as the notebook's step 5).
+      keep_outputs: Whether all that the classifier says is handed on, beside the responses.
       model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
     """
 
-    def __init__(self, load: LoadRule, batch_size: int, response: str, model_copies: int = 0) -> None:
+    def __init__(
+        self, load: LoadRule, batch_size: int, response: str, keep_outputs: bool = True, model_copies: int = 0
+    ) -> None:
         per_item = load.spec.window.frames if load.spec.window else 1
         if per_item > 1:  # a batch of windows has one for each thread at least
             batch_size = max(batch_size, per_item * min(max(1, load.threads), _MOST_WINDOWS))
@@ -71,10 +88,11 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
         super().__init__(
             min_batch_size=batch_size,
             max_batch_size=batch_size,
-            element_size_fn=_frames_in,
+            element_size_fn=partial(_weight, flush=batch_size),
             model_copies=model_copies or None,
         )
-        self._load, self._items, self._any_label = load, max(1, batch_size // per_item), response == "any"
+        self._load, self._items = load, max(1, batch_size // per_item)
+        self._any_label, self._keep_outputs = response == "any", keep_outputs
         self._metrics = StageMetrics("ScoreVideos")
 
     def load_model(self) -> LazyClassifier:
@@ -82,24 +100,29 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
         return LazyClassifier(self._load, self._metrics)
 
     def run_inference(
-        self, batch: Sequence[FrameBatch], model: LazyClassifier, inference_args: Mapping[str, Any] | None = None
-    ) -> Iterable[ScoredSamples]:
+        self,
+        batch: Sequence[FrameBatch | Following],
+        model: LazyClassifier,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> Iterable[ScoredSamples | Following]:
         """Scores several frame batches in one call of the model per picture size.
 
         Returns a list (a generator would escape Beam's accounting), one result per element; an element that cannot be
         scored gets a result with its error.
         """
-        results: dict[int, ScoredSamples] = {}
-        by_shape: dict[tuple[int, ...], list[int]] = {}
+        results: dict[int, ScoredSamples | Following] = {}
+        by_shape: dict[tuple[int, ...], dict[int, FrameBatch]] = {}
         for place, element in enumerate(batch):
-            by_shape.setdefault(element.frames.shape[1:], []).append(place)
-        for places in by_shape.values():
-            elements = [batch[place] for place in places]
+            if isinstance(element, FrameBatch):
+                by_shape.setdefault(element.frames.shape[1:], {})[place] = element
+            else:
+                results[place] = element
+        for elements in by_shape.values():
             try:
-                results.update(zip(places, self._score(model, elements), strict=True))
+                results.update(zip(elements, self._score(model, list(elements.values())), strict=True))
             except (RuntimeError, ValueError):  # one at a time, to find the one that fails
-                for place in places:
-                    results[place] = self._score_alone(model, batch[place])
+                for place, element in elements.items():
+                    results[place] = self._score_alone(model, element)
         return [results[place] for place in range(len(batch))]
 
     def _score_alone(self, model: LazyClassifier, element: FrameBatch) -> ScoredSamples:
@@ -109,7 +132,9 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
             self._metrics.count("failed-batches")
             count = len(element.times)
             nothing = np.zeros((count, len(element.wanted)), np.float32), ("",) * count, np.zeros(count, np.float32)
-            return ScoredSamples(element.key, element.times, element.frame_indices, *nothing, error=str(error))
+            return ScoredSamples(
+                element.key, element.times, element.frame_indices, element.wanted, *nothing, error=str(error)
+            )
 
     def _score(self, model: LazyClassifier, elements: Sequence[FrameBatch]) -> list[ScoredSamples]:
         frames = elements[0].frames if len(elements) == 1 else np.concatenate([e.frames for e in elements])
@@ -121,7 +146,10 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
             if not np.isfinite(own).all():
                 raise ValueError("the classifier gave scores that are not finite numbers")
             said = model.respond(own, element.wanted, self._any_label)
-            scored.append(ScoredSamples(element.key, element.times, element.frame_indices, *said))
+            kept = own if self._keep_outputs else None
+            scored.append(
+                ScoredSamples(element.key, element.times, element.frame_indices, element.wanted, *said, outputs=kept)
+            )
         return scored
 
     def _outputs(self, model: LazyClassifier, frames: np.ndarray) -> np.ndarray:
@@ -146,14 +174,17 @@ class ClassifierHandler(ModelHandler[FrameBatch, ScoredSamples, LazyClassifier])
             self._metrics.observe("peak-device-bytes", model.peak_bytes())
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
-    def get_num_bytes(self, batch: Sequence[FrameBatch]) -> int:
+    def get_num_bytes(self, batch: Sequence[FrameBatch | Following]) -> int:
         """Returns the size of the frames; Beam's default would pickle them to find out."""
-        return sum(element.frames.nbytes for element in batch)
+        return sum(element.frames.nbytes for element in batch if isinstance(element, FrameBatch))
 
     def get_metrics_namespace(self) -> str:
         """Returns the namespace of RunInference's own metrics."""
         return "ScoreVideos"
 
 
-def _frames_in(batch: FrameBatch) -> int:
-    return len(batch.times) * (batch.frames.shape[1] if batch.frames.ndim == 5 else 1)
+def _weight(element: FrameBatch | Following, flush: int) -> int:
+    """Returns how many frames of a batch an element takes; a stored track waits for no batch."""
+    if isinstance(element, FrameBatch):
+        return len(element.times) * (element.frames.shape[1] if element.frames.ndim == 5 else 1)
+    return flush if isinstance(element, Flush | StoredTrack) else 0

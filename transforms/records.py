@@ -1,9 +1,12 @@
 """Every element that flows between stages: frozen, validated on construction, small but for frame batches."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from transforms.core import naming
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class VideoRequest:
       asks: Who wants it, and why.
       url, path: Where it is; exactly one is not empty.
       listed: What a search or listing said of it (title, channel, duration, ...).
+      refusals: In how many runs before a site refused it.
     """
 
     key: str
@@ -75,6 +79,7 @@ class VideoRequest:
     url: str = ""
     path: str = ""
     listed: dict[str, Any] = field(default_factory=dict)
+    refusals: int = 0
 
     def __post_init__(self) -> None:
         if not self.key or not self.asks or bool(self.url) == bool(self.path):
@@ -107,6 +112,7 @@ class Video:
       width, height: Picture size in pixels as displayed (rotated, square pixels).
       frame_rate: Average frames per second, 0 where unknown.
       facts: What the site says of it (title, channel, licence, ...).
+      reused: Whether an earlier run fetched it.
     """
 
     key: str
@@ -119,6 +125,12 @@ class Video:
     height: int
     frame_rate: float
     facts: dict[str, Any] = field(default_factory=dict)
+    reused: bool = False
+
+    @property
+    def content_key(self) -> str:
+        """A name for the content: what has the same content is scored once, whatever its key."""
+        return naming.digest(f"{self.content} {self.size_bytes}", 32)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,7 +142,7 @@ class FrameBatch:
       times: float64[n] presentation times in seconds, ascending; for a window that of its centre.
       frame_indices: int64[n] places of the samples among the video's frames, from 0; -1 where not known.
       frames: uint8[n, height, width, 3] RGB, or for a video model windows, uint8[n, frames, height, width, 3].
-      wanted: The labels of each wanted action, in the order of `VideoRequest.actions()`.
+      wanted: The labels of each response that is asked for.
     """
 
     key: str
@@ -150,22 +162,26 @@ class FrameBatch:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoredSamples:
-    """What the classifier says of one frame batch, without its frames.
+    """What the classifier says of one frame batch, without its frames; never crosses a shuffle.
 
     Attributes:
-      key, times, frame_indices: As in the frame batch.
-      responses: float32[n, actions], the response of each wanted action.
+      key, times, frame_indices, wanted: As in the frame batch.
+      responses: float32[n, wanted], the response of each wanted action.
       top_labels: n names, the best label of each sample.
       top_scores: float32[n], the score of that label.
+      outputs: float32[n, size], all that the classifier said: scores of its labels, or an embedding; None where that is
+        not kept.
       error: Why there are no responses; empty on success.
     """
 
     key: str
     times: np.ndarray
     frame_indices: np.ndarray
+    wanted: tuple[tuple[str, ...], ...]
     responses: np.ndarray
     top_labels: tuple[str, ...]
     top_scores: np.ndarray
+    outputs: np.ndarray | None = None
     error: str = ""
 
     def __repr__(self) -> str:
@@ -173,21 +189,42 @@ class ScoredSamples:
 
 
 @dataclass(frozen=True)
+class Flush:
+    """Nothing else is ready: what waits for a full batch goes on now. Only where videos stream through one pass."""
+
+
+@dataclass(frozen=True)
 class Segment:
     """A time range of a video that is decoded on its own.
 
     Attributes:
-      video: The video.
+      videos: The videos of one content, under their different keys; the first is the one that is decoded.
       place: From 0.
-      count: How many segments the video has.
+      count: How many segments the content has.
       start_seconds, end_seconds: [start, end); None is the end of the video.
+      also: Labels that are scored too, because an earlier run wanted them.
     """
 
-    video: Video
+    videos: tuple[Video, ...]
     place: int
     count: int
     start_seconds: float
     end_seconds: float | None
+    also: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def video(self) -> Video:
+        """The video that is decoded."""
+        return self.videos[0]
+
+    def wanted(self) -> tuple[tuple[str, ...], ...]:
+        """Returns the labels of every response that is asked for, each once, sorted."""
+        return tuple(sorted({*wanted_of(self.videos), *self.also}))
+
+
+def wanted_of(videos: Iterable[Video]) -> tuple[tuple[str, ...], ...]:
+    """Returns the labels of every action that any of the videos is wanted for, each once, sorted."""
+    return tuple(sorted({labels for video in videos for labels in video.request.actions().values()}))
 
 
 @dataclass(frozen=True)
@@ -217,10 +254,79 @@ class DecodeReport:
     reached_end: bool = False
     cuts: tuple[float, ...] = ()
 
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores:
+    """What is known of some samples of one content, over time.
+
+    Attributes:
+      times: float64[n] seconds from the start of the video stream, strictly ascending.
+      frame_indices: int64[n].
+      wanted: The labels of each response.
+      responses: float32[n, wanted].
+      top_labels: n label names.
+      top_scores: float32[n].
+    """
+
+    times: np.ndarray
+    frame_indices: np.ndarray
+    wanted: tuple[tuple[str, ...], ...]
+    responses: np.ndarray
+    top_labels: tuple[str, ...]
+    top_scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.times), len(self.wanted))
+        if self.responses.shape != shape or len(self.top_labels) != len(self.times):
+            raise ValueError(f"responses are {self.responses.shape}, expected {shape}")
+        if (np.diff(self.times) <= 0).any():
+            raise ValueError("times do not ascend")
+
+    def __repr__(self) -> str:
+        return f"Scores(responses={list(self.responses.shape)}, wanted={self.wanted})"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSegment:
+    """One segment after scoring; what the classifier said of it is on storage already.
+
+    Attributes:
+      report: How decoding ended.
+      scores: None where the segment failed.
+      failure_code, failure_message: Set where it could not be scored or stored.
+      reused: Whether an earlier run scored it.
+    """
+
+    report: DecodeReport
+    scores: Scores | None
+    failure_code: str = ""
+    failure_message: str = ""
+    reused: bool = False
+
     @property
-    def key(self) -> str:
-        """The video's key."""
-        return self.segment.video.key
+    def content_key(self) -> str:
+        """The content that was scored."""
+        return self.report.segment.video.content_key
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTrack:
+    """The track of a content that an earlier run, or another video of this one, has scored.
+
+    Attributes:
+      videos: The videos of that content.
+      scores: Its samples.
+      report: How their decoding ended, over all segments.
+    """
+
+    videos: tuple[Video, ...]
+    scores: Scores
+    report: DecodeReport
+
+    @property
+    def content_key(self) -> str:
+        """The content that was scored."""
+        return self.videos[0].content_key
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -266,10 +372,17 @@ class ScoreTrack:
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """A video with its track."""
+    """A video with its track.
+
+    Attributes:
+      video: The video.
+      track: What was scored of it.
+      reused: Whether nothing had to be decoded: an earlier run, or a video of the same content, was scored before.
+    """
 
     video: Video
     track: ScoreTrack
+    reused: bool = False
 
     @property
     def key(self) -> str:

@@ -7,87 +7,27 @@ memory as a whole. What leaves the stage are times and responses.
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
-from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import storage, tracks
+from transforms.core import storage
 from transforms.core.child import Child, ChildError, Limits, Message
-from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
-from transforms.core.sampling import Sampling, can_split, segments
 from transforms.core.windows import Placed, Windows, margin_seconds
-from transforms.grouping import GroupByVideo
-from transforms.inference import ClassifierHandler
+from transforms.flow import AROUND, Flow, GatherByContent, Spread
+from transforms.inference import ClassifierHandler, Following
 from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, FrameBatch, Segment, Video
-from transforms.stored_scores import STORED, Assemble, FindStored
+from transforms.records import DecodeReport, FrameBatch, Segment
+from transforms.scoring_rule import ScoringRule
+from transforms.stored_scores import Assemble, FindStored, SaveScores
 from transforms.tags import FAILURES
 
 _STAGE = "ScoreVideos"
-_REPORTS: Literal["reports"] = "reports"
 #: Frame batches are this part of an inference batch, so that short videos fill it together.
 _PARTS_PER_BATCH = 4
-
-
-@dataclass(frozen=True)
-class ScoringRule:
-    """Everything that shapes the scoring stage.
-
-    Attributes:
-      spec: The classifier.
-      sampling: Which frames are scored.
-      response: `action`, or `any` for the best of all labels.
-      device: `auto`, `cpu` or `cuda`.
-      batch_size: Frames per call of the model.
-      stall_seconds: Longest silence of the decoder.
-      memory_bytes: Memory cap of the decoder.
-      max_pixels, max_frames: Largest picture, and most frames of a segment, that are decoded.
-      segment_seconds: Longest segment; 0 does not split.
-      precision: `fp32`, `bf16` or `fp16`.
-      threads: Threads of the classifier on a CPU, and most threads of the decoder.
-      trust_checkpoint: Whether weights may run code of their own while they are loaded.
-      model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
-      retry_codes: Codes of earlier permanent failures that are tried again.
-    """
-
-    spec: ClassifierSpec
-    sampling: Sampling
-    response: str
-    device: str
-    batch_size: int
-    stall_seconds: float
-    memory_bytes: int
-    max_pixels: int
-    max_frames: int
-    segment_seconds: float
-    precision: str
-    threads: int
-    trust_checkpoint: bool = False
-    model_copies: int = 0
-    retry_codes: tuple[str, ...] = ()
-
-    def limits(self) -> list[Any]:
-        """Returns what a failed video may be retried for, besides its content: other limits, or another decoder."""
-        return [self.stall_seconds, self.memory_bytes, self.max_pixels, version("av")]
-
-    def load_rule(self) -> LoadRule:
-        """Returns how the classifier is loaded."""
-        return LoadRule(self.spec, self.device, self.precision, self.threads, self.trust_checkpoint)
-
-    def fingerprint(self) -> str:
-        """Returns the digest of what shapes a score (not of what only shapes speed)."""
-        return tracks.fingerprint(
-            classifier=self.spec.fingerprint(),
-            sampling=asdict(self.sampling),
-            response=self.response,
-            precision=self.precision,
-            max_frames=self.max_frames,
-        )
 
 
 class Scored(NamedTuple):
@@ -95,22 +35,6 @@ class Scored(NamedTuple):
 
     tracks: beam.PCollection
     failures: beam.PCollection
-
-
-class _Split(beam.DoFn):
-    """Splits long videos into segments that different workers can take."""
-
-    def __init__(self, rule: ScoringRule) -> None:
-        self._rule = rule
-
-    def process(self, video: Video) -> Iterator[Segment]:
-        sampling, facts = self._rule.sampling, video.facts
-        splits = can_split(
-            facts.get("container", ""), facts.get("codec", ""), by_index=sampling.frame_stride is not None
-        )
-        ranges = segments(video.duration_seconds, self._rule.segment_seconds if splits else 0)
-        for place, (start, end) in enumerate(ranges):
-            yield Segment(video, place, len(ranges), start, end)
 
 
 class _Decode(beam.DoFn):
@@ -126,7 +50,10 @@ class _Decode(beam.DoFn):
     def teardown(self) -> None:
         self._child.close()
 
-    def process(self, segment: Segment) -> Iterator[FrameBatch | TaggedOutput[Literal["reports"], DecodeReport]]:
+    def process(self, segment: Segment | Following) -> Iterator[FrameBatch | Following]:
+        if not isinstance(segment, Segment):
+            yield segment
+            return
         video = segment.video
         report = DecodeReport(segment)
         window = self._rule.spec.window
@@ -139,10 +66,10 @@ class _Decode(beam.DoFn):
                         lists = {name: tuple(facts[name]) for name in ("flags", "cuts")}
                         report = DecodeReport(segment, **{**facts, **lists})
                     elif "times" in message.facts:
-                        batch = _frame_batch(video, message)
-                        yield from _windowed(batch, windows) if windows else [batch]
+                        batch = _frame_batch(segment, message)
+                        yield from _windowed(segment, batch, windows) if windows else [batch]
             if windows and report.reached_end:
-                yield from _placed_batches(video, windows.finish())
+                yield from _placed_batches(segment, windows.finish())
         except storage.StorageError as error:
             report = DecodeReport(segment, failure_code=error.code, failure_message=str(error))
         except ChildError as error:
@@ -152,7 +79,7 @@ class _Decode(beam.DoFn):
         self._metrics.count("in-segments")
         self._metrics.count("frames-decoded", report.frames_decoded)
         self._metrics.observe("decode-msec", report.cpu_msec)
-        yield TaggedOutput(_REPORTS, report)
+        yield report
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
         """Yields the child's messages; after its first death those already seen are left out."""
@@ -173,7 +100,7 @@ class _Decode(beam.DoFn):
         for attempt in (1, 2):
             place = 0
             try:
-                for message in self._waited(self._child.call("decode:samples", request)):
+                for message in self._waited(segment, self._child.call("decode:samples", request)):
                     place += 1
                     if place > seen:
                         seen = place
@@ -183,11 +110,12 @@ class _Decode(beam.DoFn):
                 if not error.fatal or attempt == 2:
                     raise
 
-    def _waited(self, messages: Iterator[Message]) -> Iterator[Message]:
+    def _waited(self, segment: Segment, messages: Iterator[Message]) -> Iterator[Message]:
         """Observes how long the worker waits for the decoder: near 0 where decoding keeps ahead of inference."""
         while True:
             before = time.monotonic()
-            message = next(messages, None)
+            with self._metrics.doing(f"decoding {segment.video.key}"):
+                message = next(messages, None)
             self._metrics.observe("decode-wait-msec", round((time.monotonic() - before) * 1000))
             if message is None:
                 return
@@ -195,74 +123,72 @@ class _Decode(beam.DoFn):
             yield message
 
 
-def _frame_batch(video: Video, message: Message) -> FrameBatch:
+def _frame_batch(segment: Segment, message: Message) -> FrameBatch:
     facts = message.facts
     return FrameBatch(
-        key=video.key,
+        key=segment.video.key,
         times=np.array(facts["times"], np.float64),
         frame_indices=np.array(facts["frame_indices"], np.int64),
         frames=np.frombuffer(message.payload, np.uint8).reshape(facts["shape"]),
-        wanted=tuple(video.request.actions().values()),
+        wanted=segment.wanted(),
     )
 
 
-def _windowed(batch: FrameBatch, windows: Windows) -> Iterator[FrameBatch]:
+def _windowed(segment: Segment, batch: FrameBatch, windows: Windows) -> Iterator[FrameBatch]:
     """Yields the windows that the samples of a batch complete."""
     for time_seconds, index, frame in zip(batch.times, batch.frame_indices, batch.frames, strict=True):
-        yield from _placed_batches(batch, windows.add(float(time_seconds), int(index), frame))
+        yield from _placed_batches(segment, windows.add(float(time_seconds), int(index), frame))
 
 
-def _placed_batches(of: Video | FrameBatch, placed: Iterable[Placed]) -> Iterator[FrameBatch]:
-    wanted = tuple(of.request.actions().values()) if isinstance(of, Video) else of.wanted
+def _placed_batches(segment: Segment, placed: Iterable[Placed]) -> Iterator[FrameBatch]:
     for centre, index, frames in placed:
-        yield FrameBatch(of.key, np.array([centre]), np.array([index]), frames[None], wanted)
+        yield FrameBatch(segment.video.key, np.array([centre]), np.array([index]), frames[None], segment.wanted())
 
 
 @dataclass
 class _DecodeAndInfer(beam.PTransform):
-    """Segments to scored samples and reports, in one fused stage: hints that differed would cut it in two."""
+    """Segments to stored scores, in one fused stage: hints that differed would cut it in two."""
 
     output: str
     rule: ScoringRule
 
-    @no_annotations  # Beam knows no tuples of collections
-    def expand(self, segments_of: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+    def expand(self, segments_of: beam.PCollection) -> beam.PCollection:
         rule = self.rule
-        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, rule)).with_outputs(
-            _REPORTS, main="batches"
+        handler = ClassifierHandler(
+            rule.load_rule(), rule.batch_size, rule.response, rule.keep_outputs, rule.model_copies
         )
-        handler = ClassifierHandler(rule.load_rule(), rule.batch_size, rule.response, rule.model_copies)
-        return decoded.batches | "Infer" >> RunInference(handler), decoded[_REPORTS]
+        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, rule))
+        return decoded | "Infer" >> RunInference(handler) | "Save" >> beam.ParDo(SaveScores(self.output, rule))
 
 
 @dataclass
 class ScoreVideos(beam.PTransform):
-    """Scores the samples of each video; scores that are stored already are read instead.
+    """Scores the samples of each content; scores that are stored already are read instead.
 
     Attributes:
       output: The output folder.
       rule: How to sample and score.
+      flow: Whether videos stream through this stage, or are shuffled before and after it.
       hints: Beam's resource hints for the workers that decode and score; those of the other steps have none.
     """
 
     output: str
     rule: ScoringRule
+    flow: Flow
     hints: Mapping[str, str] = field(default_factory=dict)
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, videos: beam.PCollection) -> Scored:
-        """Returns a track per video, and a failure for each video that has none."""
-        fingerprint, limits = self.rule.fingerprint(), self.rule.limits()
-        found = videos | "FindStored" >> beam.ParDo(
-            FindStored(self.output, fingerprint, limits, self.rule.retry_codes)
-        ).with_outputs(STORED, FAILURES, main="pending")
+        """Takes videos (and where they stream, Flush); returns a track per video, or a failure."""
+        find = beam.ParDo(FindStored(self.output, self.rule, self.flow)).with_outputs(AROUND, FAILURES, main="pending")
+        found = videos | "ByContent" >> GatherByContent(self.flow) | "FindStored" >> find
         # shuffled before and after: what is hinted is neither fused with a download nor with a cut
-        segments_of = found.pending | "Split" >> beam.ParDo(_Split(self.rule)) | "SpreadSegments" >> beam.Reshuffle()
+        segments_of = found.pending | "SpreadSegments" >> Spread(self.flow)
         score = _DecodeAndInfer(self.output, self.rule).with_resource_hints(**self.hints)
-        samples, reports = segments_of | "DecodeAndInfer" >> score
-        # stored tracks come this way too: what follows is spread over the workers by it
-        joined = (samples, reports, found[STORED]) | "Join" >> beam.Flatten() | GroupByVideo()
-        assemble = Assemble(self.output, fingerprint, limits)
-        assembled = joined | "Assemble" >> beam.ParDo(assemble).with_outputs(FAILURES, main="tracks")
+        saved = segments_of | "DecodeAndInfer" >> score
+        if not self.flow.streams:
+            saved = (saved, found[AROUND]) | "Join" >> beam.Flatten()
+        assemble = beam.ParDo(Assemble(self.output, self.rule)).with_outputs(FAILURES, main="tracks")
+        assembled = saved | "Gather" >> GatherByContent(self.flow) | "Assemble" >> assemble
         failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()
         return Scored(assembled.tracks, failures)

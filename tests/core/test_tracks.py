@@ -6,90 +6,100 @@ import pyarrow.parquet as pq
 import pytest
 
 from transforms.core import tracks
-from transforms.records import ScoreTrack
+from transforms.records import Scores
 
-ACTIONS = {"blue": ("blue", "navy"), "red": ("red",)}
-CONTENT = "sha256:ab"
+WANTED = (("blue", "navy"), ("red",))
+FACTS = {"decoded_seconds": 33.3, "frames_decoded": 100, "flags": ["damaged"], "cuts": [1.5], "reached_end": True}
+PLACE = ("f00d", "ab" * 16)
 
 
-def track_of(count=50, actions=ACTIONS):
+def scores_of(count=50, wanted=WANTED):
     rng = np.random.default_rng(0)
-    return ScoreTrack(
-        key="youtube--8Appls4ZFg",
-        actions=actions,
+    return Scores(
         times=np.cumsum(rng.random(count) + 1e-3),
         frame_indices=np.arange(count) * 2,
-        responses=rng.random((count, len(actions)), np.float32),
+        wanted=wanted,
+        responses=rng.random((count, len(wanted)), np.float32),
         top_labels=tuple(rng.choice(["red", "bläu", "grey"], count)),
         top_scores=rng.random(count, np.float32),
-        decoded_seconds=33.3,
-        frames_decoded=2 * count,
-        flags=("damaged", "truncated"),
     )
 
 
-def stored(output, track):
-    """Writes a track and returns the path of its file."""
-    tracks.write(str(output), "f00d", track, CONTENT)
-    return output / "scores" / "f00d" / f"{track.key}.parquet"
+def outputs_of(count=50, size=20):
+    logits = np.random.default_rng(1).normal(0, 6, (count, size)).astype(np.float32)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
-def read(output, wanted=ACTIONS, content=CONTENT, key="youtube--8Appls4ZFg", fingerprint="f00d"):
-    return tracks.read(str(output), fingerprint, key, content, wanted)
+def stored(output, scores, outputs=None, parts=1):
+    """Writes samples in parts and returns the path of their file."""
+    uri = tracks.Place(str(output), *PLACE).track()
+    writer = tracks.Writer("labels")
+    for place in np.array_split(np.arange(len(scores.times)), parts):
+        part = Scores(
+            scores.times[place],
+            scores.frame_indices[place],
+            scores.wanted,
+            scores.responses[place],
+            tuple(scores.top_labels[one] for one in place),
+            scores.top_scores[place],
+        )
+        writer.add(part, None if outputs is None else outputs[place])
+    tracks.write(uri, writer.finish(FACTS))
+    return output / "scores" / PLACE[0] / f"{PLACE[1]}.parquet"
 
 
-@pytest.mark.parametrize("count", [1, 50, 5000])
-def test_what_is_read_is_what_was_written(tmp_path, count):
-    track = track_of(count)
-    assert stored(tmp_path, track).is_file()
+def read(output):
+    return tracks.read(tracks.Place(str(output), *PLACE).track())
+
+
+@pytest.mark.parametrize(("count", "parts"), [(1, 1), (50, 7), (5000, 40)])
+def test_what_is_read_is_what_was_written(tmp_path, count, parts):
+    scores, outputs = scores_of(count), outputs_of(count)
+    file = stored(tmp_path, scores, outputs, parts)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
     found = read(tmp_path)
     for name in ("times", "frame_indices", "responses", "top_scores"):
-        assert np.array_equal(getattr(found, name), getattr(track, name)), name
-        assert getattr(found, name).dtype == getattr(track, name).dtype, name
-    for name in ("key", "actions", "top_labels", "decoded_seconds", "frames_decoded", "flags"):
-        assert getattr(found, name) == getattr(track, name), name
+        assert np.array_equal(getattr(found.scores, name), getattr(scores, name)), name
+        assert getattr(found.scores, name).dtype == getattr(scores, name).dtype, name
+    assert (found.scores.wanted, found.scores.top_labels) == (scores.wanted, scores.top_labels)
+    assert (found.asked, found.facts) == ("labels", FACTS)
+    np.testing.assert_allclose(found.outputs(), outputs, rtol=2**-14)
+    assert found.outputs().dtype == np.float32
 
 
-def test_nothing_else_is_written(tmp_path):
-    file = stored(tmp_path, track_of())
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+def test_outputs_are_left_out_where_they_are_not_kept(tmp_path):
+    stored(tmp_path, scores_of())
+    assert read(tmp_path).outputs() is None
 
 
-@pytest.mark.parametrize(
-    ("wanted", "columns"),
-    [({"red": ("red",)}, [1]), ({"red": ["red"], "blue": ["blue", "navy"]}, [1, 0]), ({}, [])],
-    ids=["fewer", "other order", "none"],
-)
-def test_wanted_actions_come_in_the_wanted_order(tmp_path, wanted, columns):
-    track = track_of()
-    stored(tmp_path, track)
-    found = read(tmp_path, wanted)
-    assert list(found.actions) == list(wanted)
-    assert np.array_equal(found.responses, track.responses[:, columns])
+def test_outputs_take_little(tmp_path):
+    count, labels = 2000, 1000
+    file = stored(tmp_path, scores_of(count), outputs_of(count, labels))
+    assert file.stat().st_size < 0.6 * count * labels * 4
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"content": "sha256:cd"},
-        {"wanted": {"red": ("red", "rose")}},
-        {"wanted": {"blue": ("navy", "blue")}},
-        {"wanted": {**ACTIONS, "green": ("green",)}},
-        {"key": "youtube-other"},
-        {"fingerprint": "beef"},
-    ],
-    ids=["content", "more labels", "label order", "new action", "key", "fingerprint"],
-)
-def test_a_track_that_does_not_fit_is_none(tmp_path, asked):
-    stored(tmp_path, track_of())
-    assert read(tmp_path) is not None
-    assert read(tmp_path, **asked) is None
+def test_columns_come_in_the_wanted_order_or_not_at_all():
+    scores = scores_of()
+    other = tracks.columns_of(scores, (("red",), ("blue", "navy")))
+    assert other.wanted == (("red",), ("blue", "navy"))
+    assert np.array_equal(other.responses, scores.responses[:, [1, 0]])
+    assert tracks.columns_of(scores, ()).responses.shape == (50, 0)
+    for wanted in ((("red", "rose"),), (("navy", "blue"),), (*WANTED, ("green",))):
+        assert tracks.columns_of(scores, wanted) is None
+
+
+def test_segments_and_the_whole_have_places_of_their_own():
+    place = tracks.Place("out", *PLACE)
+    named = {place.track(), place.failure(), place.segment(0, 600), place.segment(600, None), place.segment(0, None)}
+    assert len(named) == 5
+    assert all(name.startswith(f"out/scores/f00d/{PLACE[1]}") for name in named)
 
 
 def test_a_new_track_replaces_the_old(tmp_path):
-    stored(tmp_path, track_of(10))
-    stored(tmp_path, track_of(20))
-    assert len(read(tmp_path).times) == 20
+    stored(tmp_path, scores_of(10))
+    stored(tmp_path, scores_of(20))
+    assert len(read(tmp_path).scores.times) == 20
 
 
 @pytest.mark.parametrize(
@@ -98,29 +108,41 @@ def test_a_new_track_replaces_the_old(tmp_path):
     ids=["empty", "magic alone", "html", "zeros"],
 )
 def test_a_file_of_something_else_is_none(tmp_path, content):
-    stored(tmp_path, track_of()).write_bytes(content)
+    stored(tmp_path, scores_of()).write_bytes(content)
     assert read(tmp_path) is None
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_none(tmp_path, part):
-    file = stored(tmp_path, track_of())
+    file = stored(tmp_path, scores_of(), outputs_of())
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * part)])
     assert read(tmp_path) is None
 
 
 def test_damage_anywhere_never_crashes(tmp_path):
-    file = stored(tmp_path, track_of())
+    file = stored(tmp_path, scores_of(), outputs_of())
     whole = file.read_bytes()
     outcomes = []
     for place in range(4, len(whole) - 16, 37):
         file.write_bytes(whole[:place] + b"\xff" * 16 + whole[place + 16 :])
-        outcomes.append(read(tmp_path) is None)
-    assert outcomes.count(True) > len(outcomes) / 2
+        outcomes.append(_outcome(tmp_path))
+    assert outcomes.count("damaged") > len(outcomes) / 2
+    assert set(outcomes) <= {"damaged", "whole"}
+
+
+def _outcome(output):
+    found = read(output)
+    if found is None:
+        return "damaged"
+    try:
+        found.outputs()
+    except ValueError:
+        return "damaged"
+    return "whole"
 
 
 def test_a_foreign_parquet_file_is_none(tmp_path):
-    file = stored(tmp_path, track_of())
+    file = stored(tmp_path, scores_of())
     pq.write_table(pa.table({"time_seconds": [1.0]}), file)
     assert read(tmp_path) is None
 

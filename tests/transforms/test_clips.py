@@ -13,8 +13,8 @@ def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypa
     real = Child.call
     deaths = []
 
-    def call(self, task, request):
-        for message in real(self, task, request):
+    def call(self, task, request, *limits):
+        for message in real(self, task, request, *limits):
             if task == "cutting:cut" and any(4 < span["peak_seconds"] < 8 for span in request["spans"]):
                 deaths.append(len(request["spans"]))
                 os.kill(self._process.pid, signal.SIGKILL)

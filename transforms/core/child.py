@@ -14,15 +14,20 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
+
+from transforms.core.fork_server import Forked, ForkServer
 
 _STARTUP_SECONDS = 60.0
 _LONGEST_HEADER_BYTES = 64 << 20
 _LONGEST_PAYLOAD_BYTES = 1 << 30
+_FORKING = threading.Lock()
 
 
 class ChildError(Exception):
@@ -64,27 +69,49 @@ class Limits:
     requests: int = 200
 
 
+def _environment() -> dict[str, str]:
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # x264 reads memory that it never wrote: unless glibc hands out zeroes (255 is their complement), a clip's bytes
+    # depend on what was cut before it
+    return {**os.environ, **own, "MALLOC_PERTURB_": "255"}
+
+
+@lru_cache(maxsize=1)
+def _fork_server() -> ForkServer:
+    return ForkServer("transforms.core.downloader", _environment())
+
+
+def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "transforms.core.child_main", str(descriptor)],
+        pass_fds=[descriptor],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=_environment(),
+        start_new_session=True,
+    )
+
+
+def _fork(descriptor: int, log: int) -> Forked:
+    with _FORKING:  # one server for all who begin at once
+        try:
+            return _fork_server().start(descriptor, log)
+        except OSError:  # it was killed, or ran out of memory: one more try with a new one
+            _fork_server.cache_clear()
+            return _fork_server().start(descriptor, log)
+
+
 class _Process:
     """A child's process, its end of the connection, and what it wrote to its terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forked: bool = False) -> None:
         self.connection, theirs = Pipe(duplex=True)
         # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        # x264 reads memory that it never wrote: unless glibc hands out zeroes (255 is their complement), a clip's bytes
-        # depend on what was cut before it
-        environment = {**os.environ, **own, "MALLOC_PERTURB_": "255"}
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "transforms.core.child_main", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env=environment,
-            start_new_session=True,
-        )
-        theirs.close()
+        start = _fork if forked else _spawn
+        with theirs:
+            self._popen: subprocess.Popen[bytes] | Forked = start(theirs.fileno(), self._log.fileno())
 
     def begin(self, limits: Limits) -> None:
         """Sets the limits and waits until the child is ready."""
@@ -115,10 +142,14 @@ class _Process:
     def close(self) -> None:
         """Ends the child and everything it started."""
         self.connection.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+        self.kill()
         self._popen.wait()
         self._log.close()
+
+    def kill(self) -> None:
+        """Kills the child and everything it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int:
@@ -149,19 +180,26 @@ def _next_process() -> _Process:
 
 
 class Child:
-    """A supervised child process. Not thread-safe; make it in `setup`, close it in `teardown`."""
+    """A supervised child process. Not thread-safe; make it in `setup`, close it in `teardown`.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    Args:
+      limits: What it may use.
+      forked: Whether it comes from a server that has yt-dlp imported; there may be one for each of many lanes.
+    """
+
+    def __init__(self, limits: Limits, *, forked: bool = False) -> None:
+        self._forked = forked
+        self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
 
-    def call(self, task: str, request: dict[str, Any]) -> Iterator[Message]:
+    def call(self, task: str, request: dict[str, Any], limits: Limits | None = None) -> Iterator[Message]:
         """Runs a task in the child and yields its messages as they come.
 
         Args:
           task: `module:function` below `transforms.core`, a generator function that takes the request.
           request: JSON-able arguments.
+          limits: Times that hold for this request alone; the child's own otherwise.
 
         Raises:
           ChildError: The task refused the input, or the child crashed, hung or overran its memory.
@@ -169,6 +207,7 @@ class Child:
         if self._process is None or self._served >= self._limits.requests:
             self._start()
         self._served += 1
+        self._timing = limits or self._limits
         assert self._process is not None
         process, connection = self._process, self._process.connection
         finished = False
@@ -210,21 +249,27 @@ class Child:
     def _ready(self, waited: float) -> Connection:
         assert self._process is not None
         connection = self._process.connection
-        allowed = self._limits.stall_seconds
-        if self._limits.total_seconds is not None:
-            allowed = min(allowed, max(0.0, self._limits.total_seconds - waited))
+        allowed = self._timing.stall_seconds
+        if self._timing.total_seconds is not None:
+            allowed = min(allowed, max(0.0, self._timing.total_seconds - waited))
         if not connection.poll(allowed):
             raise ChildError("timeout", f"no answer within {allowed:.1f} s ({waited:.1f} s waited before)")
         return connection
 
     def _start(self) -> None:
         self.close()
-        self._process, self._served = _next_process(), 0
+        self._process, self._served = _Process(forked=True) if self._forked else _next_process(), 0
         try:
             self._process.begin(self._limits)
         except ChildError:
             self.close()
             raise
+
+    def kill(self) -> None:
+        """Kills the child, from any thread: who waits for its answer gets a ChildError."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """Ends the child and everything it started. Safe to call at any time, any number of times."""

@@ -140,6 +140,8 @@ class _Session:
     def __init__(self, settings: dict[str, Any], options: dict[str, Any]) -> None:
         import yt_dlp
 
+        from transforms.core.downloader import Downloader
+
         proxy = settings.get("proxy") or ""
         if "true" not in settings["allowed_hosts"]:
             guard.install([*settings["allowed_hosts"], *filter(None, [urlsplit(proxy).hostname])])
@@ -167,7 +169,7 @@ class _Session:
             "extractor_args": {"youtube": {"skip": ["hls", "dash"]}},
         }
         try:
-            self._downloader = yt_dlp.YoutubeDL({**unattended, **cookies, "proxy": proxy, **options})
+            self._downloader = Downloader({**unattended, **cookies, "proxy": proxy, **options})
         except Exception as error:  # noqa: BLE001 - a cookie jar or proxy that cannot be used may raise anything
             raise self._explain(error) from None
 

@@ -8,7 +8,7 @@ import tenacity
 
 from transforms.core import storage
 from transforms.core.child import Child, ChildError, Limits, Message
-from transforms.core.lanes import Politeness
+from transforms.core.lanes import Gate, Lane, Politeness
 from transforms.failures import CODES
 
 _LONGEST_WAIT_SECONDS = 60.0
@@ -69,37 +69,49 @@ def read_proxy(proxy: str) -> str:
 
 
 class Fetcher:
-    """Runs fetching tasks in a supervised child. Make it in `setup`, close it in `teardown`."""
+    """Runs fetching tasks in a supervised child, for one lane.
+
+    Attributes:
+      child: The child; what it fetched may be looked into there too.
+    """
 
     def __init__(self, web: WebSettings, politeness: Politeness) -> None:
         self._settings = web.resolved()
         self._politeness = politeness
-        self._child = Child(Limits(web.deadline_seconds, web.deadline_seconds, _CHILD_MEMORY_BYTES, requests=50))
+        limits = Limits(web.deadline_seconds, web.deadline_seconds, _CHILD_MEMORY_BYTES, requests=50)
+        self.child = Child(limits, forked=True)
 
     def close(self) -> None:
         """Ends the child."""
-        self._child.close()
+        self.child.close()
 
-    def run(self, task: str, make_request: Callable[[], dict[str, Any]]) -> tuple[list[Message], int]:
-        """Runs a task until it succeeds or its failure is not transient or the attempts are used up.
+    def run(
+        self, task: str, make_request: Callable[[], dict[str, Any]], lane: Lane, gate: Gate, host: str
+    ) -> tuple[list[Message], int]:
+        """Runs a task in its turn, until it succeeds or its failure is not transient or the attempts are used up.
 
         Args:
           task: `module:function`.
           make_request: Makes the request of one attempt, e.g. with a fresh folder.
+          lane: The lane whose turn it is.
+          gate: What it shares with other lanes.
+          host: Who is asked.
 
         Returns:
           The messages, and how many attempts it took.
 
         Raises:
-          FetchError: With the code and message of the last attempt.
+          FetchError: With the code and message of the last attempt; `blocked` without one where the host refuses.
         """
+        if gate.refuses(host):
+            raise FetchError("blocked", f"not tried: {host} refused before", attempts=0)
         attempts = 0
 
         def once() -> list[Message]:
             nonlocal attempts
             attempts += 1
             try:
-                return list(self._child.call(task, {**make_request(), "web": self._settings}))
+                return list(self.child.call(task, {**make_request(), "web": self._settings}))
             except ChildError as error:
                 code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(
                     error.kind
@@ -108,15 +120,23 @@ class Fetcher:
                 message = str(error).partition(": ")[0] if error.fatal else str(error)
                 raise FetchError(code or error.kind, message, attempts) from error
 
+        def may_help(error: BaseException) -> bool:
+            return isinstance(error, FetchError) and error.transient and not lane.stopped.is_set()
+
         wait = self._politeness.retry_wait_seconds
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_transient),
+            retry=tenacity.retry_if_exception(may_help),
             stop=tenacity.stop_after_attempt(self._politeness.attempts),
             wait=tenacity.wait_exponential_jitter(initial=wait, max=_LONGEST_WAIT_SECONDS, jitter=wait / 2),
+            sleep=tenacity.sleep_using_event(lane.stopped),
             reraise=True,
         )
-        return retrying(once), attempts
-
-
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, FetchError) and error.transient
+        lane.wait_turn()
+        try:
+            with gate.request():
+                messages = retrying(once)
+        except FetchError as error:
+            gate.note(host, error.code)
+            raise
+        gate.note(host, "")
+        return messages, attempts

@@ -23,10 +23,13 @@ class LabelIndex:
     Args:
       labels: The classifier's labels in output order. A name may occur twice (ImageNet has two cranes): it then
         stands for all its places.
+
+    Attributes:
+      labels: The same.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = tuple(labels)
+        self.labels = tuple(labels)
         self._folded: dict[str, str] = {}
         for label in labels:
             self._folded.setdefault(fold(label), label)
@@ -54,7 +57,7 @@ class LabelIndex:
         close = difflib.get_close_matches(fold(name), self._folded, n=5, cutoff=0.0)
         nearest = ", ".join(repr(self._folded[label]) for label in close)
         raise UnknownLabelError(
-            f"the classifier has no label {name!r}; the closest of its {len(self._labels)} are {nearest}"
+            f"the classifier has no label {name!r}; the closest of its {len(self.labels)} are {nearest}"
         )
 
 

@@ -1,11 +1,26 @@
-"""Politeness: a lane asks one thing at a time, waits in between, and stops when the site says no."""
+"""Politeness: N lanes ask side by side; each asks one thing at a time and waits in between; who says no is left alone.
 
+Lanes are threads of one step, not keys of a shuffle: a runner may work keys off one after the other, and then there is
+one lane whatever the option says. They give results as these come, so that what follows goes on beside them.
+"""
+
+import itertools
+import queue
+import threading
 import time
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 from transforms.failures import CODES
+
+#: So many lanes at most are threads of one worker; more are spread over several.
+LANES_PER_GROUP = 32
+_STOP_SECONDS, _KILL_AGAIN_SECONDS = 2.0, 0.1
+#: So long a result is waited for before it counts as not ready.
+_READY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -15,7 +30,7 @@ class Politeness:
     Attributes:
       lanes: Most requests under way at once over the whole job.
       interval_seconds: Least time between two starts within a lane.
-      blocked_limit: A lane stops after so many blocked answers in a row.
+      blocked_limit: A host is left alone after so many blocked answers in a row.
       attempts: Tries per item where the failure is transient.
       retry_wait_seconds: Wait before the second try; it doubles, with jitter.
     """
@@ -26,35 +41,209 @@ class Politeness:
     attempts: int = 3
     retry_wait_seconds: float = 2.0
 
-    def lane_of(self, name: str) -> int:
-        """Returns the lane of an item, the same on every worker."""
-        return zlib.crc32(name.encode("utf-8", "surrogatepass")) % self.lanes
+    def groups(self) -> int:
+        """Returns how many groups of lanes there are; a worker runs the lanes of a group."""
+        return -(-self.lanes // LANES_PER_GROUP)
+
+    def share(self, group: int) -> int:
+        """Returns how many lanes a group has; all shares together are `lanes`."""
+        return len(range(group, self.lanes, self.groups()))
 
 
-@dataclass
+class Gate:
+    """What the lanes of a worker share: how many requests are under way, and which hosts refuse. Thread-safe.
+
+    Args:
+      lanes: Most requests under way at once.
+      blocked_limit: See `Politeness`.
+    """
+
+    def __init__(self, lanes: int, blocked_limit: int) -> None:
+        self.lanes = lanes
+        self._blocked_limit = blocked_limit
+        self._permits = threading.BoundedSemaphore(lanes)
+        self._blocked_in_a_row: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Holds one of the places for requests under way."""
+        with self._permits:
+            yield
+
+    def refuses(self, host: str) -> bool:
+        """Tells whether a host was blocked too often in a row to be asked again."""
+        with self._lock:
+            return self._blocked_in_a_row[host] >= self._blocked_limit
+
+    def note(self, host: str, code: str) -> None:
+        """Notes how a request ended; an empty code is success."""
+        blocked = bool(code) and CODES[code][0] == "blocked"
+        with self._lock:
+            self._blocked_in_a_row[host] = self._blocked_in_a_row[host] + 1 if blocked else 0
+
+
 class Lane:
-    """The state of one lane while it is worked through."""
+    """One lane's turns.
 
-    politeness: Politeness
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    _last_start: float | None = field(default=None, init=False)
-    _blocked_in_a_row: int = field(default=0, init=False)
+    Args:
+      interval_seconds: Least time between two starts.
+      stopped: Set when all lanes are to end.
+    """
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the lane was blocked too often to go on."""
-        return self._blocked_in_a_row >= self.politeness.blocked_limit
+    def __init__(self, interval_seconds: float, stopped: threading.Event) -> None:
+        self._interval_seconds, self.stopped = interval_seconds, stopped
+        self._last_start: float | None = None
 
     def wait_turn(self) -> None:
-        """Waits until the next start is polite."""
+        """Waits until the next start is polite, or the lanes are to end."""
         if self._last_start is not None:
-            self.sleep(max(0.0, self._last_start + self.politeness.interval_seconds - self.clock()))
-        self._last_start = self.clock()
+            self.stopped.wait(max(0.0, self._last_start + self._interval_seconds - time.monotonic()))
+        self._last_start = time.monotonic()
 
-    def note(self, code: str) -> None:
-        """Notes how a request ended; an empty code is success."""
-        if code and CODES[code][0] == "blocked":
-            self._blocked_in_a_row += 1
-        else:
-            self._blocked_in_a_row = 0
+
+_Item_contra = TypeVar("_Item_contra", contravariant=True)
+_Result_co = TypeVar("_Result_co", covariant=True)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Worker(Protocol[_Item_contra, _Result_co]):
+    """What does the work of one lane, in the lane's thread."""
+
+    def work(self, item: _Item_contra, lane: Lane) -> _Result_co:
+        """Returns the result of one item."""
+
+    def kill(self) -> None:
+        """Makes `work` end soon; called from another thread."""
+
+    def close(self) -> None:
+        """Frees what the worker holds."""
+
+
+class Lanes(Generic[_Item, _Result]):
+    """Threads that work items off in the order in which they were put in. A context manager: leaving it ends them.
+
+    The threads are daemons, and do not keep a program alive that was stopped.
+
+    Args:
+      count: Most threads; they start as there is work for them.
+      interval_seconds: Least time between two starts in a lane.
+      make_worker: Makes what does the work of one lane.
+      most_ahead: Most items that were put in and whose results were not taken yet.
+    """
+
+    def __init__(
+        self, count: int, interval_seconds: float, make_worker: Callable[[], Worker[_Item, _Result]], most_ahead: int
+    ) -> None:
+        self._count, self._interval_seconds, self._make_worker = count, interval_seconds, make_worker
+        self._most_ahead = most_ahead
+        self.ahead = 0
+        self._results: queue.SimpleQueue[tuple[Lanes[_Item, _Result], _Result | BaseException]] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._workers: list[Worker[_Item, _Result]] = []
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def full(self) -> bool:
+        """Whether a result has to be taken before another item is put in."""
+        return self.ahead >= self._most_ahead
+
+    def empty(self) -> bool:
+        """Tells whether `take` would wait."""
+        return self._results.empty()
+
+    def put(self, item: _Item) -> None:
+        """Gives an item to the next free lane."""
+        self.ahead += 1
+        self._items.put(item)
+        if len(self._threads) < self._count:
+            thread = threading.Thread(target=self._run, name=f"lane-{len(self._threads) + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def beside(self, other: "Lanes[_Item, _Result]") -> Self:
+        """Lets results come where those of other lanes come; `worked_off` takes both."""
+        self._results = other._results
+        return self
+
+    def take(self, timeout_seconds: float | None = None) -> _Result:
+        """Returns the next result, of whatever item.
+
+        Raises:
+          queue.Empty: None came in time.
+          BaseException: What a worker raised: a bug, or a fault of this machine.
+        """
+        lanes, result = self._results.get(timeout=timeout_seconds)
+        lanes.ahead -= 1
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Ends all lanes, whatever they wait for, within two seconds."""
+        self._stopped.set()
+        for _ in self._threads:
+            self._items.put(None)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads:
+            while thread.is_alive() and time.monotonic() < deadline:
+                for worker in list(self._workers):  # again: it may have begun a request meanwhile
+                    worker.kill()
+                thread.join(_KILL_AGAIN_SECONDS)
+
+    def _run(self) -> None:
+        lane = Lane(self._interval_seconds, self._stopped)
+        worker: Worker[_Item, _Result] | None = None
+        try:
+            while (item := self._items.get()) is not None and not self._stopped.is_set():
+                result: _Result | BaseException
+                try:
+                    if worker is None:
+                        worker = self._make_worker()
+                        self._workers.append(worker)
+                    result = worker.work(item, lane)
+                except BaseException as error:  # noqa: BLE001 - who takes the results raises it
+                    result = error
+                self._results.put((self, result))
+        finally:
+            if worker is not None:
+                self._workers.remove(worker)
+                worker.close()
+
+
+def worked_off(*work: tuple[Lanes[_Item, _Result], Iterable[_Item]]) -> Iterator[_Result | None]:
+    """Puts items into lanes and yields the results as they come; None where for a moment there is none.
+
+    Args:
+      work: Lanes, the first one's `beside` the others, with the items for each, in order.
+
+    Raises:
+      BaseException: What a worker raised.
+    """
+    waiting = [(lanes, deque(items)) for lanes, items in work]
+    while True:
+        for lanes, items in waiting:
+            while items and not lanes.full:
+                lanes.put(items.popleft())
+        if not any(lanes.ahead for lanes, _ in waiting):
+            return
+        try:
+            yield waiting[0][0].take(_READY_SECONDS)
+        except queue.Empty:
+            yield None
+            yield waiting[0][0].take()
+
+
+def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yields the items in lists of a size (`itertools.batched` came with Python 3.12)."""
+    iterator = iter(items)
+    while some := list(itertools.islice(iterator, size)):
+        yield some

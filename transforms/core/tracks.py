@@ -1,109 +1,205 @@
-"""Score tracks on storage: one Parquet file per video under the fingerprint of everything that shapes a score.
+"""Score tracks on storage: what a classifier said of each content, under the fingerprint of all that shapes it.
 
-A video that cannot be scored for good has a small record there instead, so that no later run waits for it again.
+`scores/<fingerprint>/<content>.parquet` is complete once it is there. A content that is scored in segments has a file
+for each until the last one is done. A content that cannot be scored for good has a small record instead, so that no
+later run waits for it again.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core import storage
-from transforms.records import ScoreTrack
+from transforms.core import naming, storage
+from transforms.records import ScoredSamples, Scores
 
-_VERSION = 2
+_VERSION = 3
+#: Of 23 bits: outputs are exact to 2^-14 of themselves, which halves the file.
+_KEPT_BITS = 13
+_ROW_GROUP_SAMPLES = 1024
+_SCORES = ("time_seconds", "frame_index", "top_label", "top_score")
 
 
 def fingerprint(**shaping: Any) -> str:
-    """Returns the digest of everything that shapes a score: weights, preprocessing, sampling, response."""
-    text = json.dumps({"version": _VERSION, **shaping}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Returns the digest of everything that shapes an output: weights, preprocessing, sampling."""
+    return naming.digest(json.dumps({"version": _VERSION, **shaping}, sort_keys=True), 16)
 
 
-def path(score_fingerprint: str, key: str) -> str:
-    """Returns the path of a track relative to the output."""
-    return f"scores/{score_fingerprint}/{key}.parquet"
+@dataclass(frozen=True)
+class Place:
+    """Where the scores of one content lie.
+
+    Attributes:
+      output: The output folder.
+      fingerprint: See `fingerprint`.
+      content_key: The content.
+    """
+
+    output: str
+    fingerprint: str
+    content_key: str
+
+    def track(self) -> str:
+        """Returns the URI of the complete track."""
+        return self._uri(".parquet")
+
+    def segment(self, start_seconds: float, end_seconds: float | None) -> str:
+        """Returns the URI of one segment, as long as there is no complete track."""
+        end = "end" if end_seconds is None else round(end_seconds * 1000)
+        return self._uri(f"-{round(start_seconds * 1000)}-{end}.parquet")
+
+    def failure(self) -> str:
+        """Returns the URI of what is recorded where there will be no track."""
+        return self._uri(".failure.json")
+
+    def _uri(self, ending: str) -> str:
+        return storage.join(self.output, f"scores/{self.fingerprint}/{self.content_key}{ending}")
 
 
-def _failure_uri(output: str, score_fingerprint: str, key: str) -> str:
-    return storage.join(output, f"scores/{score_fingerprint}/{key}.failure.json")
-
-
-def write(output: str, score_fingerprint: str, track: ScoreTrack, content: str) -> None:
-    """Writes a track, and forgets an earlier failure.
+class Writer:
+    """Makes the file of some samples as they come; in memory there is only what it will hold, compressed.
 
     Args:
-      output: The output folder.
-      score_fingerprint: See `fingerprint`.
-      track: The track.
-      content: Digest of the video file that was scored.
+      asked: What the responses depend on besides `wanted`; see `Stored`.
     """
-    actions = list(track.actions)
-    columns: dict[str, Any] = {
-        "time_seconds": track.times,
-        "frame_index": track.frame_indices,
-        "top_label": pa.array(track.top_labels, pa.string()).dictionary_encode(),
-        "top_score": track.top_scores,
-    }
-    columns |= {f"response_{place}": track.responses[:, place] for place in range(len(actions))}
-    facts = {
-        "key": track.key,
-        "content": content,
-        "actions": {action: list(labels) for action, labels in track.actions.items()},
-        "decoded_seconds": track.decoded_seconds,
-        "frames_decoded": track.frames_decoded,
-        "flags": list(track.flags),
-        "cuts": list(track.cuts),
-    }
-    table = pa.table(columns).replace_schema_metadata({"clipscout": json.dumps(facts)})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(storage.join(output, path(score_fingerprint, track.key)), sink.getvalue().to_pybytes())
-    storage.delete(_failure_uri(output, score_fingerprint, track.key))
+
+    def __init__(self, asked: str) -> None:
+        self._asked = asked
+        self._sink = pa.BufferOutputStream()
+        self._writer: pq.ParquetWriter | None = None
+        self._wanted: tuple[tuple[str, ...], ...] = ()
+        self._waiting: list[pa.Table] = []
+
+    def add(self, part: Scores | ScoredSamples, outputs: np.ndarray | None) -> None:
+        """Adds samples, later than those before; outputs are float32[n, size], or None where they are not kept."""
+        self._wanted = part.wanted
+        columns: dict[str, Any] = {
+            "time_seconds": part.times,
+            "frame_index": part.frame_indices,
+            "top_label": pa.array(part.top_labels, pa.string()),
+            "top_score": part.top_scores.astype(np.float32),
+        }
+        columns |= {f"response_{place}": part.responses[:, place] for place in range(len(part.wanted))}
+        if outputs is not None:
+            values = pa.array(_rounded(outputs).reshape(-1))
+            columns["outputs"] = pa.FixedSizeListArray.from_arrays(values, outputs.shape[1])
+        self._waiting.append(pa.table(columns))
+        if sum(map(len, self._waiting)) >= _ROW_GROUP_SAMPLES:
+            self._write()
+
+    def finish(self, facts: dict[str, Any]) -> bytes:
+        """Returns the content of the file, with facts about all samples."""
+        self._write()
+        assert self._writer is not None
+        told = {"asked": self._asked, "wanted": self._wanted, "facts": facts}
+        self._writer.add_key_value_metadata({"clipscout": json.dumps(told)})
+        self._writer.close()
+        return self._sink.getvalue().to_pybytes()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                table.schema,
+                compression="zstd",
+                use_dictionary=["top_label"],
+                use_byte_stream_split=["outputs.list.element"] if "outputs" in table.column_names else False,
+                write_statistics=False,
+                write_page_checksum=True,
+            )
+        self._writer.write_table(table)
 
 
-def read(
-    output: str, score_fingerprint: str, key: str, content: str, wanted: dict[str, Sequence[str]]
-) -> ScoreTrack | None:
-    """Returns the stored track of the wanted actions, or None where there is none that fits.
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Returns float32 values without the bits that only take space: 24 MB of an hour of 1,000 labels become 15 MB."""
+    dropped = 23 - _KEPT_BITS
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return (((bits >> (dropped - 1)) + 1) >> 1 << dropped).astype(np.uint32).view(np.float32)
 
-    A track fits when it was scored from the same content and holds every wanted action with the same labels.
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a file holds.
+
+    Attributes:
+      scores: Samples, with the responses of what was wanted when they were scored.
+      asked: What those responses depend on besides the labels; they hold for those who ask the same.
+      facts: What was said to `Writer.finish`.
+      source: The file, for `outputs`.
     """
-    uri = storage.join(output, path(score_fingerprint, key))
-    try:
-        table = pq.read_table(pa.BufferReader(storage.read_bytes(uri)), page_checksum_verification=True)
-    except storage.StorageError as error:
-        if error.code == "not_found":
+
+    scores: Scores
+    asked: str
+    facts: dict[str, Any]
+    source: pq.ParquetFile
+
+    def outputs(self) -> np.ndarray | None:
+        """Returns float32[n, size], all that the classifier said; None where that was not kept.
+
+        Raises:
+          ValueError: The file is damaged.
+        """
+        if "outputs" not in self.source.schema_arrow.names:
             return None
-        raise
-    except (pa.ArrowException, OSError):  # not ours, or damaged: score again
-        return None
-    try:
-        return _track(table, key, content, wanted)
-    except (ValueError, KeyError, TypeError, AttributeError):  # a Parquet file, but none of ours
-        return None
+        try:
+            column = self.source.read(columns=["outputs"])["outputs"].combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"damaged outputs: {error}") from error
+        return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
 
 
-def write_failure(output: str, score_fingerprint: str, key: str, facts: dict[str, Any]) -> None:
-    """Records that a video cannot be scored.
+def read(uri: str) -> Stored | None:
+    """Returns the samples of a file, or None where there is none, or one that is damaged or not ours.
 
-    Args:
-      output: The output folder.
-      score_fingerprint: See `fingerprint`.
-      key: The video.
-      facts: What `read_failure` compares, and `code`, `message` and `attempts`.
+    Raises:
+      StorageError: The storage did not answer.
     """
-    storage.write_bytes(_failure_uri(output, score_fingerprint, key), json.dumps(facts).encode())
-
-
-def read_failure(output: str, score_fingerprint: str, key: str, **expected: Any) -> dict[str, Any] | None:
-    """Returns a recorded failure, or None where there is none of the same content under the same limits."""
     try:
-        facts = json.loads(storage.read_bytes(_failure_uri(output, score_fingerprint, key)))
+        content = pa.BufferReader(storage.read_bytes(uri)) if storage.is_remote(uri) else pa.memory_map(uri)
+        file = pq.ParquetFile(content, page_checksum_verification=True)
+        told = json.loads((file.schema_arrow.metadata or file.metadata.metadata)[b"clipscout"])
+        wanted = tuple(map(tuple, told["wanted"]))
+        table = file.read(columns=[*_SCORES, *(f"response_{place}" for place in range(len(wanted)))])
+        responses = [table[f"response_{place}"].to_numpy() for place in range(len(wanted))]
+        scores = Scores(
+            times=table["time_seconds"].to_numpy(),
+            frame_indices=table["frame_index"].to_numpy(),
+            wanted=wanted,
+            responses=np.stack(responses, axis=1) if responses else np.zeros((len(table), 0), np.float32),
+            top_labels=tuple(table["top_label"].to_pylist()),
+            top_scores=table["top_score"].to_numpy(),
+        )
+        return Stored(scores, told["asked"], dict(told["facts"]), file)
+    except storage.StorageError as error:
+        if error.code != "not_found":
+            raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # it is not there, damaged or not ours: score again
+    return None
+
+
+def write(uri: str, content: bytes) -> None:
+    """Writes the file that a `Writer` made."""
+    storage.write_bytes(uri, content)
+
+
+def write_failure(place: Place, facts: dict[str, Any]) -> None:
+    """Records that a content cannot be scored: what `read_failure` compares, and `code`, `message` and `attempts`."""
+    storage.write_bytes(place.failure(), json.dumps(facts).encode())
+
+
+def read_failure(place: Place, **expected: Any) -> dict[str, Any] | None:
+    """Returns a recorded failure, or None where there is none under the same limits."""
+    try:
+        facts = json.loads(storage.read_bytes(place.failure()))
         fits = all(facts[name] == value for name, value in expected.items())
         return {name: facts[name] for name in ("code", "message", "attempts")} if fits else None
     except storage.StorageError as error:
@@ -114,23 +210,21 @@ def read_failure(output: str, score_fingerprint: str, key: str, **expected: Any)
         return None
 
 
-def _track(table: pa.Table, key: str, content: str, wanted: dict[str, Sequence[str]]) -> ScoreTrack | None:
-    facts = json.loads((table.schema.metadata or {}).get(b"clipscout", b"{}"))
-    stored = {action: tuple(labels) for action, labels in facts.get("actions", {}).items()}
-    if facts.get("content") != content or any(stored.get(a) != tuple(labels) for a, labels in wanted.items()):
+def forget_failure(place: Place) -> None:
+    """Forgets what was recorded: the content was scored."""
+    storage.delete(place.failure())
+
+
+def columns_of(scores: Scores, wanted: Sequence[tuple[str, ...]]) -> Scores | None:
+    """Returns the same samples with the responses of other labels, if all of these are there."""
+    if any(labels not in scores.wanted for labels in wanted):
         return None
-    places = [list(stored).index(action) for action in wanted]
-    responses = [table[f"response_{place}"].to_numpy() for place in places]
-    return ScoreTrack(
-        key=key,
-        actions={action: tuple(labels) for action, labels in wanted.items()},
-        times=table["time_seconds"].to_numpy(),
-        frame_indices=table["frame_index"].to_numpy(),
-        responses=np.stack(responses, axis=1) if responses else np.zeros((len(table), 0), np.float32),
-        top_labels=tuple(table["top_label"].to_pylist()),
-        top_scores=table["top_score"].to_numpy(),
-        decoded_seconds=facts["decoded_seconds"],
-        frames_decoded=facts["frames_decoded"],
-        flags=tuple(facts["flags"]),
-        cuts=tuple(facts["cuts"]),
+    places = [scores.wanted.index(labels) for labels in wanted]
+    return Scores(
+        scores.times,
+        scores.frame_indices,
+        tuple(wanted),
+        scores.responses[:, places],
+        scores.top_labels,
+        scores.top_scores,
     )

@@ -19,10 +19,15 @@ def is_web(url: str) -> bool:
     return parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
 
 
+def host_of(url: str) -> str:
+    """Returns the host that a URL asks, without the names that sites put before their own."""
+    return (urlsplit(url).hostname or "").removeprefix("www.").removeprefix("m.")
+
+
 def canonical(url: str) -> str:
     """Returns the URL of the video itself where a watch URL also names a playlist or a time."""
     parts = urlsplit(url)
-    if (parts.hostname or "").removeprefix("www.").removeprefix("m.") == "youtube.com" and parts.path == "/watch":
+    if host_of(url) == "youtube.com" and parts.path == "/watch":
         video_id = parse_qs(parts.query).get("v", [""])[0]
         if naming.is_youtube_id(video_id):
             return naming.youtube_url(video_id)

@@ -171,9 +171,13 @@ class ClassifierSpec:
         return [self.weights] if self.has_file and not self.weights.startswith("package:") else []
 
     def fingerprint(self) -> str:
-        """Returns a digest of everything that shapes a score, the content of the weights included."""
+        """Returns a digest of everything that shapes the outputs, the content of the weights included.
+
+        How a zero-shot model is asked is left out: that it embeds frames is all that shapes them.
+        """
         weights = weight_files.digest(self.weights) if self.has_file else self.weights
-        fields = dataclasses.asdict(dataclasses.replace(self, name="", sha256="", weights=weights))
+        prompts = self.prompts and Prompts()
+        fields = dataclasses.asdict(dataclasses.replace(self, name="", sha256="", weights=weights, prompts=prompts))
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,33 +9,19 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from transforms.core.classifiers import architectures
+from transforms.core.classifiers import architectures, responses
 from transforms.core.classifiers.specs import BatchTooLargeError, ClassifierSpec, LoadRule, SpecError
 from transforms.core.labels import LabelIndex
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _KEPT_BYTES = 1 << 30
-
-
-class Responses(NamedTuple):
-    """What a classifier says of n samples.
-
-    Attributes:
-      responses: float32[n, actions].
-      top_labels: n names, the best of all labels per sample.
-      top_scores: float32[n], their scores.
-    """
-
-    responses: np.ndarray
-    top_labels: tuple[str, ...]
-    top_scores: np.ndarray
 
 
 class _Scorer(nn.Module):
@@ -130,7 +116,9 @@ class TorchClassifier:
             pixels = torch.from_numpy(frames).to(self.device, non_blocking=True)
             return self._scorer(_channels_first(pixels)).float().cpu().numpy()
 
-    def respond(self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool = False) -> Responses:
+    def respond(
+        self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool = False
+    ) -> responses.Responses:
         """Turns outputs into responses.
 
         Args:
@@ -138,16 +126,7 @@ class TorchClassifier:
           wanted: The labels of each action; they are summed, or for sigmoid the largest counts.
           any_label: Let the response be the best score of any label (the notebook's step 5).
         """
-        top = outputs.argmax(axis=1)
-        top_scores = outputs[np.arange(len(outputs)), top]
-        columns = [outputs[:, self._index.indices(labels)] for labels in wanted]
-        if any_label:
-            pooled = [top_scores for _ in columns]
-        elif self._spec.activation == "sigmoid":
-            pooled = [column.max(axis=1) for column in columns]
-        else:
-            pooled = [column.sum(axis=1) for column in columns]
-        return Responses(stacked(pooled, len(outputs)), tuple(self._spec.labels[place] for place in top), top_scores)
+        return responses.of_labels(outputs, self._index, self._spec.activation, wanted, any_label)
 
     def peak_bytes(self) -> int:
         """Returns the most memory used so far: of the device, or of the process on a CPU."""
@@ -198,11 +177,6 @@ class TorchClassifier:
 
 def _channels_first(frames: torch.Tensor) -> torch.Tensor:
     return frames.permute(0, 3, 1, 2) if frames.ndim == 4 else frames.permute(0, 4, 1, 2, 3)
-
-
-def stacked(columns: Sequence[np.ndarray], rows: int) -> np.ndarray:
-    """Returns float32[rows, len(columns)]."""
-    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((rows, 0), np.float32)
 
 
 def resolve_device(device: str) -> str:

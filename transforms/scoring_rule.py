@@ -1,0 +1,71 @@
+"""ScoringRule: everything that shapes the scoring stage."""
+
+import json
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from transforms.core import naming, tracks
+from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
+from transforms.core.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """Everything that shapes the scoring stage.
+
+    Attributes:
+      spec: The classifier.
+      sampling: Which frames are scored.
+      response: `action`, or `any` for the best of all labels.
+      device: `auto`, `cpu` or `cuda`.
+      batch_size: Frames per call of the model.
+      stall_seconds: Longest silence of the decoder.
+      memory_bytes: Memory cap of the decoder.
+      max_pixels, max_frames: Largest picture, and most frames of a segment, that are decoded.
+      segment_seconds: Longest segment; 0 does not split.
+      precision: `fp32`, `bf16` or `fp16`.
+      threads: Threads of the classifier on a CPU, and most threads of the decoder.
+      keep_outputs: Whether all that the classifier says is stored, so that new actions and prompts decode nothing.
+      trust_checkpoint: Whether weights may run code of their own while they are loaded.
+      model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
+      retry_codes: Codes of earlier permanent failures that are tried again.
+    """
+
+    spec: ClassifierSpec
+    sampling: Sampling
+    response: str
+    device: str
+    batch_size: int
+    stall_seconds: float
+    memory_bytes: int
+    max_pixels: int
+    max_frames: int
+    segment_seconds: float
+    precision: str
+    threads: int
+    keep_outputs: bool = True
+    trust_checkpoint: bool = False
+    model_copies: int = 0
+    retry_codes: tuple[str, ...] = ()
+
+    def limits(self) -> list[Any]:
+        """Returns what a failed video may be retried for, besides its content: other limits, or another decoder."""
+        return [self.stall_seconds, self.memory_bytes, self.max_pixels, version("av")]
+
+    def prompts_digest(self) -> str:
+        """Returns a digest of how a zero-shot model is asked; nothing for others."""
+        return naming.digest(json.dumps(asdict(self.spec.prompts)), 16) if self.spec.prompts else ""
+
+    def load_rule(self) -> LoadRule:
+        """Returns how the classifier is loaded."""
+        return LoadRule(self.spec, self.device, self.precision, self.threads, self.trust_checkpoint)
+
+    def fingerprint(self) -> str:
+        """Returns the digest of what shapes the classifier's outputs: not what is asked of them, nor what is speed."""
+        return tracks.fingerprint(
+            classifier=self.spec.fingerprint(),
+            sampling=asdict(self.sampling),
+            precision=self.precision,
+            max_frames=self.max_frames,
+        )
