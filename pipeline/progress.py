@@ -172,7 +172,11 @@ class Display:
     def __enter__(self) -> "Display":
         if self._mode != "none":
             start = time.monotonic()
-            folder = tempfile.mkdtemp(prefix="clipscout-progress-")
+            try:
+                folder = tempfile.mkdtemp(prefix="clipscout-progress-")
+            except OSError:  # no place for temporary files; the job itself will tell where it needs one
+                self._mode = "none"
+                return self
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
             self._closing.enter_context(tally.kept_in(folder))
             view: _View = Live() if self._mode == "live" else Lines(start)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PortableOptions, SetupOptions, StandardOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 from apache_beam.utils.retry import PermanentException
@@ -80,7 +80,8 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     if config.preflight_only:
         print("clipscout: no fault found; nothing was run, as --preflight_only asks")
         return 0
-    rest = "a submitted job goes on" if config.dataflow else "the same command goes on from what is complete"
+    elsewhere = config.dataflow or beam_options.view_as(PortableOptions).job_endpoint
+    rest = "a submitted job goes on" if elsewhere else "the same command goes on from what is complete"
     stop.words = f"stopped; {rest}"
     stop.gentle = config.workers == 1  # worker processes cannot be unwound from here
     try:

@@ -105,7 +105,7 @@ class Course:
     def __init__(self, start: float) -> None:
         self._start = start
         self._samples: deque[tuple[float, int]] = deque()
-        self._began: dict[str, float] = {}
+        self._began: dict[str, tuple[float, int]] = {}
 
     def at(self, now: float, totals: Totals) -> Standing:
         """Returns how the job stands; call it with times that grow."""
@@ -160,9 +160,8 @@ class Course:
             "scores": counts("ScoreVideos", "out-tracks") + counts.failed("ScoreVideos"),
             "clips": counts("CutClips", "out-clips"),
         }
-        begun = {"scores": new["scores"] or counts("ScoreVideos", "samples"), "clips": new["clips"]}
-        for name in filter(begun.__getitem__, begun):
-            self._began.setdefault(name, now)
+        for name in filter(new.__getitem__, new):
+            self._began.setdefault(name, (now, new[name]))
         rows = by_name.get("rows")
         if rows is None or rows.done < rows.known:  # more may yet be found
             return None
@@ -170,10 +169,12 @@ class Course:
             stage = by_name.get(name)
             if stage is None or stage.done == stage.known:
                 continue
-            seconds = now - self._began.get(name, now)
-            if new[name] < _LEAST_DONE or seconds < _LEAST_SECONDS:
+            # from the first ones on: where a shuffle holds tracks back, all the time before them would count
+            began, first = self._began.get(name, (now, 0))
+            seconds, done = now - began, new[name] - first
+            if done < _LEAST_DONE or seconds < _LEAST_SECONDS:
                 return None
-            return seconds / new[name] * (stage.known - stage.done)
+            return seconds / done * (stage.known - stage.done)
         return None
 
 

@@ -1,6 +1,7 @@
 """The first seconds: Beam takes long to import, and progress and signals are there before it."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -18,8 +19,9 @@ def start(argv: Sequence[str]) -> NoReturn:
     stop.gentle = False  # nothing to unwind
     with stop:
         # temporary files of this process, its workers and their children lie in one place, and go with it
-        stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="clipscout-")
-        atexit.register(shutil.rmtree, stop.scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):  # no such place: the job itself will tell where it needs one
+            stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="clipscout-")
+            atexit.register(shutil.rmtree, stop.scratch, ignore_errors=True)
         with Display(asked_for(argv)) as display:
             stop.on_end = display.abandon
             with tally.doing("starting", slow_seconds=float("inf")):

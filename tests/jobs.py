@@ -37,13 +37,14 @@ def scene_video(path, *parts, **settings):
 def arguments(folder, rows, classifier, *more):
     """Writes `rows` as the query file of `folder` and returns the job's arguments; the output is `folder/output`.
 
-    The scenes of the tests' videos are shots: spans ignore them unless a test says otherwise.
+    The scenes of the tests' videos are shots: spans ignore them unless a test says otherwise. Nor is progress shown: on
+    a busy machine it would stand among what a test compares.
     """
     queries = folder / "queries.jsonl"
     if rows is not None:
         queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
     where = ["--input", str(queries), "--output", str(folder / "output"), "--classifier", str(classifier)]
-    return [*where, "--shots=ignore", *map(str, more)]
+    return [*where, "--shots=ignore", "--progress=none", *map(str, more)]
 
 
 def run_rows(folder, rows, classifier, *more):

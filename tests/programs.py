@@ -103,6 +103,11 @@ class Program:
             self._reader.join()
         return status
 
+    @property
+    def stderr(self):
+        """The stream of a program on pipes."""
+        return self._popen.stderr
+
     def outputs(self):
         """Waits for the end; returns (stdout, stderr) of a program on pipes."""
         return self._popen.communicate(timeout=90)

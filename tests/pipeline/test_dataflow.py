@@ -45,7 +45,7 @@ class Dataflow:
             "sdk_container_image": IMAGE,
         }
         given = [f"--{name}={value}" for name, value in options.items()]
-        status = main([*given, "--no_auth", *more])
+        status = main([*given, "--no_auth", "--progress=none", *more])
         return Done(status, *self._capsys.readouterr())
 
     def template(self):

@@ -107,7 +107,7 @@ def test_imports_are_interrupted_in_one_line(tmp_path):
 def test_what_cannot_be_unwound_ends_all_the_same(tmp_path, colour_spec):
     """Threads of preflight wait for a storage that does not answer, and are not told of signals."""
     with silent_site() as site:
-        given = arguments(tmp_path, [], colour_spec, "--output=gs://bucket/out", "--progress=none")
+        given = arguments(tmp_path, [], colour_spec, "--output=gs://bucket/out")
         storage = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{site.getsockname()[1]}"}
         with Program(tmp_path / "scratch", given, environment=storage) as program:
             connection, _ = site.accept()

@@ -109,12 +109,15 @@ class Tally:
 
     def _renew(self) -> None:
         path = os.path.join(self._folder, f"{os.getpid()}.json")
-        with contextlib.suppress(OSError):  # the folder is gone: nobody looks any more
-            while True:
-                over = self._over.wait(_RENEW_SECONDS)
+        over = False
+        while not over:
+            over = self._over.wait(_RENEW_SECONDS)
+            try:
                 self._write(path)
-                if over:
-                    return
+            except FileNotFoundError:  # the folder is gone: nobody looks any more
+                return
+            except OSError:  # a disk that is full, for now
+                continue
 
     def _write(self, path: str) -> None:
         with self._lock:
