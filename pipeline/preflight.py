@@ -20,7 +20,7 @@ from pipeline.config import Config, ConfigError, judged, options_named
 from transforms.core import storage
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
-from transforms.queries import match_files
+from transforms.queries import files_of_folder, match_files
 
 _RECORD = "job.json"
 _PROBE_SECONDS = 10
@@ -80,8 +80,11 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
 def _match_faults(option: str, pattern: str) -> list[str]:
     try:
         files = match_files(pattern)
+        folder = not files and not pattern.endswith("/") and storage.is_folder(pattern)
     except storage.StorageError as error:
         return [f"--{option}: {error}"]
+    if folder:
+        return [f"--{option}: {pattern!r} is a folder; {files_of_folder(pattern)}"]
     if not files:
         return [f"--{option}: no file matches {pattern!r}"]
     wrong = [name for name in files if option == "input" and format_of(name) is None]

@@ -22,7 +22,7 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Lane, Politeness
 from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
-from transforms.queries import match_files
+from transforms.queries import files_of_folder, match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
@@ -111,12 +111,17 @@ class _NameDirectly(beam.DoFn):
             yield from _tallied([_candidate(query, 1, web.key_of(url), url=url)])
             return
         pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
+        if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
+            pattern = storage.join(pattern, "")
         try:
             paths = match_files(pattern)[: query.max_videos]
+            folder = not paths and not pattern.endswith("/") and storage.is_folder(pattern)
         except storage.StorageError as error:
             yield _failed(query, error.code, str(error))
             return
-        if not paths:
+        if folder:
+            yield _failed(query, "bad_row", f"path is the folder {query.path!r}; {files_of_folder(query.path)}")
+        elif not paths:
             yield _failed(query, "no_match", f"no file matches {query.path!r}")
         printable = enumerate(map(naming.printable, paths), start=1)
         yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in printable])

@@ -18,7 +18,10 @@ CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 
 #: code -> (category, meaning). README's table is this one; a test holds the two together.
 CODES: dict[str, tuple[str, str]] = {
-    "bad_row": ("permanent", "the row has no action, not exactly one source, or a value that does not fit"),
+    "bad_row": (
+        "permanent",
+        "the row has no action, not exactly one source, a misspelled column, or a value that does not fit",
+    ),
     "bad_encoding": ("permanent", "the line is not UTF-8"),
     "unreadable_queries": ("config", "a query file, or the rest of one, cannot be read"),
     "unknown_label": ("config", "the classifier has no label for the action; the message names the closest"),

@@ -41,11 +41,18 @@ def match_files(pattern: str) -> list[str]:
         return [pattern]
     if storage.is_remote(pattern):
         return _match_objects(pattern)
+    if storage.is_folder(pattern):
+        return []
     try:
         found = FileSystems.match([pattern])[0].metadata_list
     except BeamIOError as error:
         raise storage.StorageError(f"{pattern}: {error}") from error
     return sorted(item.path for item in found if not item.path.endswith("/"))
+
+
+def files_of_folder(pattern: str) -> str:
+    """Returns how to name the files of a folder that stands where files should."""
+    return f"for the files in it write {storage.join(pattern, '*')!r}"
 
 
 def _match_objects(pattern: str) -> list[str]:

@@ -220,6 +220,14 @@ def delete(uri: str) -> None:
             raise
 
 
+def is_folder(uri: str) -> bool:
+    """Tells whether the URI names a folder, on gs:// one that objects lie below; a slash at its end does not matter."""
+    if not is_remote(uri):
+        return os.path.isdir(uri)
+    with _bucket(uri) as (bucket, name, patience):
+        return any(bucket.list_blobs(prefix=name.rstrip("/") + "/" if name else "", max_results=1, **patience))
+
+
 def list_files(folder: str, prefix: str = "") -> list[str]:
     """Returns the sorted relative names of all files below `folder` that start with `prefix`."""
     if is_remote(folder):
