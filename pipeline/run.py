@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +15,7 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from pipeline import cloud, counters, graph, loopback, options, preflight
+from pipeline import closing, cloud, counters, graph, loopback, options, preflight
 from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
 from transforms.core import child, funnel, storage
 from transforms.outputs import TooManyFailuresError
@@ -99,10 +99,10 @@ def _finish(config: Config, result: PipelineResult) -> int:
     except storage.StorageError as error:
         _complain(f"the job ended without a summary: {error}")
         return EXIT_FAILED_JOB
-    for line in ["", *counters.lines(result), *report(config, summary)]:
+    for line in ["", *counters.lines(result), *closing.lines(config.output, summary)]:
         print(line)
-    if too_many := funnel.too_many_failures(summary, config.max_failure_ratio):
-        _complain(f"the job failed: {too_many}")
+    if why := funnel.why_failed(summary, config.max_failure_ratio):
+        _complain(f"the job failed: {closing.printable(why)}")
         return EXIT_FAILED_JOB
     return 0
 
@@ -163,17 +163,3 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
     if config.dataflow:  # not before: a job that is refused, or whose name runs already, must not touch the output
         preflight.begin(config)
     return result
-
-
-def report(config: Config, summary: Mapping[str, Any]) -> list[str]:
-    """Returns what a person wants to read at the end: the funnel, and where things lie."""
-    lines = ["", *funnel.lines(summary), ""]
-    if summary["stale_clips"]:
-        lines.append(
-            f"{summary['stale_clips']} clips of earlier runs are not in these manifests (--replace removes them)"
-        )
-    lines += [
-        f"clips      {storage.join(config.output, 'clips')}",
-        f"manifests  {config.output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
-    ]
-    return lines

@@ -30,7 +30,7 @@ _STAGE = "FindVideos"
 _TALLIES: Literal["tallies"] = "tallies"
 _ASKED: Literal["asked"] = "asked"
 _Candidate = tuple[str, VideoRequest]
-_Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, int]]
+_Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, Any]]
 _Asked: TypeAlias = TaggedOutput[Literal["asked"], tuple[int, ActionQuery]]
 
 

@@ -88,7 +88,7 @@ def test_a_span_file_is_valid_input_again(tmp_path, colour_spec):
     text = "label,youtube_id,time_start,time_end,split\nabseiling,0347ZoDXyP0,95,105,train\n"
     (tmp_path / "kinetics.csv").write_text(text)
     status, output = run_rows(tmp_path, None, colour_spec, "--input", tmp_path / "kinetics.csv")
-    assert status == 0
+    assert status == 1
     (failure,) = read_jsonl(output / "failures.jsonl")
     assert (failure["code"], failure["row"]) == ("unknown_label", f"{tmp_path / 'kinetics.csv'}:2")
     assert "'abseiling'; the closest of its 4 are" in failure["message"]

@@ -57,11 +57,6 @@ def test_rejections_by_a_rule_are_no_failures(tmp_path, colour_spec):
     assert summary_of(tmp_path / "output")["failure_ratio"] == 0
 
 
-def test_an_empty_job_has_no_failure_ratio_to_exceed(tmp_path, colour_spec):
-    given = arguments(tmp_path, [], colour_spec)
-    assert main([*given, "--max_failure_ratio=0"]) == 0
-
-
 def test_a_bug_still_shows_its_traceback(tmp_path, half_broken, monkeypatch):
     monkeypatch.setattr("transforms.core.funnel.assemble", None)
     with pytest.raises(Exception, match="not callable"):
