@@ -9,14 +9,15 @@ from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import deno
 import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipeline import cloud
+from pipeline import cloud, rows_ahead
 from pipeline.config import Config, ConfigError, judged, options_named
+from pipeline.rows_ahead import Rows
 from transforms.core import storage
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
@@ -26,8 +27,20 @@ _RECORD = "job.json"
 _PROBE_SECONDS = 10
 
 
-def check(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = frozenset()) -> list[str]:
-    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind.
+class Found(NamedTuple):
+    """`faults`: a line for each reason why the job would fail, none means go; `rows`: what was seen of the rows."""
+
+    faults: list[str]
+    rows: Rows
+
+
+def check(config: Config, beam_options: PipelineOptions) -> list[str]:
+    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
+    return look(config, beam_options).faults
+
+
+def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = frozenset()) -> Found:
+    """Looks for all reasons why the job would fail, and at its rows. Nothing is left behind.
 
     Args:
       config: The job.
@@ -36,12 +49,19 @@ def check(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fr
     """
     places = _place_faults(config, beam_options)
     faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config), *_runtime_faults()]
+    rows = Rows()
+    if not any(fault.startswith("--input") for fault in places):
+        try:
+            rows = rows_ahead.look(config.inputs, None if "classifier" in unjudged else config.scoring.spec.labels)
+            faults += rows.faults()
+        except storage.StorageError as error:
+            faults.append(f"--input: {error}")
     usable = not unjudged and not any(fault.startswith("--output") for fault in places)
     if usable:
         faults += _settings_faults(config)
     if "classifier" not in unjudged:
         faults += _classifier_faults(config, look=usable)
-    return [fault for fault in faults if not options_named(fault) & unjudged]
+    return Found([fault for fault in faults if not options_named(fault) & unjudged], rows)
 
 
 def check_rest(error: ConfigError) -> list[str]:
@@ -49,7 +69,7 @@ def check_rest(error: ConfigError) -> list[str]:
     config, unjudged = judged(error.given)
     if config is None or error.beam_options is None:
         return []
-    return check(config, error.beam_options, unjudged.union(*map(options_named, error.faults)))
+    return look(config, error.beam_options, unjudged.union(*map(options_named, error.faults))).faults
 
 
 def begin(config: Config) -> None:

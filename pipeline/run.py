@@ -15,7 +15,7 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from pipeline import closing, cloud, counters, graph, loopback, options, preflight
+from pipeline import closing, cloud, counters, graph, loopback, options, preflight, rows_ahead
 from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
 from transforms.core import child, funnel, storage
 from transforms.outputs import TooManyFailuresError
@@ -34,15 +34,17 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger(f"apache_beam.runners.{name}").disabled = True
     try:
         config, beam_options = configure(argv)
-        faults = preflight.check(config, beam_options)
+        faults, rows = preflight.look(config, beam_options)
     except ConfigError as error:
-        faults = error.faults + preflight.check_rest(error)
+        _complain(*error.faults, *preflight.check_rest(error))
+        return EXIT_FAULTY_OPTIONS
     except KeyboardInterrupt:
         _complain("stopped before anything was run")
         return EXIT_STOPPED
     if faults:
         _complain(*faults)
         return EXIT_FAULTY_OPTIONS
+    _announce(config, rows)
     if config.dataflow:
         cloud.settle(config, beam_options)
         print(*cloud.about(config, beam_options), sep="\n")
@@ -62,9 +64,17 @@ def main(argv: Sequence[str]) -> int:
         child.close_ahead()
 
 
+def _announce(config: Config, rows: rows_ahead.Rows) -> None:
+    """Says before anything is done which rows will be left out."""
+    if config.preflight_only:
+        print(*map(closing.printable, rows.told()), sep="\n")
+    else:
+        _complain(*rows.warning())
+
+
 def _complain(*lines: str) -> None:
     for line in lines:
-        print(f"clipscout: {line}", file=sys.stderr)
+        print(f"clipscout: {closing.printable(line)}", file=sys.stderr)
 
 
 def _failed(config: Config, beam_options: options.ClipscoutOptions, error: BaseException) -> int:
@@ -102,7 +112,7 @@ def _finish(config: Config, result: PipelineResult) -> int:
     for line in ["", *counters.lines(result), *closing.lines(config.output, summary)]:
         print(line)
     if why := funnel.why_failed(summary, config.max_failure_ratio):
-        _complain(f"the job failed: {closing.printable(why)}")
+        _complain(f"the job failed: {why}")
         return EXIT_FAILED_JOB
     return 0
 

@@ -61,7 +61,7 @@ class Dataflow:
 @pytest.fixture
 def dataflow(cloud, capsys):
     with dataflow_service() as service:
-        storage.write_bytes(f"gs://{BUCKET}/queries.csv", f"action,path\nred,gs://{BUCKET}/in/*.mp4\n".encode())
+        storage.write_bytes(f"gs://{BUCKET}/queries.csv", f"action,path\ngoldfish,gs://{BUCKET}/in/*.mp4\n".encode())
         yield Dataflow(service, capsys)
 
 
