@@ -43,6 +43,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
 
 
+def beside(label: str, told: Iterable[str]) -> Iterator[str]:
+    """Yields lines beside a label, which stands in front of the first."""
+    for text in told:
+        yield f"{label:<11}{text}"
+        label = ""
+
+
 def _by_code(summary: Mapping[str, Any]) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for codes in summary["failures"].values():
@@ -55,7 +62,7 @@ def _messages(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yields the first messages of each failure code, the commonest code first."""
     codes = sorted(_by_code(summary).items(), key=lambda item: (-item[1], item[0]))
     told = [f"{code}: {_short(message)}" for code, _ in codes for message in summary["messages"].get(code, ())]
-    yield from _labelled("failures", told)
+    yield from beside("failures", told)
 
 
 def _short(message: str) -> str:
@@ -85,14 +92,7 @@ def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if found["spans"]:
             text += f", best score {found['best']:.3g}, median {found['median']:.3g}"
         told.append(text)
-    yield from _labelled("actions", told)
-
-
-def _labelled(label: str, told: Iterable[str]) -> Iterator[str]:
-    """Yields lines beside a label that stands in front of the first."""
-    for text in told:
-        yield f"{label:<11}{text}"
-        label = ""
+    yield from beside("actions", told)
 
 
 def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:

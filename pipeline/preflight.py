@@ -15,7 +15,7 @@ import deno
 import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipeline import cloud, rows_ahead
+from pipeline import cloud, replacing, rows_ahead
 from pipeline.config import Config, ConfigError, judged, options_named
 from pipeline.rows_ahead import Rows
 from transforms.core import storage
@@ -28,10 +28,17 @@ _PROBE_SECONDS = 10
 
 
 class Found(NamedTuple):
-    """`faults`: a line for each reason why the job would fail, none means go; `rows`: what was seen of the rows."""
+    """What preflight found.
+
+    Attributes:
+      faults: A line for each reason why the job would fail; none means go.
+      rows: What was seen of the rows.
+      plan: What `--replace` will do to the output, as lines; nothing without it.
+    """
 
     faults: list[str]
     rows: Rows
+    plan: list[str]
 
 
 def check(config: Config, beam_options: PipelineOptions) -> list[str]:
@@ -57,11 +64,13 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
         except storage.StorageError as error:
             faults.append(f"--input: {error}")
     usable = not unjudged and not any(fault.startswith("--output") for fault in places)
+    plan: list[str] = []
     if usable:
-        faults += _settings_faults(config)
+        settings_faults, plan = _settings(config)
+        faults += settings_faults
     if "classifier" not in unjudged:
         faults += _classifier_faults(config, look=usable)
-    return Found([fault for fault in faults if not options_named(fault) & unjudged], rows)
+    return Found([fault for fault in faults if not options_named(fault) & unjudged], rows, plan)
 
 
 def check_rest(error: ConfigError) -> list[str]:
@@ -161,8 +170,8 @@ def _missing_folders(path: str) -> list[str]:
     return missing
 
 
-def _changes(config: Config) -> list[str]:
-    """Returns the settings in which the results that are there differ.
+def _changes(config: Config) -> dict[str, str]:
+    """Returns the settings in which the results that are there differ, each with what it is there and what now.
 
     Raises:
       StorageError: The record cannot be read.
@@ -172,28 +181,35 @@ def _changes(config: Config) -> list[str]:
         stored: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, _RECORD)))
     except storage.StorageError as error:
         if error.code == "not_found":
-            return []
+            return {}
         raise
     if not isinstance(stored, dict):
         raise ValueError("no object")
     now = json.loads(json.dumps(config.shaping()))
-    return [f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]]
+    return {name: f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]}
 
 
-def _settings_faults(config: Config) -> list[str]:
-    """An output continues under the same settings; other ones replace its results only when asked to."""
+def _settings(config: Config) -> tuple[list[str], list[str]]:
+    """An output continues under the same settings; other ones replace its results only when asked to.
+
+    Returns:
+      The faults, and where it is asked for what replacing will do.
+    """
     try:
-        changed = _changes(config)
+        changes = _changes(config)
+        if config.replace:
+            return [], replacing.plan(config, changes)
     except storage.StorageError as error:
-        return [f"--output: {error}"]
+        return [f"--output: {error}"], []
     except ValueError:
-        return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"]
-    if not changed or config.replace:
-        return []
-    return [
-        f"--output: {config.output!r} holds results of other settings ({'; '.join(changed)}); "
+        return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"], []
+    if not changes:
+        return [], []
+    fault = (
+        f"--output: {config.output!r} holds results of other settings ({'; '.join(changes.values())}); "
         "give another --output, or --replace to redo what depends on them"
-    ]
+    )
+    return [fault], []
 
 
 def _classifier_faults(config: Config, *, look: bool) -> list[str]:

@@ -15,7 +15,7 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from pipeline import closing, cloud, counters, graph, loopback, options, preflight, rows_ahead
+from pipeline import closing, cloud, counters, graph, loopback, options, preflight
 from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
 from transforms.core import child, funnel, storage
 from transforms.outputs import TooManyFailuresError
@@ -34,17 +34,17 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger(f"apache_beam.runners.{name}").disabled = True
     try:
         config, beam_options = configure(argv)
-        faults, rows = preflight.look(config, beam_options)
+        found = preflight.look(config, beam_options)
     except ConfigError as error:
         _complain(*error.faults, *preflight.check_rest(error))
         return EXIT_FAULTY_OPTIONS
     except KeyboardInterrupt:
         _complain("stopped before anything was run")
         return EXIT_STOPPED
-    if faults:
-        _complain(*faults)
+    if found.faults:
+        _complain(*found.faults)
         return EXIT_FAULTY_OPTIONS
-    _announce(config, rows)
+    _announce(config, found)
     if config.dataflow:
         cloud.settle(config, beam_options)
         print(*cloud.about(config, beam_options), sep="\n")
@@ -64,12 +64,13 @@ def main(argv: Sequence[str]) -> int:
         child.close_ahead()
 
 
-def _announce(config: Config, rows: rows_ahead.Rows) -> None:
-    """Says before anything is done which rows will be left out."""
-    if config.preflight_only:
-        print(*map(closing.printable, rows.told()), sep="\n")
-    else:
-        _complain(*rows.warning())
+def _announce(config: Config, found: preflight.Found) -> None:
+    """Says before anything is done which rows will be left out, and what will be replaced."""
+    if not config.preflight_only:
+        _complain(*found.rows.warning())
+    told = [*(found.rows.told() if config.preflight_only else ()), *found.plan]
+    for line in told:
+        print(closing.printable(line), flush=True)
 
 
 def _complain(*lines: str) -> None:
