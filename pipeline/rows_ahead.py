@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from transforms.core import storage
+from transforms.core.labels import LabelIndex, OpenLabels
+from transforms.discovery import folder_failure
 from transforms.failures import Failure
 from transforms.queries import label_index, match_files, read_rows, with_labels
 from transforms.records import ActionQuery
@@ -34,27 +36,24 @@ class Rows:
         """Returns why a job of these rows need not be started: not one of them can be used."""
         if not self.complete or self.bad < max(1, self.read):
             return []
-        what = "its only row cannot be used" if self.read == 1 else f"not one of its {self.read} rows can be used"
+        what = "not one row can be used" if self.read == 1 else f"not one of its {self.read} rows can be used"
         return [f"--input: {what}", *(f"--input: {message}" for message in self.messages[:_FAULTS])]
 
     def warning(self) -> list[str]:
         """Returns what to say before a job that leaves some rows out; the job's end tells which and why."""
         if not self.bad:
             return []
-        goes_on = "the job goes on with the others (--preflight_only lists them)"
-        return [f"{self.bad} of {self._whole()} cannot be used; {goes_on}"]
+        whole = f"{self.read} rows" if self.complete else f"the first {self.read} rows"
+        return [f"{self.bad} of {whole} cannot be used; the job goes on with the others (--preflight_only lists them)"]
 
     def told(self) -> list[str]:
         """Returns how many rows can be used, and which cannot, for whoever asked for nothing else."""
         if not self.read:
             return ["rows       none were read"] if self.complete else ["rows       too many to be judged in seconds"]
-        good = f"{self.read - self.bad} of {self._whole()} can be used"
+        good = f"{self.read - self.bad} of {'' if self.complete else 'the first '}{self.read} can be used"
         more = self.bad - len(self.messages)
         lines = [f"rows       {good}", *(f"{'':<11}{message}" for message in self.messages)]
         return [*lines, f"{'':<11}... and {more} more"] if more else lines
-
-    def _whole(self) -> str:
-        return f"{self.read} row{'s' * (self.read != 1)}" if self.complete else f"the first {self.read} rows"
 
 
 def look(patterns: Sequence[str], labels: tuple[str, ...] | None) -> Rows:
@@ -70,7 +69,7 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None) -> Rows:
     rows, deadline = Rows(), time.monotonic() + MOST_SECONDS
     index = None if labels is None else label_index(labels)
     for item in _items(patterns, rows):
-        judged = item if index is None or isinstance(item, Failure) else with_labels(item, index)
+        judged = item if isinstance(item, Failure) else _judged(item, index)
         rows.read += 1
         if isinstance(judged, Failure):
             rows.bad += 1
@@ -79,6 +78,13 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None) -> Rows:
             rows.complete = False
             break
     return rows
+
+
+def _judged(query: ActionQuery, index: LabelIndex | OpenLabels | None) -> ActionQuery | Failure:
+    matched = query if index is None else with_labels(query, index)
+    if isinstance(matched, Failure) or not query.path or storage.is_remote(query.path):  # a request for each row
+        return matched
+    return folder_failure(query) or matched
 
 
 def _items(patterns: Sequence[str], rows: Rows) -> Iterator[ActionQuery | Failure]:

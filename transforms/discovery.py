@@ -76,10 +76,19 @@ def _is_asked(query: ActionQuery) -> bool:
     return bool(query.query) or (bool(query.url) and web.kind_of(query.url) == web.LISTING)
 
 
+def _failure(query: ActionQuery, code: str, message: str, attempts: int = 1) -> Failure:
+    return Failure(_STAGE, code, f"{query.row}: {message}", row=query.row, action=query.action, attempts=attempts)
+
+
 def _failed(query: ActionQuery, code: str, message: str, attempts: int = 1) -> Failed:
-    return failed(
-        Failure(_STAGE, code, f"{query.row}: {message}", row=query.row, action=query.action, attempts=attempts)
-    )
+    return failed(_failure(query, code, message, attempts))
+
+
+def folder_failure(query: ActionQuery) -> Failure | None:
+    """Returns the failure of a row whose path is a folder, without the slash that stands for the files in it."""
+    if query.path.endswith("/") or not storage.is_folder(os.path.expanduser(query.path)):
+        return None
+    return _failure(query, "bad_row", f"path is the folder {query.path!r}; {files_of_folder(query.path)}")
 
 
 def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
@@ -115,12 +124,12 @@ class _NameDirectly(beam.DoFn):
             pattern = storage.join(pattern, "")
         try:
             paths = match_files(pattern)[: query.max_videos]
-            folder = not paths and not pattern.endswith("/") and storage.is_folder(pattern)
+            folder = None if paths else folder_failure(query)
         except storage.StorageError as error:
             yield _failed(query, error.code, str(error))
             return
         if folder:
-            yield _failed(query, "bad_row", f"path is the folder {query.path!r}; {files_of_folder(query.path)}")
+            yield failed(folder)
         elif not paths:
             yield _failed(query, "no_match", f"no file matches {query.path!r}")
         printable = enumerate(map(naming.printable, paths), start=1)

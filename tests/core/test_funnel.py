@@ -172,12 +172,16 @@ def test_the_first_messages_are_those_of_the_manifest():
     [
         ([], {"read": 0, "matched": 0}, "its input holds no row"),
         ([], {"read": 2, "matched": 1}, ""),
-        (["bad_row"] * 2, {"read": 2, "matched": 0}, "none of its 2 rows led to a video; 2 ended as bad_row, e.g. m0"),
-        (["bad_row"], {"read": 1, "matched": 0}, "its only row led to no video: m0"),
+        (
+            ["bad_row"] * 2,
+            {"read": 2, "matched": 0},
+            "not one of its 2 rows led to a video; 2 ended as bad_row, e.g. m0",
+        ),
+        (["bad_row"], {"read": 1, "matched": 0}, "not one row led to a video: m0"),
         (
             ["no_match", "bad_row", "no_match"],
             {"read": 3, "matched": 0},
-            "none of its 3 rows led to a video; 2 ended as no_match, e.g. m0",
+            "not one of its 3 rows led to a video; 2 ended as no_match, e.g. m0",
         ),
         (["excluded"], {"read": 1, "matched": 1}, ""),
     ],

@@ -180,8 +180,9 @@ def test_a_job_whose_rows_lead_to_no_video_has_failed_and_says_why(tmp_path, col
     assert status == 1
     where = f"{tmp_path}/queries.jsonl"
     assert told.err.splitlines() == [
-        "clipscout: the job failed: none of its 3 rows led to a video; 2 ended as no_match, e.g. "
-        f"{where}:1: no file matches '{tmp_path}/no-0.mp4'"
+        "clipscout: 1 of 3 rows cannot be used; the job goes on with the others (--preflight_only lists them)",
+        "clipscout: the job failed: not one of its 3 rows led to a video; 2 ended as no_match, e.g. "
+        f"{where}:1: no file matches '{tmp_path}/no-0.mp4'",
     ]
     assert about("failures", told.out.splitlines())[-1] == (
         f"bad_row: {where}:3: path is the folder '{tmp_path}/folder'; for the files in it write '{tmp_path}/folder/*'"

@@ -90,7 +90,7 @@ def test_a_span_file_is_valid_input_again(tmp_path, colour_spec, capsys):
     status, _ = run_rows(tmp_path, None, colour_spec, "--input", tmp_path / "kinetics.csv")
     assert status == 2
     whole, reason = capsys.readouterr().err.splitlines()
-    assert whole == "clipscout: --input: its only row cannot be used"
+    assert whole == "clipscout: --input: not one row can be used"
     where = f"{tmp_path / 'kinetics.csv'}:2"
     assert reason.startswith(
         f"clipscout: --input: {where}: the classifier has no label 'abseiling'; the closest of its 4"

@@ -39,7 +39,7 @@ def test_the_check_alone_only_says_what_would_be_replaced(job, tmp_path):
     status, told = job(["red", "blue"], "--clip_seconds=3", "--replace", "--preflight_only")
     assert status == 0
     assert told == [
-        "rows       2 of 2 rows can be used",
+        "rows       2 of 2 can be used",
         "replace    clip_seconds: 2.0 there, 3.0 now",
         "           min_gap_seconds: 2.0 there, 3.0 now",
         "redone     spans are picked again from the stored scores; no video is decoded for it",

@@ -31,7 +31,7 @@ def test_the_check_alone_tells_which_rows_are_good(tmp_path, check):
     status, told, errors = check([GOOD, *BAD], "--preflight_only")
     where = f"{' ' * 11}{tmp_path}/queries.jsonl"
     assert (status, errors) == (0, [])
-    assert told[0] == "rows       1 of 4 rows can be used"
+    assert told[0] == "rows       1 of 4 can be used"
     assert told[1].startswith(f"{where}:2: the classifier has no label 'pink'; the closest of its 4 are")
     assert told[2:4] == [
         f"{where}:3: the row has no action; did you mean 'action' by the column 'actions'?",
@@ -43,7 +43,7 @@ def test_the_check_alone_tells_which_rows_are_good(tmp_path, check):
 def test_of_very_many_bad_rows_some_are_told(check):
     status, told, _ = check([GOOD] + BAD[2:] * 30, "--preflight_only")
     assert status == 0
-    assert told[0] == "rows       1 of 31 rows can be used"
+    assert told[0] == "rows       1 of 31 can be used"
     assert told[21] == f"{' ' * 11}... and 10 more"
 
 
@@ -73,7 +73,7 @@ def test_bad_rows_are_counted_at_the_start_and_explained_at_the_end(tmp_path, co
 
 def test_good_rows_are_not_spoken_of(check):
     (line,) = check([GOOD])[2]
-    assert line.startswith("clipscout: the job failed: its only row led to no video: ")
+    assert line.startswith("clipscout: the job failed: not one row led to a video: ")
 
 
 def test_a_broken_classifier_hides_no_bad_row_and_no_label_is_missed_for_it(tmp_path, check):
@@ -92,6 +92,13 @@ def test_a_file_with_semicolons_starts_no_job(tmp_path, check, name):
     assert errors[1].startswith(
         f"clipscout: --input: {tmp_path / name}:1: its columns are separated by ';', expected ','"
     )
+
+
+def test_a_folder_as_path_is_named_before_the_job(tmp_path, check):
+    status, told, _ = check([GOOD, {"action": "red", "path": str(tmp_path)}], "--preflight_only")
+    assert status == 0
+    inside = f"for the files in it write '{tmp_path}/*'"
+    assert told[1] == f"{' ' * 11}{tmp_path}/queries.jsonl:2: path is the folder '{tmp_path}'; {inside}"
 
 
 def test_a_folder_as_input_is_named(tmp_path, check):
@@ -116,7 +123,7 @@ def test_what_takes_too_long_is_not_judged(tmp_path, monkeypatch):
     monkeypatch.setattr(rows_ahead, "MOST_BYTES", 2 * size)
     some = rows_ahead.look(patterns, None)
     assert (some.read, some.complete, some.faults()) == (20, False, [])
-    assert some.told()[0] == "rows       0 of the first 20 rows can be used"
+    assert some.told()[0] == "rows       0 of the first 20 can be used"
     monkeypatch.setattr(rows_ahead, "MOST_BYTES", 1)
     assert rows_ahead.look(patterns, None).told() == ["rows       too many to be judged in seconds"]
     monkeypatch.setattr(rows_ahead, "MOST_BYTES", 3 * size)

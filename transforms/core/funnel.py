@@ -181,8 +181,8 @@ def why_failed(summary: Mapping[str, Any], allowed: float) -> str:
     code, number = found
     message = summary["messages"][code][0]
     if rows["read"] == 1:
-        return f"its only row led to no video: {message}"
-    return f"none of its {rows['read']} rows led to a video; {number} ended as {code}, e.g. {message}"
+        return f"not one row led to a video: {message}"
+    return f"not one of its {rows['read']} rows led to a video; {number} ended as {code}, e.g. {message}"
 
 
 def commonest(summary: Mapping[str, Any]) -> tuple[str, int] | None:
