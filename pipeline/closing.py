@@ -112,7 +112,7 @@ def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:
 def _cleaning(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yields what became of earlier clips that no manifest names, why some are still there, and what removes them."""
     asked, removed, error = (summary["cleaning"][name] for name in ("asked", "removed", "error"))
-    left, waiting = summary["stale_clips"], summary["next_run"]
+    left, waiting = summary["stale_clips"], funnel.may_return(summary["failures"])
     if removed:
         yield f"removed    {counted(removed, 'clip')} of earlier runs that these manifests do not name"
     if error:
@@ -126,14 +126,11 @@ def _cleaning(summary: Mapping[str, Any]) -> Iterator[str]:
     if not waiting:
         yield f"kept       {text}; --replace removes them"
         return
-    codes = {code: number for code, number in _by_code(summary).items() if funnel.is_tried_again(code)}
-    reason = (
-        f"the next run tries {counted(waiting, 'item')} again ({_numbers(codes.items())}), which may bring them back"
-    )
-    yield f"kept       {text}: {reason}"
+    yield f"kept       {text}; these failures may have cost them: {numbers_of(waiting)}"
     again = "--replace removes them" if asked else "the same command with --replace removes them"
-    yield f"{'':<11}{again} once none of these is left: done, or its row taken out"
+    yield f"{'':<11}{again} once none of these is left: tried again with success, corrected, or the row taken out"
 
 
-def _numbers(codes: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{number} {code}" for code, number in codes)
+def numbers_of(codes: Mapping[str, int]) -> str:
+    """Returns `2 blocked, 1 no_match`."""
+    return ", ".join(f"{number} {code}" for code, number in codes.items())

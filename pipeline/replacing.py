@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.closing import beside, counted
+from pipeline.closing import beside, counted, numbers_of
 from pipeline.config import Config
-from transforms.core import stale, storage
+from transforms.core import funnel, stale, storage
 
 _FETCH = {"max_height", "height_cap"}
 _CUT = {"cut", "clip_height", "posters", "clip_max_height"}
@@ -59,7 +59,7 @@ def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
     if changed & {*asdict(config.fetch.filter), "max_bytes"}:
         yield "the rules for videos are applied again, also to those that are stored"
     if "scores" in changed:
-        yield "every video is decoded and scored again"
+        yield "every video without stored scores of these settings is decoded and scored"
     elif _other_spans(config, changed):
         yield "spans are picked again from the stored scores; no video is decoded for it"
     if not changed:
@@ -77,8 +77,8 @@ def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]
     if not files:
         yield "none are there"
         return
-    beside = [counted(kinds[suffix], noun) for suffix, noun in (("jpg", "poster"), ("json", "record")) if kinds[suffix]]
-    yield f"{counted(kinds['mp4'], 'clip')} there" + (f", with {' and '.join(beside)}" if beside else "")
+    others = [counted(kinds[suffix], noun) for suffix, noun in (("jpg", "poster"), ("json", "record")) if kinds[suffix]]
+    yield f"{counted(kinds['mp4'], 'clip')} there" + (f", with {' and '.join(others)}" if others else "")
     if config.cut.mode == "none":
         yield "none are cut (--cut=none): all of these are removed"
     elif changed & _CUT:
@@ -94,9 +94,9 @@ def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]
 
 def _kept_for(last: Mapping[str, Any] | None) -> Iterator[str]:
     """Yields under which condition no clip is removed."""
-    waiting = (last or {}).get("next_run", 0)
-    now = f" (after the last run {counted(waiting, 'item')} did)" if waiting else ""
-    yield f"none is removed by a run after which something remains for a next one{now}"
+    waiting = funnel.may_return((last or {}).get("failures", {}))
+    now = f" (in the last run: {numbers_of(waiting)})" if waiting else ""
+    yield f"none is removed by a run of which a row failed, or a video for a reason that may pass{now}"
 
 
 def _forgotten(changes: Mapping[str, str]) -> str:

@@ -159,8 +159,8 @@ class _WriteSummary(beam.DoFn):
             for stale_shard in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
                 storage.delete(storage.join(self._output, stale_shard))
         found = funnel.assemble(totals)
-        # what the next run may yet find again is not stale for good
-        cleaned = stale.clean(self._output, clip_paths, remove=self._remove_stale and not found["next_run"])
+        remove = self._remove_stale and not funnel.may_return(found["failures"])
+        cleaned = stale.clean(self._output, clip_paths, remove=remove)
         summary = {
             **found,
             "stale_clips": cleaned.kept,

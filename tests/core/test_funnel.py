@@ -193,3 +193,15 @@ def test_a_job_of_which_no_row_led_to_a_video_has_failed(failures, rows, told):
     summary["funnel"]["rows"] = rows
     summary["failure_ratio"] = 0
     assert funnel.why_failed(summary, 0.0) == told
+
+
+def test_what_a_row_or_the_options_cost_may_return_and_what_a_rule_or_the_video_itself_did_may_not():
+    failures = {
+        "ReadQueries": {"bad_row": 1},
+        "MatchLabels": {"unknown_label": 2},
+        "FindVideos": {"no_match": 3, "excluded": 4, "bad_row": 1},
+        "DownloadVideos": {"removed": 5, "blocked": 6, "too_long": 7, "cookies_invalid": 8},
+        "ScoreVideos": {"no_frames": 9},
+    }
+    may = {"bad_row": 2, "blocked": 6, "cookies_invalid": 8, "no_match": 3, "unknown_label": 2}
+    assert funnel.may_return(failures) == may

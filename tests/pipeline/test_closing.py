@@ -108,10 +108,10 @@ def test_how_much_is_as_before_and_how_much_is_new():
             {"asked": True},
             2,
             [
-                "kept       1 clip of earlier runs is not in these manifests: the next run tries 2 items again "
-                "(2 no_match), "
-                "which may bring them back",
-                "           --replace removes them once none of these is left: done, or its row taken out",
+                "kept       1 clip of earlier runs is not in these manifests; these failures may have cost them: "
+                "2 no_match",
+                "           --replace removes them once none of these is left: tried again with success, corrected, "
+                "or the row taken out",
             ],
         ),
         (

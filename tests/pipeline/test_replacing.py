@@ -7,6 +7,7 @@ from pipeline.run import configure, main
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, scene_video, summary_of
 
+UNTIL = "once none of these is left: tried again with success, corrected, or the row taken out"
 OPTIONS = ("--clip_seconds=2", "--min_score=0.5")
 
 
@@ -46,7 +47,7 @@ def test_the_check_alone_only_says_what_would_be_replaced(job, tmp_path):
         "clips      2 clips there, with 2 posters and 2 records",
         "           each of these whose span is picked again, in the same place of the same video, stays as it is",
         "           the others are removed",
-        "           none is removed by a run after which something remains for a next one",
+        "           none is removed by a run of which a row failed, or a video for a reason that may pass",
         "rewritten  all manifests and summary.json; what failed for good under the other settings is tried again",
         "untouched  stored videos and scores, also those of other settings",
         "clipscout: no fault found; nothing was run, as --preflight_only asks",
@@ -75,20 +76,35 @@ def test_clips_that_may_come_back_are_kept_and_the_reason_is_told(job, tmp_path,
     told = capsys.readouterr().out.splitlines()
     place = next(place for place, line in enumerate(told) if line.startswith("kept"))
     assert told[place : place + 2] == [
-        "kept       1 clip of earlier runs is not in these manifests: the next run tries 1 item again (1 no_match), "
-        "which may bring them back",
-        "           --replace removes them once none of these is left: done, or its row taken out",
+        "kept       1 clip of earlier runs is not in these manifests; these failures may have cost them: 1 no_match",
+        f"           --replace removes them {UNTIL}",
     ]
     summary = summary_of(tmp_path / "output")
     assert (summary["stale_clips"], summary["cleaning"]["removed"]) == (1, 0)
     _, told = job(["red"], "--replace", "--preflight_only")
-    assert any(line.endswith("remains for a next one (after the last run 1 item did)") for line in told)
+    assert any(line.endswith("for a reason that may pass (in the last run: 1 no_match)") for line in told)
     # its row taken out, as the line says
     status, told = job(["red"], "--replace")
     assert status == 0
     assert "removed    1 clip of earlier runs that these manifests do not name" in told
     assert not any(line.startswith("kept") for line in told)
     assert [path.name for path in (tmp_path / "output/clips").iterdir()] == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [({"action": "bleu", "path": "{}"}, "unknown_label"), ({"actions": "blue", "path": "{}"}, "bad_row")],
+    ids=["misspelled action", "misspelled column"],
+)
+def test_a_misspelled_row_costs_no_clip(job, tmp_path, colour_spec, row, code):
+    job(["red", "blue"])
+    video = str(tmp_path / "a.mp4")
+    rows = [{"action": "red", "path": video}, {**row, "path": video}]
+    assert main(arguments(tmp_path, rows, colour_spec, *OPTIONS, "--replace")) == 0
+    summary = summary_of(tmp_path / "output")
+    assert (summary["next_run"], summary["stale_clips"], summary["cleaning"]["removed"]) == (0, 1, 0)
+    assert code in summary["messages"]
+    assert len(list((tmp_path / "output/clips/blue").glob("*.mp4"))) == 1
 
 
 def test_without_replace_earlier_clips_stay_and_their_number_is_told(job, tmp_path):
@@ -109,7 +125,7 @@ def test_in_an_empty_output_there_is_nothing_to_replace(job):
         ([], ["redone     nothing that is there and still asked for", "that today's rows lead to stays as it is"]),
         (["--cut=copy"], ["replace    cut: exact there, copy now", "whose span is picked again is cut again"]),
         (["--cut=none"], ["none are cut (--cut=none): all of these are removed"]),
-        (["--sample_fps=4"], ["redone     every video is decoded and scored again"]),
+        (["--sample_fps=4"], ["redone     every video without stored scores of these settings is decoded and scored"]),
         (["--clips_per_action=1"], ["redone     spans are picked again from the stored scores"]),
         (["--max_height=240"], ["videos from the web are fetched again", "untouched  scores, also those of other"]),
         (["--copy_inputs"], ["redone     files of yours are copied below the output"]),

@@ -24,6 +24,9 @@ EQUATIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 #: Every number of the funnel, in the order in which a reader meets them.
 NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*entries, *exits)))
 
+#: Stages whose failures, but for rejections, are those of rows.
+_ROW_STAGES = ("ReadQueries", "MatchLabels", "FindVideos")
+
 
 def tallies(record: Any) -> list[tuple[str, Any]]:
     """Returns what a record counts in the summary, as (name, value) pairs for `transforms.core.highlights`.
@@ -133,6 +136,23 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
 def is_tried_again(code: str) -> bool:
     """Tells whether the next run tries failures of a code again, with the same options."""
     return CODES[code][0] in ("transient", "blocked")
+
+
+def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Returns code to number of those failures because of which no clip of an earlier run is stale for good.
+
+    A row that failed can be corrected; of a video the reason may pass, or other options or another installation end it.
+
+    Args:
+      failures: Stage to code to number, as in the summary.
+    """
+    found: Counter[str] = Counter()
+    for stage, codes in failures.items():
+        for code, number in codes.items():
+            category = CODES[code][0]
+            if category != "skipped" and (stage in _ROW_STAGES or category != "permanent"):
+                found[code] += number
+    return dict(sorted(found.items()))
 
 
 def _action(action: str, totals: Mapping[str, Any]) -> dict[str, Any]:
