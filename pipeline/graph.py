@@ -54,7 +54,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
     counted = (read.queries, records) | "Counted" >> beam.Flatten() | "Tally" >> beam.FlatMap(funnel.tallies)
     tallies = (found.tallies, counted) | "AllTallies" >> beam.Flatten()
-    allowed = config.max_failure_ratio if config.dataflow else 1.0  # others are judged where they are waited for
+    allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
     write = WriteSummary(config.output, config.about(), config.replace, allowed)
     summary = (tallies, written, cut.clips) | write
     return Outputs(spans, cut.clips, failures, summary)

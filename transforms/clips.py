@@ -144,7 +144,7 @@ class _Cut(beam.DoFn):
         if clip.poster:
             storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
-        record = {name: value for name, value in asdict(clip).items() if name != "span"}
+        record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
         storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
         self._metrics.count("out-clips")
         return clip
@@ -158,7 +158,7 @@ class _Cut(beam.DoFn):
                 return None
             if not all(storage.exists(storage.join(self._output, file)) for file in files):
                 return None
-            return Clip(span, **{**record, "flags": tuple(record["flags"])})
+            return Clip(span, **{**record, "flags": tuple(record["flags"]), "reused": True})
         except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
             return None
 

@@ -42,7 +42,8 @@ class _Propose(beam.DoFn):
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
         said = notes(track, spans, self._rule)
-        yield VideoSpans(video, spans, track.decoded_seconds, len(track.times), track.flags, said)
+        samples = len(track.times)
+        yield VideoSpans(video, spans, track.decoded_seconds, samples, track.flags, said, reused=scored.reused)
 
 
 @dataclass

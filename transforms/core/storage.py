@@ -12,7 +12,7 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -237,6 +237,22 @@ def delete(uri: str) -> None:
     except StorageError as error:
         if error.code != "not_found":
             raise
+
+
+def is_folder(uri: str) -> bool:
+    """Tells whether the URI names a folder, on gs:// one that objects lie below; a slash at its end does not matter."""
+    if not is_remote(uri):
+        return os.path.isdir(uri)
+    with _bucket(uri) as (bucket, name, patience):
+        return any(bucket.list_blobs(prefix=name.rstrip("/") + "/" if name else "", max_results=1, **patience))
+
+
+def remove_empty_folders(folder: str) -> None:
+    """Removes the empty folders right below a local folder; on gs:// there are none without an object."""
+    if not is_remote(folder) and os.path.isdir(folder):
+        for path in Path(folder).iterdir():
+            with suppress(OSError):  # not empty, or no folder
+                path.rmdir()
 
 
 def list_files(folder: str, prefix: str = "") -> list[str]:
