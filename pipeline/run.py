@@ -27,6 +27,7 @@ from transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
+_WORKER_IS_GONE = "Channel closed prematurely"  # in Beam's words
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,7 +61,11 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     # the root logger is where Beam's advice to its own developers goes
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", handlers=[_CurrentStderr()])
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    for name in ("common", "dataflow.internal.apiclient"):  # what they log is raised too, and told in one line
+    for name in (
+        "common",
+        "dataflow.internal.apiclient",
+        "portability.local_job_service",
+    ):  # what they log is raised too, and told in one line
         logging.getLogger(f"apache_beam.runners.{name}").disabled = True
     with tally.doing("checking the options and what they name", slow_seconds=float("inf")):
         try:
@@ -133,6 +138,11 @@ def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int
     kinds = (TooManyFailuresError, storage.StorageError, storage.DiskFullError)
     names = "|".join(kind.__name__ for kind in kinds)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
+    if _WORKER_IS_GONE in text:
+        _complain(
+            "a worker process died: it was killed, or memory ran out; the same command goes on from what is complete"
+        )
+        return EXIT_FAILED_JOB
     if KeyboardInterrupt.__name__ in text or (
         own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER
     ):

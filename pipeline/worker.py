@@ -57,6 +57,8 @@ def main(argv: list[str]) -> None:
     _end_with(int(argv[1]))
     # it warns of a folder that only containers have
     logging.getLogger(sdk_worker_main.__name__).setLevel(logging.ERROR)
+    # what fails in a step reaches the program as the job's error; Beam prints the traceback here too
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until this process ends
     sdk_worker_main.main(argv)
 
 

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from pipeline.run import main
 from tests.jobs import ROOT, arguments, scene_video
-from tests.pipeline.test_portable import Cluster
+from tests.pipeline.test_portable import Cluster, parents_by_process
 
 VIDEOS = 12
 MORE = ("--clip_seconds=2", "--top_k=1", "--min_score=0.5", "--frame_stride=1", "--batch_size=16")
@@ -91,6 +92,35 @@ def test_a_killed_job_goes_on_from_what_is_complete(tmp_path, undisturbed, capsy
     made = {path: path.stat().st_mtime_ns for path in clips(output)}
     assert_completed(main(given), capsys.readouterr().out, kept, output, expected)
     assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_a_worker_that_dies_ends_the_job_in_one_line(tmp_path, undisturbed, capsys):
+    given, expected = undisturbed
+    output = tmp_path / "output"
+    given = [*given, f"--output={output}", "--workers=2"]
+    command = [sys.executable, "-m", "pipeline", *given]
+    job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while len(tracks(output)) < 4:
+        assert job.poll() is None
+        time.sleep(0.002)
+    parents = parents_by_process()
+    workers = [
+        process for process, parent in parents.items() if parent == job.pid and "pipeline.worker" in named(process)
+    ]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    told = job.communicate(timeout=60)[1]
+    assert job.returncode == 1
+    assert told.splitlines()[-1].startswith("clipscout: a worker process died")
+    assert "Traceback" not in told
+    kept = len(tracks(output))
+    assert_completed(main(given), capsys.readouterr().out, kept, output, expected)
+
+
+def named(process):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text()
+    return ""
 
 
 @pytest.mark.parametrize(("files", "least"), [(tracks, 4), (clips, 1)], ids=["fourth track", "first clip"])
