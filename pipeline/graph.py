@@ -11,7 +11,7 @@ from transforms.clips import CutClips
 from transforms.core import funnel
 from transforms.discovery import FindVideos
 from transforms.download import DownloadVideos
-from transforms.flow import Flow, Gates
+from transforms.flow import Flow, Gates, WithoutFlush
 from transforms.outputs import WriteManifests, WriteSummary
 from transforms.queries import MatchLabels, ReadExcludes, ReadQueries
 from transforms.scoring import ScoreVideos
@@ -40,20 +40,21 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
     scored = fetched.stream | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
-    selected = proposals | "SelectSpans" >> SelectSpans(config.selection)
+    selected = proposals | "SelectSpans" >> SelectSpans(config.selection, flow)
     sources = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)
     cut = sources | "CutClips" >> CutClips(config.output, config.cut)
 
+    spans = selected | "SelectedSpans" >> WithoutFlush(flow)
     failures = (
         read.failures, matched.failures, found.failures, fetched.failures, scored.failures, cut.failures,
     ) | "AllFailures" >> beam.Flatten()  # fmt: skip
     records = (
-        found.merged, fetched.videos, selected, cut.clips, cut.not_wanted, failures,
+        found.merged, fetched.videos, spans, cut.clips, cut.not_wanted, failures,
     ) | "AllRecords" >> beam.Flatten()  # fmt: skip
     written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
     counted = (read.queries, records) | "Counted" >> beam.Flatten() | "Tally" >> beam.FlatMap(funnel.tallies)
     tallies = (found.tallies, counted) | "AllTallies" >> beam.Flatten()
-    allowed = config.max_failure_ratio if config.dataflow else 1.0  # others are judged where they are waited for
+    allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
     write = WriteSummary(config.output, config.about(), config.replace, allowed)
     summary = (tallies, written, cut.clips) | write
-    return Outputs(selected, cut.clips, failures, summary)
+    return Outputs(spans, cut.clips, failures, summary)

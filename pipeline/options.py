@@ -49,7 +49,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, CSV or TSV. No default: only you know what to look for."),
     Option("output", _IO, None, "text", "Output folder, local or gs://. A run with the same folder continues where the last one stopped. No default: results never land where you did not ask for them."),
     Option("date", _IO, None, "text", "The date, as YYYY-MM-DD, that stands for {date} in --input, --output and --exclude. Default: today in UTC."),
-    Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name."),
+    Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name. With --preflight_only it is only said what that is."),
     Option("manifest_shards", _IO, "1", "integer", "Files per manifest; raise it for millions of videos.", 1, 10_000),
     Option("preset", _PRESET, "kinetics", "kinetics|notebook", "Defaults of the other options. kinetics: the paper's values (10 s around the 2 strongest responses). notebook: the reference notebook's algorithm, step by step, for comparison. What you set yourself wins."),
     Option("search_prefix", _FIND, "ytsearch", "text", "yt-dlp's search: ytsearch, scsearch, bilisearch, nicosearch, ..."),

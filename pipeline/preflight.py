@@ -9,25 +9,45 @@ from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import deno
 import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipeline import cloud
+from pipeline import cloud, replacing, rows_ahead
 from pipeline.config import Config, ConfigError, judged, options_named
+from pipeline.rows_ahead import Rows
 from transforms.core import storage, tally
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
-from transforms.queries import match_files
+from transforms.queries import files_of_folder, match_files
 
 _RECORD = "job.json"
 _PROBE_SECONDS = 10
 
 
-def check(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = frozenset()) -> list[str]:
-    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind.
+class Found(NamedTuple):
+    """What preflight found.
+
+    Attributes:
+      faults: A line for each reason why the job would fail; none means go.
+      rows: What was seen of the rows.
+      plan: What `--replace` will do to the output, as lines; nothing without it.
+    """
+
+    faults: list[str]
+    rows: Rows
+    plan: list[str]
+
+
+def check(config: Config, beam_options: PipelineOptions) -> list[str]:
+    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
+    return look(config, beam_options).faults
+
+
+def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = frozenset()) -> Found:
+    """Looks for all reasons why the job would fail, and at its rows. Nothing is left behind.
 
     Args:
       config: The job.
@@ -36,12 +56,21 @@ def check(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fr
     """
     places = _place_faults(config, beam_options)
     faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config), *_runtime_faults()]
+    rows = Rows()
+    if not any(fault.startswith("--input") for fault in places):
+        try:
+            rows = rows_ahead.look(config.inputs, None if "classifier" in unjudged else config.scoring.spec.labels)
+            faults += rows.faults()
+        except storage.StorageError as error:
+            faults.append(f"--input: {error}")
     usable = not unjudged and not any(fault.startswith("--output") for fault in places)
+    plan: list[str] = []
     if usable:
-        faults += _settings_faults(config)
+        settings_faults, plan = _settings(config)
+        faults += settings_faults
     if "classifier" not in unjudged:
         faults += _classifier_faults(config, look=usable)
-    return [fault for fault in faults if not options_named(fault) & unjudged]
+    return Found([fault for fault in faults if not options_named(fault) & unjudged], rows, plan)
 
 
 def check_rest(error: ConfigError) -> list[str]:
@@ -49,7 +78,7 @@ def check_rest(error: ConfigError) -> list[str]:
     config, unjudged = judged(error.given)
     if config is None or error.beam_options is None:
         return []
-    return check(config, error.beam_options, unjudged.union(*map(options_named, error.faults)))
+    return look(config, error.beam_options, unjudged.union(*map(options_named, error.faults))).faults
 
 
 def begin(config: Config) -> None:
@@ -80,8 +109,11 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
 def _match_faults(option: str, pattern: str) -> list[str]:
     try:
         files = match_files(pattern)
+        folder = not files and not pattern.endswith("/") and storage.is_folder(pattern)
     except storage.StorageError as error:
         return [f"--{option}: {error}"]
+    if folder:
+        return [f"--{option}: {pattern!r} is a folder; {files_of_folder(pattern)}"]
     if not files:
         return [f"--{option}: no file matches {pattern!r}"]
     wrong = [name for name in files if option == "input" and format_of(name) is None]
@@ -138,8 +170,8 @@ def _missing_folders(path: str) -> list[str]:
     return missing
 
 
-def _changes(config: Config) -> list[str]:
-    """Returns the settings in which the results that are there differ.
+def _changes(config: Config) -> dict[str, str]:
+    """Returns the settings in which the results that are there differ, each with what it is there and what now.
 
     Raises:
       StorageError: The record cannot be read.
@@ -149,28 +181,35 @@ def _changes(config: Config) -> list[str]:
         stored: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, _RECORD)))
     except storage.StorageError as error:
         if error.code == "not_found":
-            return []
+            return {}
         raise
     if not isinstance(stored, dict):
         raise ValueError("no object")
     now = json.loads(json.dumps(config.shaping()))
-    return [f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]]
+    return {name: f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]}
 
 
-def _settings_faults(config: Config) -> list[str]:
-    """An output continues under the same settings; other ones replace its results only when asked to."""
+def _settings(config: Config) -> tuple[list[str], list[str]]:
+    """An output continues under the same settings; other ones replace its results only when asked to.
+
+    Returns:
+      The faults, and where it is asked for what replacing will do.
+    """
     try:
-        changed = _changes(config)
+        changes = _changes(config)
+        if config.replace:
+            return [], replacing.plan(config, changes)
     except storage.StorageError as error:
-        return [f"--output: {error}"]
+        return [f"--output: {error}"], []
     except ValueError:
-        return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"]
-    if not changed or config.replace:
-        return []
-    return [
-        f"--output: {config.output!r} holds results of other settings ({'; '.join(changed)}); "
+        return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"], []
+    if not changes:
+        return [], []
+    fault = (
+        f"--output: {config.output!r} holds results of other settings ({'; '.join(changes.values())}); "
         "give another --output, or --replace to redo what depends on them"
-    ]
+    )
+    return [fault], []
 
 
 def _classifier_faults(config: Config, *, look: bool) -> list[str]:

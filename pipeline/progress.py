@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.standing import Course, Standing, plain
@@ -152,6 +152,7 @@ class Live:
 
     def close(self) -> None:
         """Takes the display away."""
+        self._started = False
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone
             self._live.stop()
 
@@ -168,6 +169,8 @@ class Display:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._closing = contextlib.ExitStack()
+        self._view: _View | None = None
+        self._drawing = threading.Lock()
 
     def __enter__(self) -> "Display":
         if self._mode != "none":
@@ -179,7 +182,7 @@ class Display:
                 return self
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
             self._closing.enter_context(tally.kept_in(folder))
-            view: _View = Live() if self._mode == "live" else Lines(start)
+            self._view = view = Live() if self._mode == "live" else Lines(start)
             self._thread = threading.Thread(target=self._look, args=(folder, start, view), name="clipscout-progress")
             self._thread.daemon = True
             self._closing.callback(self._end, self._thread, view)
@@ -192,6 +195,14 @@ class Display:
     def close(self) -> None:
         """Ends the display; what is printed from now on stays. Safe to call any number of times."""
         self._closing.close()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Takes the display away for as long as something is printed that is to stay."""
+        with self._drawing:
+            if self._view is not None:
+                self._view.close()
+            yield
 
     def abandon(self) -> None:
         """Leaves the display as it is, from any thread, where there is no time to close: the program ends now."""
@@ -212,4 +223,5 @@ class Display:
         with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
             while not self._over.wait(_LOOK_SECONDS):
                 now, totals = time.monotonic(), tally.read(folder)
-                view.show(course.at(now, totals), totals, now)
+                with self._drawing:
+                    view.show(course.at(now, totals), totals, now)

@@ -5,7 +5,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
@@ -16,7 +17,7 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from pipeline import cloud, counters, graph, loopback, options, preflight
+from pipeline import closing, cloud, counters, graph, loopback, options, preflight
 from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
 from pipeline.progress import Display, asked_for
 from pipeline.stops import Stops
@@ -64,7 +65,8 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     with tally.doing("checking the options and what they name", slow_seconds=float("inf")):
         try:
             config, beam_options = configure(argv)
-            faults = preflight.check(config, beam_options)
+            found = preflight.look(config, beam_options)
+            faults = found.faults
         except ConfigError as error:
             faults = error.faults + preflight.check_rest(error)
     if faults:
@@ -73,6 +75,8 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         return EXIT_FAULTY_OPTIONS
     if config.dataflow or config.preflight_only:
         display.close()
+    with display.paused():
+        _announce(config, found)
     if config.dataflow:
         cloud.settle(config, beam_options)
         print(*cloud.about(config, beam_options), sep="\n")
@@ -90,7 +94,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
-    except (DataflowRuntimeException, RuntimeError, storage.StorageError) as error:
+    except (DataflowRuntimeException, RuntimeError, storage.StorageError, storage.DiskFullError) as error:
         if stop.number:
             raise
         return _failed(beam_options, error)
@@ -110,14 +114,24 @@ class _CurrentStderr(logging.Handler):
 def _complain(*lines: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
         for line in lines:
-            print(f"clipscout: {line}", file=sys.stderr)
+            print(f"clipscout: {closing.printable(line)}", file=sys.stderr)
+
+
+def _announce(config: Config, found: preflight.Found) -> None:
+    """Says before anything is done which rows will be left out, and what will be replaced."""
+    if not config.preflight_only:
+        _complain(*found.rows.warning())
+    told = [*(found.rows.told() if config.preflight_only else ()), *found.plan]
+    for line in told:
+        print(closing.printable(line), flush=True)
 
 
 def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int:
     """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
     text = f"{type(error).__name__}: {error}"
     # our own errors, raised here or told in a worker's text
-    names = "|".join((TooManyFailuresError.__name__, storage.StorageError.__name__))
+    kinds = (TooManyFailuresError, storage.StorageError, storage.DiskFullError)
+    names = "|".join(kind.__name__ for kind in kinds)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
     if KeyboardInterrupt.__name__ in text or (
         own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER
@@ -144,10 +158,10 @@ def _finish(config: Config, result: PipelineResult, display: Display) -> int:
     except storage.StorageError as error:
         _complain(f"the job ended without a summary: {error}")
         return EXIT_FAILED_JOB
-    for line in ["", *counters.lines(result), *report(config, summary)]:
+    for line in ["", *counters.lines(result), *closing.lines(config.output, summary)]:
         print(line)
-    if too_many := funnel.too_many_failures(summary, config.max_failure_ratio):
-        _complain(f"the job failed: {too_many}")
+    if why := funnel.why_failed(summary, config.max_failure_ratio):
+        _complain(f"the job failed: {why}")
         return EXIT_FAILED_JOB
     return 0
 
@@ -184,8 +198,10 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
         raise ConfigError(faults, given, beam_options)
     beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
+    direct = beam_options.view_as(DirectOptions)
+    if direct.direct_num_workers > 1:  # Beam's own option
+        config = replace(config, streams=False)
     if config.workers > 1:
-        direct = beam_options.view_as(DirectOptions)
         direct.direct_num_workers, direct.direct_running_mode = config.workers, "multi_processing"
     return config, beam_options
 
@@ -209,17 +225,3 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
     if config.dataflow:  # not before: a job that is refused, or whose name runs already, must not touch the output
         preflight.begin(config)
     return result
-
-
-def report(config: Config, summary: Mapping[str, Any]) -> list[str]:
-    """Returns what a person wants to read at the end: the funnel, and where things lie."""
-    lines = ["", *funnel.lines(summary), ""]
-    if summary["stale_clips"]:
-        lines.append(
-            f"{summary['stale_clips']} clips of earlier runs are not in these manifests (--replace removes them)"
-        )
-    lines += [
-        f"clips      {storage.join(config.output, 'clips')}",
-        f"manifests  {config.output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
-    ]
-    return lines

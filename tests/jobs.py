@@ -102,10 +102,10 @@ def assert_same_rows(text, other):
 
 
 def assert_same_results(files, others):
-    """Compares outputs, each as {name: bytes}: the same files, and only the time when the job ended may differ."""
+    """Compares outputs, each as {name: bytes}: the same files; when the job ended may differ, and what it reused."""
     assert {*files} == {*others}
     assert {name for name in files if files[name] != others[name]} <= {"summary.json"}
-    ends = [{**json.loads(output["summary.json"]), "finished": None} for output in (files, others)]
+    ends = [{**json.loads(output["summary.json"]), "finished": None, "reused": None} for output in (files, others)]
     assert ends[0] == ends[1]
 
 

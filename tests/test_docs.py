@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+import pytest
 from apache_beam.options.pipeline_options import (
     DebugOptions,
     DirectOptions,
@@ -15,7 +16,7 @@ from apache_beam.options.pipeline_options import (
 
 from pipeline.options import OPTIONS
 from transforms.core import manifests
-from transforms.failures import CATEGORIES, CODES
+from transforms.failures import CATEGORIES, CODES, REMEDIES, remedy
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,6 +27,19 @@ def test_readme_has_the_table_of_failure_codes():
         assert f"| `{code}` | {category} | {meaning} |" in README, code
     for category in CATEGORIES:
         assert f"\n| {category} |" in README
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_failure_code_has_a_remedy_that_names_options_that_exist(code):
+    text = remedy(code)
+    assert len(text) > 20
+    assert "{" not in text
+    assert set(re.findall(r"--([a-z_]+)", text)) <= {option.name for option in OPTIONS} | {"upgrade"}
+    assert set(re.findall(r"--retry_failed=(\w+)", text)) <= {code}
+
+
+def test_remedies_are_for_codes_that_exist():
+    assert set(REMEDIES) <= set(CODES)
 
 
 def test_readme_tells_every_column_of_the_spans():

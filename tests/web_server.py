@@ -28,6 +28,7 @@ DEFAULTS = {
     "fault": "",
     "page_error": "",
     "heights": [144],
+    "wait": 0,
 }
 
 
@@ -36,13 +37,15 @@ class Site(BaseHTTPRequestHandler):
     folder = Path()
     counts: ClassVar[Counter] = Counter()
     headers_seen: ClassVar[list] = []
+    gauge: ClassVar[dict] = {"now": 0, "most": 0}
+    lock = threading.Lock()
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
         path = urlsplit(self.path)
-        if path.path not in ("/log", "/headers"):
+        if path.path not in ("/log", "/headers", "/most"):
             self.counts[path.path] += 1
             self.headers_seen.append({"path": path.path, "cookie": self.headers.get("Cookie", "")})
         parts = path.path.strip("/").split("/")
@@ -78,6 +81,9 @@ class Site(BaseHTTPRequestHandler):
 
     def on_log(self):
         self.answer(200, json.dumps(self.counts).encode(), "application/json")
+
+    def on_most(self):
+        self.answer(200, json.dumps(self.gauge["most"]).encode(), "application/json")
 
     def on_headers(self):
         self.answer(200, json.dumps(self.headers_seen).encode(), "application/json")
@@ -122,6 +128,17 @@ class Site(BaseHTTPRequestHandler):
         body = (self.folder / video["media"].format(height=height)).read_bytes()
         fault = video["fault"] if int(height) >= video.get("fault_from_height", 0) else ""
         asked = self.counts[urlsplit(self.path).path]
+        with self.lock:
+            self.gauge["now"] += 1
+            self.gauge["most"] = max(self.gauge.values())
+        try:
+            time.sleep(video["wait"])
+            self.media(fault, asked, body)
+        finally:
+            with self.lock:
+                self.gauge["now"] -= 1
+
+    def media(self, fault, asked, body):
         if re.fullmatch(r"\d\d\d", fault):
             retry = [("Retry-After", "3600")] if fault == "429" else []
             self.answer(int(fault), b"no", headers=retry)
@@ -185,6 +202,11 @@ class Running:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+
+    def most(self):
+        """Returns how many media requests there were at once, at most."""
+        with urllib.request.urlopen(f"{self.url}/most") as answer:
+            return json.load(answer)
 
     def log(self):
         with urllib.request.urlopen(f"{self.url}/log") as answer:

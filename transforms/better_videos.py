@@ -14,9 +14,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.core.lanes import Lane, Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
 from transforms.download import FetchRule, Outcome, WebFetcher
-from transforms.flow import AROUND, Around, Flow, Gates
+from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from transforms.metrics import StageMetrics
-from transforms.records import VideoSpans
+from transforms.records import Flush, VideoSpans
 
 _STAGE = "FetchBetterVideos"
 _FOLDER = "videos_for_clips"
@@ -64,18 +64,19 @@ class _FetchBetter(beam.DoFn):
 
 
 class _FetchInPass(_FetchBetter):
-    """Fetches in lanes of its own while the pass goes on: what has come is given on with the next video."""
+    """Fetches in lanes of its own while the pass goes on: what has come is given on with the next video, or Flush."""
 
     def start_bundle(self) -> None:
         self._running = self._lanes(0)
 
-    def process(self, proposal: VideoSpans) -> Iterator[VideoSpans]:
-        if not _is_wanted(proposal):
-            yield proposal
-            return
-        while self._running.full:
-            yield self._told(self._running.take())
-        self._running.put(proposal)
+    def process(self, proposal: VideoSpans | Flush) -> Iterator[VideoSpans]:
+        if isinstance(proposal, VideoSpans):
+            if _is_wanted(proposal):
+                while self._running.full:
+                    yield self._told(self._running.take())
+                self._running.put(proposal)
+            else:
+                yield proposal
         while not self._running.empty():
             yield self._told(self._running.take())
 
@@ -134,7 +135,7 @@ class FetchBetterVideos(beam.PTransform):
         """Takes and returns one VideoSpans per video."""
         given: tuple[Any, ...] = (self.output, self.rule, self.gates)
         if self.rule.clip_max_height is None:
-            return proposals
+            return proposals | WithoutFlush(self.flow)
         if self.flow.streams:
             return proposals | "Fetch" >> beam.ParDo(_FetchInPass(*given))
         route = beam.ParDo(_Route(self.flow, self.rule.politeness.groups())).with_outputs(AROUND, main="wanted")

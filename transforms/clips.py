@@ -14,6 +14,7 @@ from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import naming, storage
 from transforms.core.child import Child, ChildError, Limits
+from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Clip, VideoSpans
@@ -121,11 +122,14 @@ class _Cut(beam.DoFn):
         return {"path": source, "spans": wishes, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
 
     def _finished(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip | Failed:
+        if facts.get("code") == DISK_FULL:
+            raise storage.DiskFullError(facts["message"])
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
         try:
             return self._store(proposal, span, target, facts)
         except (storage.StorageError, OSError) as error:
+            storage.check_space(error, self._output)
             return self._failed(span, getattr(error, "code", "storage_error"), str(error))
 
     def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
@@ -140,7 +144,7 @@ class _Cut(beam.DoFn):
         if clip.poster:
             storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
-        record = {name: value for name, value in asdict(clip).items() if name != "span"}
+        record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
         storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
         self._metrics.count("out-clips")
         return clip
@@ -154,7 +158,7 @@ class _Cut(beam.DoFn):
                 return None
             if not all(storage.exists(storage.join(self._output, file)) for file in files):
                 return None
-            return Clip(span, **{**record, "flags": tuple(record["flags"])})
+            return Clip(span, **{**record, "flags": tuple(record["flags"]), "reused": True})
         except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
             return None
 

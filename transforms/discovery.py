@@ -24,7 +24,7 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Lane, Lanes, Politeness, batched, worked_off
 from transforms.failures import CODES, Failure
 from transforms.metrics import StageMetrics
-from transforms.queries import match_files
+from transforms.queries import files_of_folder, match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
 
@@ -33,7 +33,7 @@ _TALLIES: Literal["tallies"] = "tallies"
 _ASKED: Literal["asked"] = "asked"
 _MOST_SORTED, _MOST_AHEAD = 10_000, 1000
 _Candidate = tuple[str, VideoRequest]
-_Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, int]]
+_Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, Any]]
 _Asked: TypeAlias = TaggedOutput[Literal["asked"], tuple[int, ActionQuery]]
 
 
@@ -79,10 +79,19 @@ def _is_asked(query: ActionQuery) -> bool:
     return bool(query.query) or (bool(query.url) and web.kind_of(query.url) == web.LISTING)
 
 
+def _failure(query: ActionQuery, code: str, message: str, attempts: int = 1) -> Failure:
+    return Failure(_STAGE, code, f"{query.row}: {message}", row=query.row, action=query.action, attempts=attempts)
+
+
 def _failed(query: ActionQuery, code: str, message: str, attempts: int = 1) -> Failed:
-    return failed(
-        Failure(_STAGE, code, f"{query.row}: {message}", row=query.row, action=query.action, attempts=attempts)
-    )
+    return failed(_failure(query, code, message, attempts))
+
+
+def folder_failure(query: ActionQuery) -> Failure | None:
+    """Returns the failure of a row whose path is a folder, without the slash that stands for the files in it."""
+    if query.path.endswith("/") or not storage.is_folder(os.path.expanduser(query.path)):
+        return None
+    return _failure(query, "bad_row", f"path is the folder {query.path!r}; {files_of_folder(query.path)}")
 
 
 def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
@@ -121,13 +130,19 @@ class _NameDirectly(beam.DoFn):
             yield from _tallied([_candidate(query, 1, web.key_of(url), url=url)])
             return
         pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
+        if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
+            pattern = storage.join(pattern, "")
         try:
             paths = match_files(pattern)[: query.max_videos]
+            folder = None if paths else folder_failure(query)
         except storage.StorageError as error:
             self._metrics.count(f"failed-{error.code}")
             yield _failed(query, error.code, str(error))
             return
-        if not paths:
+        if folder:
+            self._metrics.count(f"failed-{folder.code}")
+            yield failed(folder)
+        elif not paths:
             self._metrics.count("failed-no_match")
             yield _failed(query, "no_match", f"no file matches {query.path!r}")
         printable = enumerate(map(naming.printable, paths), start=1)

@@ -26,7 +26,7 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Lane, Lanes, Politeness, batched, worked_off
 from transforms.core.video_store import VideoStore
 from transforms.failures import CODES, Failure
-from transforms.flow import Flow, Gates
+from transforms.flow import Flow, Gates, WithoutFlush
 from transforms.grouping import GroupByVideo, only
 from transforms.metrics import StageMetrics
 from transforms.records import Flush, Video, VideoRequest
@@ -120,6 +120,7 @@ class VideoFetcher:
         except (FetchError, storage.StorageError) as error:
             return Outcome(request, error=error, msec=_msec_since(start))
         except OSError as error:  # this machine's own disk
+            storage.check_space(error, tempfile.gettempdir())
             return Outcome(request, error=storage.StorageError(str(error)), msec=_msec_since(start))
         return Outcome(request, video, reused=stored is not None, msec=_msec_since(start))
 
@@ -301,10 +302,6 @@ class _Fetch(beam.DoFn):
         return failed(Failure(_STAGE, error.code, message, request.key, attempts=attempts, refusals=refusals))
 
 
-def _is_video(record: Video | Flush) -> bool:
-    return isinstance(record, Video)
-
-
 def _by_rank(request: VideoRequest) -> tuple[int, int, str]:
     """What a site refused comes last: it must not starve the rest in every run."""
     return request.refusals, min(ask.rank for ask in request.asks), request.key
@@ -375,5 +372,4 @@ class DownloadVideos(beam.PTransform):
         fetch = beam.ParDo(_Fetch(self.output, self.rule, self.flow, self.gates)).with_outputs(FAILURES, main="videos")
         fetched = decided.pending | "ByGroup" >> beam.GroupByKey() | "Fetch" >> fetch
         failures = (decided[FAILURES], fetched[FAILURES]) | "Failures" >> beam.Flatten()
-        videos = fetched.videos | "Videos" >> beam.Filter(_is_video) if self.flow.streams else fetched.videos
-        return Fetched(fetched.videos, videos, failures)
+        return Fetched(fetched.videos, fetched.videos | "Videos" >> WithoutFlush(self.flow), failures)

@@ -18,7 +18,10 @@ CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 
 #: code -> (category, meaning). README's table is this one; a test holds the two together.
 CODES: dict[str, tuple[str, str]] = {
-    "bad_row": ("permanent", "the row has no action, not exactly one source, or a value that does not fit"),
+    "bad_row": (
+        "permanent",
+        "the row has no action, not exactly one source, a misspelled column, or a value that does not fit",
+    ),
     "bad_encoding": ("permanent", "the line is not UTF-8"),
     "unreadable_queries": ("config", "a query file, or the rest of one, cannot be read"),
     "unknown_label": ("config", "the classifier has no label for the action; the message names the closest"),
@@ -68,6 +71,57 @@ CODES: dict[str, tuple[str, str]] = {
     "cut_memory": ("permanent", "the cutter reached its memory cap, twice"),
 }
 
+#: What a person can do about failures of a category, where their code has no remedy of its own; {code} is the code.
+_CATEGORY_REMEDIES = {
+    "permanent": "these are not tried again; --retry_failed={code} tries them once more",
+    "transient": "run the same command again: it tries these alone",
+    "blocked": "wait an hour or more and run the same command again: it tries these alone",
+    "skipped": "a rule of yours refused these; change it if that was not meant",
+    "config": "correct the options or the installation and run the same command again",
+}
+_CORRECT_ROWS = "correct these rows, or take them out, and run the same command again"
+_OTHER_FILES = "look at these files: a player that opens them can save them anew; or take their rows out"
+#: code -> what a person can do about it.
+REMEDIES: dict[str, str] = {
+    "bad_row": _CORRECT_ROWS,
+    "bad_encoding": "save the query file as UTF-8 and run the same command again",
+    "unreadable_queries": "repair the file, or leave it out of --input, and run the same command again",
+    "unknown_label": "name labels of the classifier in the column `classes`; python -m pipeline.labels lists them",
+    "no_match": _CORRECT_ROWS,
+    "not_found": _CORRECT_ROWS,
+    "permission_denied": "give this account the right to read the files and run the same command again",
+    "blocked": "wait an hour or more and run the same command again: it tries these alone; "
+    "a longer --download_interval asks less often",
+    "members_only": "with --cookies of an account that may see these, --retry_failed=members_only tries them once more",
+    "age_restricted": "with --cookies of an account that may see these, --retry_failed=age_restricted tries them "
+    "once more",
+    "too_large": "raise --max_video_mb if these are wanted, and add --retry_failed=too_large",
+    "no_format": "raise --max_height_cap and run the same command again",
+    "unsupported_url": "give the address of a video's own page or file and run the same command again",
+    "cookies_invalid": "export the cookies anew and run the same command again",
+    "scheme_refused": "give addresses with http or https and run the same command again",
+    "refused_address": "name hosts of your own in --allow_private_hosts, and add --retry_failed=refused_address",
+    "extractor_error": "upgrade yt-dlp (pip install --upgrade yt-dlp) and run the same command again",
+    "network": "look to name, route, proxy and certificates, and run the same command again",
+    "fetch_timeout": "raise --download_timeout_seconds, and add --retry_failed=fetch_timeout",
+    "unreadable_video": _OTHER_FILES,
+    "no_video": _OTHER_FILES,
+    "no_frames": _OTHER_FILES,
+    "decode_crashed": _OTHER_FILES,
+    "decode_timeout": "raise --stall_seconds and run the same command again",
+    "decode_memory": "raise --decode_memory_mb and run the same command again",
+    "scoring_failed": "where memory ended lower --batch_size, else correct the classifier; run the same command again",
+    "cut_failed": _OTHER_FILES,
+    "cut_crashed": _OTHER_FILES,
+    "cut_timeout": "raise --stall_seconds and run the same command again",
+    "cut_memory": "raise --decode_memory_mb and run the same command again",
+}
+
+
+def remedy(code: str) -> str:
+    """Returns what a person can do about failures of a code: its own remedy, or its category's."""
+    return REMEDIES.get(code) or _CATEGORY_REMEDIES[CODES[code][0]].format(code=code)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -102,6 +156,11 @@ class Failure:
     def category(self) -> str:
         """The category of the code, one of `CATEGORIES`."""
         return CODES[self.code][0]
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Its place in `failures*.jsonl`, where they are sorted by this."""
+        return self.stage, self.row, self.key, self.action, self.message
 
     def to_row(self) -> dict[str, Any]:
         """Returns the failure as a row of `failures*.jsonl`."""

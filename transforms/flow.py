@@ -67,6 +67,25 @@ class Spread(beam.PTransform):
 
 
 @dataclass
+class WithoutFlush(beam.PTransform):
+    """Leaves out what only a pass has.
+
+    Attributes:
+      flow: Only a pass has it.
+    """
+
+    flow: Flow
+
+    def expand(self, records: beam.PCollection) -> beam.PCollection:
+        """Takes records and Flush, returns the records."""
+        return records | beam.Filter(_is_record).with_output_types(Any) if self.flow.streams else records
+
+
+def _is_record(record: Any) -> bool:
+    return not isinstance(record, Flush)
+
+
+@dataclass
 class GatherByContent(beam.PTransform):
     """Brings together what is known of one content.
 

@@ -15,13 +15,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import funnel, manifests, storage
+from transforms.core import funnel, highlights, manifests, stale, storage
+from transforms.core.highlights import Total
 from transforms.failures import Failure
 from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics
 from transforms.records import Clip, Video, VideoRequest, VideoSpans
 
-_OWN_CLIP = re.compile(r"clips/[^/]+/.+_\d+_\d+\.(mp4|json|jpg)")
 _MANIFESTS = ("videos", "spans", "failures")
 _SPANS_CSV = "spans.csv"
 _PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
@@ -65,9 +65,7 @@ def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
 
 def _failure_entries(record: Any, shards: int) -> Iterator[_Entry]:
     if isinstance(record, Failure):
-        row = record.to_row()
-        order = (row["stage"], row["row"], row["key"], row["action"], row["message"])
-        yield _entry("failures", order, row, shards)
+        yield _entry("failures", record.place, record.to_row(), shards)
 
 
 def manifest_path(name: str, shard: int, shards: int) -> str:
@@ -127,70 +125,79 @@ def _files(_: Any, paths: list[str]) -> Iterator[tuple[str, None]]:
 
 
 class TooManyFailuresError(Exception):
-    """More of the job's items ended as a failure than it allows. All its files are written."""
+    """More of the job's items ended as a failure than it allows, or all its rows did. All its files are written."""
+
+
+class _AddUp(beam.CombineFn):
+    """Totals of tallies of one name, whatever their kind."""
+
+    def create_accumulator(self) -> Total | None:
+        return None
+
+    def add_input(self, total: Total | None, value: Any) -> Total:
+        return highlights.added(total, value)
+
+    def merge_accumulators(self, totals: Iterable[Total | None]) -> Total | None:
+        return highlights.merged(totals)
+
+    def extract_output(self, total: Total | None) -> Total | None:
+        return total
 
 
 class _WriteSummary(beam.DoFn):
-    def __init__(self, output: str, about: dict[str, Any], remove_stale: bool, max_failure_ratio: float) -> None:
+    def __init__(self, output: str, about: dict[str, Any], remove_stale: bool, max_failure_ratio: float | None) -> None:
         self._output, self._about, self._remove_stale = output, about, remove_stale
         self._max_failure_ratio = max_failure_ratio
         self._metrics = StageMetrics("WriteSummary")
 
     def process(
-        self, _: bytes, numbers: dict[str, int], written: list[str], clips: Iterable[Clip]
+        self, _: bytes, totals: dict[str, Any], written: list[str], clips: Iterable[Clip]
     ) -> Iterator[dict[str, Any]]:
         paths, clip_paths = set(written), {path for clip in clips for path in (clip.path, clip.poster)}
         for name in _MANIFESTS:  # shards of an earlier run with another number of them
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.(jsonl|parquet)")
-            for stale in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
-                storage.delete(storage.join(self._output, stale))
-        counts = funnel.assemble(numbers)
+            for stale_shard in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
+                storage.delete(storage.join(self._output, stale_shard))
+        found = funnel.assemble(totals)
+        remove = self._remove_stale and not funnel.may_return(found["failures"])
+        cleaned = stale.clean(self._output, clip_paths, remove=remove)
         summary = {
-            **counts,
-            # what the next run may yet find again is not stale for good
-            "stale_clips": self._stale_clips(clip_paths, self._remove_stale and not counts["next_run"]),
+            **found,
+            "stale_clips": cleaned.kept,
+            "cleaning": {"asked": self._remove_stale, "removed": cleaned.removed, "error": cleaned.error},
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._about,
         }
         storage.write_bytes(storage.join(self._output, "summary.json"), json.dumps(summary, indent=2).encode())
         self._metrics.count("summaries")
-        if too_many := funnel.too_many_failures(summary, self._max_failure_ratio):
-            raise TooManyFailuresError(too_many)
+        if self._max_failure_ratio is not None and (why := funnel.why_failed(summary, self._max_failure_ratio)):
+            raise TooManyFailuresError(why)
         yield summary
-
-    def _stale_clips(self, current: set[str], remove: bool) -> int:
-        """Counts (or removes) the clips below the output that the new manifests do not name."""
-        files = [name for name in storage.list_files(self._output, "clips/") if _OWN_CLIP.fullmatch(name)]
-        stale = [name for name in files if re.sub(r"\.json$", ".mp4", name) not in current]
-        if remove:
-            for name in stale:
-                storage.delete(storage.join(self._output, name))
-            return 0
-        return sum(name.endswith(".mp4") for name in stale)
 
 
 @dataclass
 class WriteSummary(beam.PTransform):
-    """Writes `summary.json` with the funnel, after every manifest.
+    """Writes `summary.json` after every manifest: all that a person is told at the end comes from it.
 
     Attributes:
       output: The output folder.
       about: What else the summary tells (settings, versions).
       remove_stale: Remove clips that the manifests do not name, instead of counting them.
-      max_failure_ratio: Once everything is written, the job fails where a larger part of rows and videos failed.
-        For runners whose jobs are watched by others than the program that submits them.
+      max_failure_ratio: Once everything is written, the job fails where a larger part of rows and videos failed, or
+        all rows did. For runners whose jobs are watched by others than the program that submits them; None is for the
+        others, where that program judges the summary.
     """
 
     output: str
     about: dict[str, Any]
     remove_stale: bool
-    max_failure_ratio: float = 1.0
+    max_failure_ratio: float | None = None
 
     @no_annotations  # Beam knows no tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        """Takes (name, number) tallies, the paths of the manifests, and clips; returns the summary."""
+        """Takes (name, value) tallies, the paths of the manifests, and clips; returns the summary."""
         tallies, paths, clips = inputs
-        counts = tallies | "SumTallies" >> beam.CombinePerKey(sum)
+        counts = tallies | "SumTallies" >> beam.CombinePerKey(_AddUp())
         write = _WriteSummary(self.output, self.about, self.remove_stale, self.max_failure_ratio)
         side = (beam.pvalue.AsDict(counts), beam.pvalue.AsList(paths), beam.pvalue.AsIter(clips))
         return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)

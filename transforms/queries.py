@@ -41,11 +41,18 @@ def match_files(pattern: str) -> list[str]:
         return [pattern]
     if storage.is_remote(pattern):
         return _match_objects(pattern)
+    if storage.is_folder(pattern):
+        return []
     try:
         found = FileSystems.match([pattern])[0].metadata_list
     except BeamIOError as error:
         raise storage.StorageError(f"{pattern}: {error}") from error
     return sorted(item.path for item in found if not item.path.endswith("/"))
+
+
+def files_of_folder(pattern: str) -> str:
+    """Returns how to name the files of a folder that stands where files should."""
+    return f"for the files in it write {storage.join(pattern, '*')!r}"
 
 
 def _match_objects(pattern: str) -> list[str]:
@@ -65,23 +72,28 @@ def _match_all(_: Any, patterns: tuple[str, ...]) -> list[str]:
     return sorted({uri for files in found.values() for uri in files})
 
 
+def read_rows(uri: str) -> Iterator[ActionQuery | Failure]:
+    """Yields the queries of one file, local or gs://, with a failure in the place of each bad row."""
+    try:
+        with storage.local_copy(uri) as path, open(path, "rb") as stream:
+            assert isinstance(stream, io.BufferedReader)
+            yield from rows.read(stream, uri)
+    except (storage.StorageError, OSError) as error:
+        yield Failure("ReadQueries", "unreadable_queries", f"{uri}: {error}", row=uri)
+
+
 class _ReadFile(beam.DoFn):
     def __init__(self) -> None:
         self._metrics = StageMetrics("ReadQueries")
 
     def process(self, uri: str) -> Iterator[ActionQuery | Failed]:
-        try:
-            with storage.local_copy(uri) as path, open(path, "rb") as stream:
-                assert isinstance(stream, io.BufferedReader)
-                for item in rows.read(stream, uri):
-                    if isinstance(item, Failure):
-                        self._metrics.count(f"failed-{item.code}")
-                        yield failed(item)
-                    else:
-                        self._metrics.count("out-queries")
-                        yield item
-        except (storage.StorageError, OSError) as error:
-            yield failed(Failure("ReadQueries", "unreadable_queries", f"{uri}: {error}", row=uri))
+        for item in read_rows(uri):
+            if isinstance(item, Failure):
+                self._metrics.count(f"failed-{item.code}")
+                yield failed(item)
+            else:
+                self._metrics.count("out-queries")
+                yield item
 
 
 @dataclass
@@ -106,18 +118,29 @@ class ReadQueries(beam.PTransform):
         return Queries(read.queries, read[FAILURES])
 
 
+def label_index(labels: tuple[str, ...]) -> LabelIndex | OpenLabels:
+    """Returns where labels are found; a zero-shot classifier has none and takes any name."""
+    return LabelIndex(labels) if labels else OpenLabels()
+
+
+def with_labels(query: ActionQuery, index: LabelIndex | OpenLabels) -> ActionQuery | Failure:
+    """Returns the query with the labels that count as its action, or the failure of an action that has none."""
+    try:
+        return replace(query, classes=index.match(query.action, query.classes))
+    except UnknownLabelError as error:
+        return Failure("MatchLabels", "unknown_label", f"{query.row}: {error}", row=query.row, action=query.action)
+
+
 class _MatchLabels(beam.DoFn):
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
 
     def setup(self) -> None:
-        self._index = LabelIndex(self._labels) if self._labels else OpenLabels()
+        self._index = label_index(self._labels)
 
     def process(self, query: ActionQuery) -> Iterator[ActionQuery | Failed]:
-        try:
-            yield replace(query, classes=self._index.match(query.action, query.classes))
-        except UnknownLabelError as error:
-            yield failed(Failure("MatchLabels", "unknown_label", str(error), row=query.row, action=query.action))
+        matched = with_labels(query, self._index)
+        yield failed(matched) if isinstance(matched, Failure) else matched
 
 
 @dataclass

@@ -112,7 +112,7 @@ class Video:
       width, height: Picture size in pixels as displayed (rotated, square pixels).
       frame_rate: Average frames per second, 0 where unknown.
       facts: What the site says of it (title, channel, licence, ...).
-      reused: Whether an earlier run fetched it.
+      reused: Whether an earlier run stored it; for the summary alone, no row of a manifest tells.
     """
 
     key: str
@@ -131,6 +131,11 @@ class Video:
     def content_key(self) -> str:
         """A name for the content: what has the same content is scored once, whatever its key."""
         return naming.digest(f"{self.content} {self.size_bytes}", 32)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it is a file of the user, used where it lies, and not one that is stored below the output."""
+        return self.uri == self.request.path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -437,6 +442,7 @@ class VideoSpans:
       dropped: (rule, number) of the spans that a rule of the selection took out.
       better: The same video in a better quality, which clips are cut from; None where there is none.
       source_flags: What is to be said of the video that clips are cut from.
+      reused: Whether all of its track was stored by an earlier run; for the summary alone.
     """
 
     video: Video
@@ -448,6 +454,7 @@ class VideoSpans:
     dropped: tuple[tuple[str, int], ...] = ()
     better: Video | None = None
     source_flags: tuple[str, ...] = ()
+    reused: bool = False
 
     @property
     def source(self) -> Video:
@@ -475,6 +482,7 @@ class Clip:
       flags: E.g. `audio_dropped`.
       start_seconds, end_seconds: What of the video it shows: the span to the frame, more where nothing is re-encoded.
       poster: A picture of its peak, relative to the output folder; empty where none is wanted.
+      reused: Whether an earlier run cut it; for the summary alone.
     """
 
     span: CandidateSpan
@@ -489,6 +497,7 @@ class Clip:
     start_seconds: float | None = None
     end_seconds: float | None = None
     poster: str = ""
+    reused: bool = False
 
     @property
     def key(self) -> str:

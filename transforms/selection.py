@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.core.selecting import Contender, SelectionRule, select
+from transforms.flow import Flow, WithoutFlush
 from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, VideoSpans
@@ -68,14 +69,17 @@ class SelectSpans(beam.PTransform):
 
     Attributes:
       rule: How many; without any cap nothing is shuffled.
+      flow: Whether videos stream up to here.
     """
 
     rule: SelectionRule
+    flow: Flow
 
     def expand(self, proposals: beam.PCollection) -> beam.PCollection:
         """Takes and returns one VideoSpans per video."""
         if not self.rule:
             return proposals
+        proposals = proposals | WithoutFlush(self.flow)
         dropped = (
             proposals
             | "Contenders" >> beam.FlatMap(_contenders)

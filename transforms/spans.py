@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 
 from transforms.core import peaks
 from transforms.core.peaks import SpanRule
 from transforms.metrics import StageMetrics
-from transforms.records import CandidateSpan, ScoredVideo, ScoreTrack, VideoSpans
+from transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
 
 
 def notes(track: ScoreTrack, spans: tuple[CandidateSpan, ...], rule: SpanRule) -> tuple[str, ...]:
@@ -32,13 +33,17 @@ class _Propose(beam.DoFn):
         self._rule = rule
         self._metrics = StageMetrics("ProposeSpans")
 
-    def process(self, scored: ScoredVideo) -> Iterator[VideoSpans]:
+    def process(self, scored: ScoredVideo | Flush) -> Iterator[VideoSpans | Flush]:
+        if isinstance(scored, Flush):
+            yield scored
+            return
         video, track = scored.video, scored.track
         spans = tuple(peaks.propose(track, self._rule))
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
         said = notes(track, spans, self._rule)
-        yield VideoSpans(video, spans, track.decoded_seconds, len(track.times), track.flags, said)
+        samples = len(track.times)
+        yield VideoSpans(video, spans, track.decoded_seconds, samples, track.flags, said, reused=scored.reused)
 
 
 @dataclass
@@ -52,5 +57,8 @@ class ProposeSpans(beam.PTransform):
     rule: SpanRule
 
     def expand(self, tracks: beam.PCollection) -> beam.PCollection:
-        """Returns one VideoSpans per track; it is empty where no response reaches the threshold, and says so."""
-        return tracks | "Propose" >> beam.ParDo(_Propose(self.rule))
+        """Returns one VideoSpans per track; it is empty where no response reaches the threshold, and says so.
+
+        A Flush passes.
+        """
+        return tracks | "Propose" >> beam.ParDo(_Propose(self.rule)).with_output_types(Any)

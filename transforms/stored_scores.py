@@ -174,14 +174,14 @@ class SaveScores(_Scores):
         self._writer: Writer | None = None
         self._error = ""
 
-    def process(self, item: ScoredSamples | Following) -> Iterator[ScoredSegment | StoredTrack]:
+    def process(self, item: ScoredSamples | Following) -> Iterator[ScoredSegment | StoredTrack | Flush]:
         """Takes what the model said of frame batches, and the report that follows the last of a segment."""
         if isinstance(item, ScoredSamples):
             self._add(item)
         elif isinstance(item, DecodeReport):
             yield self._finished(item)
             self._begin()
-        elif not isinstance(item, Flush):
+        else:
             yield item
 
     def _add(self, samples: ScoredSamples) -> None:
@@ -223,9 +223,10 @@ class SaveScores(_Scores):
 class Assemble(_Scores):
     """Joins the segments of a content to its track, and gives it to each video of that content."""
 
-    def process(self, keyed: tuple[str, Iterable[Any]] | Flush) -> Iterator[ScoredVideo | Failed]:
-        """Takes all scored segments of a content, or its stored track."""
+    def process(self, keyed: tuple[str, Iterable[Any]] | Flush) -> Iterator[ScoredVideo | Flush | Failed]:
+        """Takes all scored segments of a content, or its stored track; a Flush passes."""
         if isinstance(keyed, Flush):
+            yield keyed
             return
         records = list(keyed[1])
         stored = only(records, StoredTrack)

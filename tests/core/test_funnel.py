@@ -2,7 +2,9 @@
 
 import pytest
 
-from transforms.core import funnel
+from transforms.core import funnel, highlights
+from transforms.failures import Failure
+from transforms.records import ActionQuery, Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 BALANCED = {
     "rows.read": 10,
@@ -11,7 +13,8 @@ BALANCED = {
     "candidates.found": 20,
     "requests.unique": 15,
     "requests.failed": 5,
-    "requests.fetched": 10,
+    "requests.in_place": 4,
+    "requests.stored": 6,
     "videos.failed": 1,
     "videos.scored": 9,
     "videos.without_span": 3,
@@ -54,20 +57,31 @@ def test_one_lost_item_is_noticed(name):
 
 def test_every_stage_of_the_funnel_is_in_the_summary():
     shown = {f"{noun}.{verb}" for noun, verbs in funnel.assemble({})["funnel"].items() for verb in verbs}
-    assert shown == {name for entry, exits in funnel.EQUATIONS.items() for name in (entry, *exits)}
+    assert shown == {name for entries, exits in funnel.EQUATIONS for name in (*entries, *exits)}
 
 
 def test_imbalances_name_the_numbers():
-    numbers = {name: 0 for entry, exits in funnel.EQUATIONS.items() for name in (entry, *exits)}
+    numbers = dict.fromkeys(funnel.NAMES, 0)
     assert funnel.imbalances(numbers) == []
     assert funnel.imbalances({**numbers, "rows.read": 3, "rows.failed": 1}) == [
         "rows.read is 3, but rows.failed + rows.matched is 1"
     ]
+    assert funnel.imbalances(
+        {
+            **numbers,
+            "requests.in_place": 1,
+            "requests.stored": 1,
+            "requests.unique": 2,
+            "candidates.found": 2,
+            "candidates.merged": 0,
+        }
+    )[-1:] == ["requests.in_place + requests.stored is 2, but videos.failed + videos.scored is 0"]
 
 
 def test_lines_tell_numbers_and_failures():
     text = "\n".join(funnel.lines(funnel.assemble(BALANCED)))
     assert "10 read, 2 failed, 8 matched" in text
+    assert "5 failed, 4 in place, 6 stored" in text
     assert "3 without span" in text
     assert "DownloadVideos: 2 no_video, 3 not_found" in text
     assert "do not add up" not in text
@@ -88,3 +102,106 @@ def test_lines_tell_that_numbers_do_not_add_up():
 )
 def test_a_ratio_is_compared_as_it_is(ratio, allowed, told):
     assert funnel.too_many_failures({"failure_ratio": ratio}, allowed) == told
+
+
+FILE = VideoRequest("file-a", (Ask("red", ("red",), "q.csv:2"),), path="/videos/a.mp4")
+PAGE = VideoRequest("site-b", (Ask("red", ("red",), "q.csv:3"),), url="https://site/b")
+
+
+def video(request, uri, *, reused=False):
+    return Video(request.key, uri, request, 1, "sha256:0", 1.0, 2, 2, 1.0, reused=reused)
+
+
+def span(request, score, action="red"):
+    return CandidateSpan(request.key, action, 0.0, 1.0, 0.5, 0, score, 1, action, score)
+
+
+def clip(request, score, *, reused=False):
+    return Clip(span(request, score), "clips/red/a_0_1000.mp4", 1.0, 1, 2, 2, False, "", reused=reused)
+
+
+def summed(*records):
+    """Returns what the summary tells of records."""
+    totals = {}
+    for name, value in (pair for record in records for pair in funnel.tallies(record)):
+        totals[name] = highlights.added(totals.get(name), value)
+    return funnel.assemble(totals)
+
+
+@pytest.mark.parametrize(
+    ("one", "expected", "reused"),
+    [
+        (video(FILE, "/videos/a.mp4"), "in_place", 0),
+        (video(FILE, "videos/file-a.mp4"), "stored", 0),
+        (video(FILE, "videos/file-a.mp4", reused=True), "stored", 1),
+        (video(PAGE, "videos/site-b.mp4"), "stored", 0),
+        (video(PAGE, "videos/site-b.mp4", reused=True), "stored", 1),
+        (video(FILE, "/videos/a.mp4", reused=True), "in_place", 0),
+    ],
+    ids=["used", "copied", "copied before", "fetched", "fetched before", "its facts kept"],
+)
+def test_the_words_fit_how_a_video_came(one, expected, reused):
+    summary = summed(one)
+    assert {verb for verb, number in summary["funnel"]["requests"].items() if number} == {expected}
+    assert summary["reused"] == {"videos": reused, "tracks": 0, "clips": 0}
+
+
+def test_actions_and_what_was_reused_are_told():
+    proposal = VideoSpans(video(FILE, FILE.path), (span(FILE, 0.5), span(FILE, 0.25)), 1.0, 2, reused=True)
+    queries = [
+        ActionQuery("red", "q:1", path="a"),
+        ActionQuery("red", "q:2", path="b"),
+        ActionQuery("a.b", "q:3", path="c"),
+    ]
+    summary = summed(*queries, proposal, clip(FILE, 0.5, reused=True), clip(FILE, 0.25))
+    assert summary["actions"] == {
+        "a.b": {"rows": 1, "spans": 0, "clips": 0, "best": None, "median": None},
+        "red": {"rows": 2, "spans": 2, "clips": 2, "best": 0.5, "median": 0.375},
+    }
+    assert summary["reused"] == {"videos": 0, "tracks": 1, "clips": 1}
+
+
+def test_the_first_messages_are_those_of_the_manifest():
+    failures = [Failure("FindVideos", "no_match", f"m{n}", row=f"q:{n}") for n in (5, 2, 4, 3)]
+    failures += [Failure("DownloadVideos", "not_found", "gone", key="k")]
+    assert summed(*failures)["messages"] == {"no_match": ["m2", "m3", "m4"], "not_found": ["gone"]}
+
+
+@pytest.mark.parametrize(
+    ("failures", "rows", "told"),
+    [
+        ([], {"read": 0, "matched": 0}, "its input holds no row"),
+        ([], {"read": 2, "matched": 1}, ""),
+        (
+            ["bad_row"] * 2,
+            {"read": 2, "matched": 0},
+            "not one of its 2 rows led to a video; 2 ended as bad_row, e.g. m0",
+        ),
+        (["bad_row"], {"read": 1, "matched": 0}, "not one row led to a video: m0"),
+        (
+            ["no_match", "bad_row", "no_match"],
+            {"read": 3, "matched": 0},
+            "not one of its 3 rows led to a video; 2 ended as no_match, e.g. m0",
+        ),
+        (["excluded"], {"read": 1, "matched": 1}, ""),
+    ],
+    ids=["no row", "half", "all bad", "one", "the commonest", "refused by a rule"],
+)
+def test_a_job_of_which_no_row_led_to_a_video_has_failed(failures, rows, told):
+    records = [Failure("FindVideos", code, f"m{n}", row=f"q:{n}") for n, code in enumerate(failures)]
+    summary = summed(*records)
+    summary["funnel"]["rows"] = rows
+    summary["failure_ratio"] = 0
+    assert funnel.why_failed(summary, 0.0) == told
+
+
+def test_what_a_row_or_the_options_cost_may_return_and_what_a_rule_or_the_video_itself_did_may_not():
+    failures = {
+        "ReadQueries": {"bad_row": 1},
+        "MatchLabels": {"unknown_label": 2},
+        "FindVideos": {"no_match": 3, "excluded": 4, "bad_row": 1},
+        "DownloadVideos": {"removed": 5, "blocked": 6, "too_long": 7, "cookies_invalid": 8},
+        "ScoreVideos": {"no_frames": 9},
+    }
+    may = {"bad_row": 2, "blocked": 6, "cookies_invalid": 8, "no_match": 3, "unknown_label": 2}
+    assert funnel.may_return(failures) == may

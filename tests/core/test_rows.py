@@ -272,3 +272,84 @@ def test_a_header_that_cannot_be_read_stops_the_file(tmp_path, header):
         found = list(rows.read(stream, "q.csv"))
     assert all(isinstance(item, Failure) for item in found)
     assert any("header" in item.message for item in found)
+
+
+NEAR_MISSES = {
+    "actions": (
+        {"actions": "red", "query": "q"},
+        "the row has no action; did you mean 'action' by the column 'actions'?",
+    ),
+    "labels": ({"labels": "red", "query": "q"}, "did you mean 'label' by the column 'labels'?"),
+    "clases": ({"action": "red", "query": "q", "clases": "a"}, "did you mean 'classes' by the column 'clases'?"),
+    "youtubeid": (
+        {"action": "red", "youtubeid": "-8Appls4ZFg"},
+        "did you mean 'youtube_id' by the column 'youtubeid'?",
+    ),
+    "youtube id": (
+        {"action": "red", "YouTube ID": "-8Appls4ZFg"},
+        "did you mean 'youtube_id' by the column 'YouTube ID'?",
+    ),
+    "paths": ({"action": "red", "paths": "/a.mp4"}, "did you mean 'path' by the column 'paths'?"),
+    "queries": ({"action": "red", "queries": "q"}, "did you mean 'query' by the column 'queries'?"),
+    "max_video": (
+        {"action": "red", "query": "q", "max_video": 3},
+        "did you mean 'max_videos' by the column 'max_video'?",
+    ),
+    "two": (
+        {"actions": "red", "ulr": URL},
+        "did you mean 'action' by the column 'actions' and 'url' by the column 'ulr'?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "reason"), NEAR_MISSES.values(), ids=NEAR_MISSES)
+def test_a_misspelled_column_is_named_with_the_one_that_is_meant(fields, reason):
+    failure, query = read(json.dumps(fields).encode() + b"\n" + GOOD)
+    assert failure.code == "bad_row"
+    assert failure.message.endswith(reason)
+    assert query.action == "after"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"split": "val", "time_start": 84, "time_end": 94},
+        {"class": "sport", "label": "x", "labels": "x", "paths": "x", "urls": "x", "actions": "x"},
+        {"note": "", "id": 7, "caption": "c", "title": "t", "duration": 3, "videos": 2},
+    ],
+    ids=["kinetics", "alike but not lacking", "others"],
+)
+def test_columns_of_the_users_own_are_no_fault(extra):
+    query = only(json.dumps({"action": "red", "query": "q", **extra}))
+    assert query.extra == {name: value for name, value in extra.items() if value}
+
+
+def test_an_empty_near_miss_is_no_hint():
+    (failure,) = read("action,query,paths\nred,,\n", "q.csv")
+    assert "did you mean" not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (
+            "q.csv",
+            "action;path\nred;a.mp4\nblue;b.mp4\n",
+            "separated by ';', expected ',' in a .csv file: save it with",
+        ),
+        ("q.csv", '"action";"path"\n"red";"a.mp4"\n', "separated by ';'"),
+        ("q.csv", "action;note, or two;path\nred;x, y;a.mp4\n", "separated by ';'"),
+        ("q.csv", "action\tpath\nred\ta.mp4\n", "separated by tabs, expected ','"),
+        ("q.tsv", "action,path\nred,a.mp4\n", "separated by ',', expected tabs in a .tsv file"),
+    ],
+    ids=["semicolons", "quoted", "with commas", "tabs", "commas"],
+)
+def test_a_file_with_another_separator_is_one_failure_that_tells_the_remedy(name, content, reason):
+    (failure,) = read(content, name)
+    assert (failure.code, failure.row) == ("bad_row", f"{name}:1")
+    assert reason in failure.message
+
+
+def test_a_semicolon_in_a_header_of_ours_is_part_of_a_name():
+    query = only("action,query,what;where\nred,q,x\n", "q.csv")
+    assert query.extra == {"what;where": "x"}

@@ -196,3 +196,13 @@ def test_local_copy_of_a_local_file_is_itself(tmp_path):
 )
 def test_resolve(output, uri, expected):
     assert storage.resolve(output, uri) == expected
+
+
+def test_only_empty_folders_right_below_are_removed(tmp_path):
+    for name in ("empty", "full", "deep/empty"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "full/file").write_bytes(b"")
+    (tmp_path / "file").write_bytes(b"")
+    storage.remove_empty_folders(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"full", "deep", "file"}
+    storage.remove_empty_folders(str(tmp_path / "none"))

@@ -124,7 +124,7 @@ def test_the_numbers_add_up(job):
     # good.mp4 was asked for by three rows
     assert summary["funnel"]["candidates"] == {"found": len(expected) + 2, "merged": 2}
     requests = {verb: number for verb, number in summary["funnel"]["requests"].items() if number}
-    assert requests == {"unique": len(expected), "failed": 6, "fetched": 4}
+    assert requests == {"unique": len(expected), "failed": 6, "in_place": 4}
     assert summary["failures"]["FindVideos"] == {"no_match": 1}
     spans = read_jsonl(output / "spans.jsonl")
     assert summary["funnel"]["spans"]["proposed"] == len(spans) == len(read_clips(output))

@@ -178,7 +178,7 @@ def test_workers_become_processes_of_the_local_runner(colour_spec):
     [
         ("--clip_seconds=5", {"clip_seconds", "min_gap_seconds"}),
         ("--top_k=3", {"top_k"}),
-        ("--response=any", {"response", "scores"}),
+        ("--response=any", {"response"}),
         ("--frame_stride=2", {"sampling_frame_stride", "sampling_fps", "scores"}),
         ("--preprocessing=notebook", {"scores"}),
         ("--cut=none", {"cut"}),

@@ -1,16 +1,15 @@
 """A synthetic day: twelve scenes of known action, length and cuts, made from real photos, scored by real weights."""
 
 import itertools
-import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, main, run_measured, summary_of
 from tests.media_maker import make_video
 from tests.photos import ACTIONS, picture_of, rows_of
+from transforms.core import tracks
 
 #: Photo and length in seconds. Two scenes of one action never touch.
 DAY = (
@@ -86,8 +85,7 @@ def test_no_span_crosses_a_cut(day):
 
 def test_the_cuts_of_the_track_are_those_of_the_day(day):
     (path,) = (day[0] / "output/scores").glob("*/*.parquet")
-    facts = json.loads(pq.read_table(path).schema.metadata[b"clipscout"])
-    np.testing.assert_allclose(facts["cuts"], CUTS, atol=1e-3)
+    np.testing.assert_allclose(tracks.read(str(path)).facts["cuts"], CUTS, atol=1e-3)
 
 
 def test_another_length_loads_no_model(day):

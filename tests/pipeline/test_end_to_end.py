@@ -83,13 +83,15 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
     assert by_source(output)["a.mp4"]["outcome"] == "result"
 
 
-def test_a_span_file_is_valid_input_again(tmp_path, colour_spec):
+def test_a_span_file_is_valid_input_again(tmp_path, colour_spec, capsys):
     """The published Kinetics files have these columns; here every label is unknown, so that nothing is fetched."""
     text = "label,youtube_id,time_start,time_end,split\nabseiling,0347ZoDXyP0,95,105,train\n"
     (tmp_path / "kinetics.csv").write_text(text)
-    status, output = run_rows(tmp_path, None, colour_spec, "--input", tmp_path / "kinetics.csv")
-    assert status == 0
-    (failure,) = read_jsonl(output / "failures.jsonl")
-    assert (failure["code"], failure["row"]) == ("unknown_label", f"{tmp_path / 'kinetics.csv'}:2")
-    assert "'abseiling'; the closest of its 4 are" in failure["message"]
-    assert summary_of(output)["funnel"]["rows"] == {"read": 1, "failed": 1, "matched": 0}
+    status, _ = run_rows(tmp_path, None, colour_spec, "--input", tmp_path / "kinetics.csv")
+    assert status == 2
+    whole, reason = capsys.readouterr().err.splitlines()
+    assert whole == "clipscout: --input: not one row can be used"
+    where = f"{tmp_path / 'kinetics.csv'}:2"
+    assert reason.startswith(
+        f"clipscout: --input: {where}: the classifier has no label 'abseiling'; the closest of its 4"
+    )

@@ -31,9 +31,11 @@ def test_a_classifier_that_cannot_be_used_is_one_line(capsys):
 
 def test_an_action_without_a_label_names_the_closest_five_and_nothing_is_fetched(tmp_path, colour_spec):
     video = scene_video(tmp_path / "a.mp4", ("red", 1))
-    status, output = run_rows(tmp_path, [{"action": "reddish", "path": video}], colour_spec)
-    assert status == 0
-    (failure,) = read_jsonl(output / "failures.jsonl")
+    rows = [{"action": "reddish", "path": video}, {"action": "red", "path": "/nowhere.mp4"}]
+    status, output = run_rows(tmp_path, rows, colour_spec)
+    assert status == 1  # not one row led to a video
+    _, failure = read_jsonl(output / "failures.jsonl")
     assert failure["code"] == "unknown_label"
+    assert failure["message"].startswith(f"{tmp_path}/queries.jsonl:1: the classifier has no label 'reddish'")
     assert "'red', " in failure["message"]
     assert read_jsonl(output / "videos.jsonl") == []

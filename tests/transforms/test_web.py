@@ -164,7 +164,7 @@ def test_from_phrases_alone_to_clips(site, job, tmp_path):
     assert all((output / row["clip"]).is_file() for row in spans)
     funnel = summary_of(output)["funnel"]
     assert funnel["rows"] == {"read": 5, "failed": 1, "matched": 4}
-    assert funnel["requests"] == {"unique": 6, "excluded": 1, "filtered": 3, "failed": 0, "fetched": 2}
+    assert funnel["requests"] == {"unique": 6, "excluded": 1, "filtered": 3, "failed": 0, "in_place": 0, "stored": 2}
     assert [path for path in server.log() if path.startswith("/media")] == [
         "/media/a/144/video.mp4",
         "/media/e/144/video.mp4",
@@ -229,7 +229,7 @@ def test_a_blocked_lane_stops_and_the_next_run_goes_on(site, job):
     assert attempts == {"v1": 1, "v2": 1, "v3": 0, "v4": 0, "v5": 0, "v6": 0}
     server.set({name: {**fields, "fault": ""} for name, fields in catalogue.items()})
     assert job(rows, *options)[0] == 0
-    assert summary_of(output)["funnel"]["requests"]["fetched"] == 7
+    assert summary_of(output)["funnel"]["requests"]["stored"] == 7
     assert server.log()["/media/v0/144/video.mp4"] == 1
 
 
@@ -278,7 +278,7 @@ def test_private_addresses_are_refused_by_default(site, job):
 def test_a_blocked_search_is_a_failure_of_its_row(site, job):
     site({"a": video("blocked or not")})
     status, output = job([{"action": "red", "query": "blocked"}], "--cut=none")
-    assert status == 0
+    assert status == 1  # not one row led to a video
     (failure,) = read_jsonl(output / "failures.jsonl")
     assert (failure["stage"], failure["code"]) == ("FindVideos", "blocked")
 

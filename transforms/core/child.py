@@ -22,7 +22,9 @@ from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
+from transforms.core import storage
 from transforms.core.fork_server import Forked, ForkServer
+from transforms.core.tasks import DISK_FULL
 
 _STARTUP_SECONDS = 60.0
 _LONGEST_HEADER_BYTES = 64 << 20
@@ -77,8 +79,8 @@ def _environment() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _fork_server() -> ForkServer:
-    return ForkServer("transforms.core.downloader", _environment())
+def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
+    return ForkServer("transforms.core.downloader", dict(environment))
 
 
 def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:
@@ -94,12 +96,13 @@ def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:
 
 
 def _fork(descriptor: int, log: int) -> Forked:
+    environment = tuple(sorted(_environment().items()))
     with _FORKING:  # one server for all who begin at once
         try:
-            return _fork_server().start(descriptor, log)
+            return _fork_server(environment).start(descriptor, log)
         except OSError:  # it was killed, or ran out of memory: one more try with a new one
             _fork_server.cache_clear()
-            return _fork_server().start(descriptor, log)
+            return _fork_server(environment).start(descriptor, log)
 
 
 class _Process:
@@ -203,6 +206,7 @@ class Child:
 
         Raises:
           ChildError: The task refused the input, or the child crashed, hung or overran its memory.
+          DiskFullError: There was no space for what it writes.
         """
         if self._process is None or self._served >= self._limits.requests:
             self._start()
@@ -226,6 +230,8 @@ class Child:
                 finished = kind != "memory"
                 if kind == "done":
                     return
+                if header["code"] == DISK_FULL:
+                    raise storage.DiskFullError(header["message"])
                 raise ChildError(header["code"], header["message"])
         except BlockingIOError as error:
             raise ChildError("timeout", "the child froze while it sent an answer") from error

@@ -13,12 +13,13 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from transforms.core.tasks import Item, TaskError
+from transforms.core.tasks import DISK_FULL, Item, TaskError, disk_full_message
 
 _AHEAD_BYTES = 64 << 20
 _AHEAD_MESSAGES = 8
@@ -88,6 +89,11 @@ def _serve(sender: _Sender, task: str, request: dict[str, Any]) -> None:
         sender.put({"is": "done"})
     except TaskError as error:
         sender.put({"is": "error", "code": error.code, "message": str(error)})
+    except OSError as error:
+        message = disk_full_message(error, tempfile.gettempdir())
+        if not message:
+            raise
+        sender.put({"is": "error", "code": DISK_FULL, "message": message})
     except MemoryError as error:
         sender.put({"is": "memory", "code": "memory", "message": f"memory cap reached: {error!r}"})
 

@@ -1,5 +1,6 @@
 """What a clip should be, and what it is: the spans of a request, and the reading back of every written file."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import av
 import av.error
 
 from transforms.core import geometry, media
-from transforms.core.tasks import TaskError
+from transforms.core.tasks import DISK_FULL, TaskError, disk_full_message
 
 #: A frame belongs to a span when its time is in [start, end); times are compared with this much room for rounding.
 EPSILON_SECONDS = 5e-4
@@ -82,9 +83,11 @@ def facts(outcome: Outcome) -> dict[str, Any]:
         else:
             known = {"start_seconds": result.start_seconds, "end_seconds": result.end_seconds, "poster": result.poster}
             return {"index": outcome.span.index, **found, **known, "flags": list(result.flags)}
-    code = result.code if isinstance(result, TaskError) else "cut_failed"
-    message = str(result) if isinstance(result, TaskError) else media.reason(result)
-    return {"index": outcome.span.index, "code": code, "message": message}
+    if isinstance(result, TaskError):
+        return {"index": outcome.span.index, "code": result.code, "message": str(result)}
+    if full := disk_full_message(result, os.path.dirname(outcome.span.path)):
+        return {"index": outcome.span.index, "code": DISK_FULL, "message": full}
+    return {"index": outcome.span.index, "code": "cut_failed", "message": media.reason(result)}
 
 
 def describe(path: str) -> dict[str, Any]:

@@ -8,13 +8,14 @@ import contextlib
 import hashlib
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from transforms.core import fetch_failures, filters, guard, naming, web
 from transforms.core.filters import FilterRule
-from transforms.core.tasks import Item, TaskError
+from transforms.core.tasks import DISK_FULL, Item, TaskError, disk_full_message
 
 _CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=EgQQATAB"
 _FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
@@ -197,6 +198,9 @@ class _Session:
     def _explain(self, error: Exception) -> TaskError:
         if isinstance(error, MemoryError):
             raise error
+        for link in fetch_failures.chain(error):
+            if full := disk_full_message(link, tempfile.gettempdir()):
+                return TaskError(DISK_FULL, full)
         text = fetch_failures.message(error)
         for secret in self._secrets:
             text = text.replace(secret, "***")

@@ -1,47 +1,77 @@
 """The funnel: how many items entered each stage, and how each of them left it. The numbers have to add up."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from transforms.core.highlights import Scores
 from transforms.failures import CODES, Failure
 from transforms.records import ActionQuery, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
-#: What enters -> the ways to leave. `failed` counts come from the failures themselves.
-EQUATIONS: dict[str, tuple[str, ...]] = {
-    "rows.read": ("rows.failed", "rows.matched"),
-    "candidates.found": ("candidates.merged", "requests.unique"),
-    "requests.unique": ("requests.excluded", "requests.filtered", "requests.failed", "requests.fetched"),
-    "requests.fetched": ("videos.failed", "videos.scored"),
-    "videos.scored": ("videos.without_span", "videos.with_spans"),
-    "spans.proposed": ("spans.dropped", "spans.failed", "spans.not_cut", "clips.written"),
-}
+#: What enters -> the ways to leave. `failed` counts come from the failures themselves. A video is used in place, or
+#: stored below the output: by this run or an earlier one, which `reused` tells apart.
+EQUATIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("rows.read",), ("rows.failed", "rows.matched")),
+    (("candidates.found",), ("candidates.merged", "requests.unique")),
+    (
+        ("requests.unique",),
+        ("requests.excluded", "requests.filtered", "requests.failed", "requests.in_place", "requests.stored"),
+    ),
+    (("requests.in_place", "requests.stored"), ("videos.failed", "videos.scored")),
+    (("videos.scored",), ("videos.without_span", "videos.with_spans")),
+    (("spans.proposed",), ("spans.dropped", "spans.failed", "spans.not_cut", "clips.written")),
+)
+#: Every number of the funnel, in the order in which a reader meets them.
+NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*entries, *exits)))
+
+#: Stages whose failures, but for rejections, are those of rows.
+_ROW_STAGES = ("ReadQueries", "MatchLabels", "FindVideos")
 
 
-_ONE_EACH: dict[type, str] = {
-    ActionQuery: "rows.read",
-    VideoRequest: "requests.unique",
-    Video: "requests.fetched",
-    CandidateSpan: "spans.not_cut",
-    Clip: "clips.written",
-}
-
-
-def tallies(record: Any) -> list[tuple[str, int]]:
-    """Returns what a record counts in the funnel, as (name, number) pairs.
+def tallies(record: Any) -> list[tuple[str, Any]]:
+    """Returns what a record counts in the summary, as (name, value) pairs for `transforms.core.highlights`.
 
     Args:
-      record: A row that was read, a merged request, a fetched video, a video's spans, a clip, a span that is not to be
-        cut, or a failure of any stage.
+      record: A row that was read, a merged request, a video, a video's spans, a clip, a span that is not to be cut, or
+        a failure of any stage.
     """
-    if isinstance(record, Failure):
-        return _failure_tallies(record)
-    if isinstance(record, VideoSpans):
-        dropped = sum(number for _, number in record.dropped)
-        proposed = len(record.spans) + dropped
-        found = [("videos.with_spans", 1), ("spans.proposed", proposed), ("spans.dropped", dropped)]
-        found += [(f"dropped.{rule}", number) for rule, number in record.dropped]
-        return [("videos.scored", 1), *(found if proposed else [("videos.without_span", 1)])]
-    return [(_ONE_EACH[type(record)], 1)]
+    match record:
+        case Failure():
+            return [*_failure_tallies(record), (f"message.{record.code}", (record.place, record.message))]
+        case ActionQuery():
+            return [("rows.read", 1), (f"asked.{record.action}", 1)]
+        case VideoRequest():
+            return [("requests.unique", 1)]
+        case Video(in_place=True):
+            return [("requests.in_place", 1)]
+        case Video():
+            return [("requests.stored", 1), *_reused(record.reused, "videos")]
+        case VideoSpans():
+            return [*_span_tallies(record), *_reused(record.reused, "tracks")]
+        case CandidateSpan():
+            return [("spans.not_cut", 1)]
+        case Clip():
+            return [("clips.written", 1), (f"clip.{record.span.action}", 1), *_reused(record.reused, "clips")]
+    raise TypeError(f"the funnel does not count {record!r}")
+
+
+def _reused(reused: bool, what: str) -> list[tuple[str, Any]]:
+    return [(f"reused.{what}", 1)] if reused else []
+
+
+def _span_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
+    dropped = sum(number for _, number in record.dropped)
+    proposed = len(record.spans) + dropped
+    if not proposed:
+        return [("videos.scored", 1), ("videos.without_span", 1)]
+    return [
+        ("videos.scored", 1),
+        ("videos.with_spans", 1),
+        ("spans.proposed", proposed),
+        ("spans.dropped", dropped),
+        *((f"dropped.{rule}", number) for rule, number in record.dropped),
+        *((f"score.{span.action}", float(span.score)) for span in record.spans),
+    ]
 
 
 def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
@@ -59,47 +89,88 @@ def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
     return [*pairs, ("requests.filtered" if failure.category == "skipped" else "requests.failed", 1)]
 
 
-def assemble(counts: Mapping[str, int]) -> dict[str, Any]:
-    """Turns flat counts into the funnel of summary.json.
+def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns flat totals into what summary.json tells of the job's items.
 
     Args:
-      counts: `<noun>.<verb>` to number; `failure.<stage>.<code>` for each kind of failure. What is missing is 0.
+      totals: The totals of what `tallies` and FindVideos count, by name. What is missing is 0.
 
     Returns:
-      `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `dropped`:
-      spans that the selection took out, by rule; `next_run`: how many of them another run tries again;
-      `failure_ratio`: the part of the rows, of the videos or of the spans that ended as a failure, whichever is largest
-      (rejections by a stated rule are none); `adds_up`: whether every equation of `EQUATIONS` holds.
+      `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `messages`: code to
+      its first three messages, in the order of `failures*.jsonl`; `dropped`: spans that the selection took out, by
+      rule; `next_run`: how many of them another run tries again; `reused`: how many of the stored videos, the tracks
+      and the clips an earlier run made; `actions`: action to its rows, spans and clips, and its spans' best and median
+      score (to three digits, None without a span); `failure_ratio`: the part of the rows, of the videos or of the spans
+      that ended as a failure, whichever is largest (rejections by a stated rule are none); `adds_up`: whether every
+      equation of `EQUATIONS` holds.
     """
-    numbers = {name: counts.get(name, 0) for entry, exits in EQUATIONS.items() for name in (entry, *exits)}
+    kinds: dict[str, dict[str, Any]] = {}
+    for name in sorted(totals):
+        kind, _, rest = name.partition(".")
+        kinds.setdefault(kind, {})[rest] = totals[name]
+    numbers = {name: totals.get(name, 0) for name in NAMES}
     numbers["candidates.merged"] = numbers["candidates.found"] - numbers["requests.unique"]
     funnel: dict[str, dict[str, int]] = {}
     for name, number in numbers.items():
         noun, verb = name.split(".")
         funnel.setdefault(noun, {})[verb] = number
     failures: dict[str, dict[str, int]] = {}
-    next_run = 0
-    for name in sorted(counts):
-        if name.startswith("failure."):
-            _, stage, code = name.split(".")
-            failures.setdefault(stage, {})[code] = counts[name]
-            next_run += counts[name] if CODES[code][0] in ("transient", "blocked") else 0
-    dropped = {name.removeprefix("dropped."): n for name, n in sorted(counts.items()) if name.startswith("dropped.")}
+    for name, number in kinds.get("failure", {}).items():
+        stage, code = name.split(".")
+        failures.setdefault(stage, {})[code] = number
     return {
         "funnel": funnel,
         "failures": failures,
-        "dropped": dropped,
-        "next_run": next_run,
+        "messages": {code: messages.first() for code, messages in kinds.get("message", {}).items()},
+        "dropped": kinds.get("dropped", {}),
+        "next_run": sum(
+            number for codes in failures.values() for code, number in codes.items() if is_tried_again(code)
+        ),
+        "reused": {what: totals.get(f"reused.{what}", 0) for what in ("videos", "tracks", "clips")},
+        "actions": {action: _action(action, totals) for action in kinds.get("asked", {})},
         "failure_ratio": _failure_ratio(numbers),
         "adds_up": not imbalances(numbers),
     }
 
 
+def is_tried_again(code: str) -> bool:
+    """Tells whether the next run tries failures of a code again, with the same options."""
+    return CODES[code][0] in ("transient", "blocked")
+
+
+def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Returns code to number of those failures because of which no clip of an earlier run is stale for good.
+
+    A row that failed can be corrected; of a video the reason may pass, or other options or another installation end it.
+
+    Args:
+      failures: Stage to code to number, as in the summary.
+    """
+    found: Counter[str] = Counter()
+    for stage, codes in failures.items():
+        for code, number in codes.items():
+            category = CODES[code][0]
+            if category != "skipped" and (stage in _ROW_STAGES or category != "permanent"):
+                found[code] += number
+    return dict(sorted(found.items()))
+
+
+def _action(action: str, totals: Mapping[str, Any]) -> dict[str, Any]:
+    scores: Scores | None = totals.get(f"score.{action}")
+    return {
+        "rows": totals[f"asked.{action}"],
+        "spans": len(scores) if scores else 0,
+        "clips": totals.get(f"clip.{action}", 0),
+        "best": scores.best if scores else None,
+        "median": scores.median() if scores else None,
+    }
+
+
 def _failure_ratio(numbers: Mapping[str, int]) -> float:
-    not_fetched = numbers["requests.failed"]
+    not_had, had = numbers["requests.failed"], numbers["requests.in_place"] + numbers["requests.stored"]
     parts = (
         (numbers["rows.failed"], numbers["rows.read"]),
-        (not_fetched + numbers["videos.failed"], not_fetched + numbers["requests.fetched"]),
+        (not_had + numbers["videos.failed"], not_had + had),
         (numbers["spans.failed"], numbers["spans.proposed"]),
     )
     return max(failed / of if of else 0.0 for failed, of in parts)
@@ -113,13 +184,46 @@ def too_many_failures(summary: Mapping[str, Any], allowed: float) -> str:
     return f"{100 * ratio:.6g}% of its rows, videos or spans did, {100 * allowed:.6g}% are allowed"
 
 
+def why_failed(summary: Mapping[str, Any], allowed: float) -> str:
+    """Returns why a job counts as failed though all its files are written; nothing where it does not.
+
+    Args:
+      summary: What `assemble` returns.
+      allowed: The largest part of its items that may fail.
+    """
+    rows = summary["funnel"]["rows"]
+    if not rows["read"]:
+        return "its input holds no row"
+    if rows["matched"]:
+        return too_many_failures(summary, allowed)
+    found = commonest(summary)
+    assert found is not None  # a row that led to no video has a failure
+    code, number = found
+    message = summary["messages"][code][0]
+    if rows["read"] == 1:
+        return f"not one row led to a video: {message}"
+    return f"not one of its {rows['read']} rows led to a video; {number} ended as {code}, e.g. {message}"
+
+
+def commonest(summary: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Returns the commonest failure code and how many failures have it; rejections by a stated rule are none."""
+    numbers: Counter[str] = Counter()
+    for codes in summary["failures"].values():
+        numbers.update({code: number for code, number in codes.items() if CODES[code][0] != "skipped"})
+    return min(numbers.items(), key=lambda item: (-item[1], item[0]), default=None)
+
+
 def imbalances(numbers: Mapping[str, int]) -> list[str]:
     """Returns a line for each equation that does not hold."""
     return [
-        f"{entry} is {numbers[entry]}, but {' + '.join(exits)} is {sum(numbers[name] for name in exits)}"
-        for entry, exits in EQUATIONS.items()
-        if numbers[entry] != sum(numbers[name] for name in exits)
+        f"{_sum(entries, numbers)}, but {_sum(exits, numbers)}"
+        for entries, exits in EQUATIONS
+        if sum(numbers[name] for name in entries) != sum(numbers[name] for name in exits)
     ]
+
+
+def _sum(names: tuple[str, ...], numbers: Mapping[str, int]) -> str:
+    return f"{' + '.join(names)} is {sum(numbers[name] for name in names)}"
 
 
 def lines(summary: Mapping[str, Any]) -> list[str]:

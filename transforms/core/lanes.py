@@ -220,7 +220,7 @@ class Lanes(Generic[_Item, _Result]):
 
 
 def worked_off(*work: tuple[Lanes[_Item, _Result], Iterable[_Item]]) -> Iterator[_Result | None]:
-    """Puts items into lanes and yields the results as they come; None where for a moment there is none.
+    """Puts items into lanes and yields the results as they come; None as often as for a moment there is none.
 
     Args:
       work: Lanes, the first one's `beside` the others, with the items for each, in order.
@@ -239,7 +239,6 @@ def worked_off(*work: tuple[Lanes[_Item, _Result], Iterable[_Item]]) -> Iterator
             yield waiting[0][0].take(_READY_SECONDS)
         except queue.Empty:
             yield None
-            yield waiting[0][0].take()
 
 
 def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
-from transforms.core import naming
+from transforms.core.columns import COLUMNS, RowError, to_query
 from transforms.failures import Failure
 from transforms.records import ActionQuery
 
@@ -22,10 +21,6 @@ FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": ",", ".
 _MAX_LINE_BYTES = 1 << 20
 _MAX_LINES_PER_RECORD = 100
 _STAGE = "ReadQueries"
-
-
-class RowError(ValueError):
-    """A row that cannot be a query; the message says why in one line."""
 
 
 def format_of(name: str) -> str | None:
@@ -126,6 +121,25 @@ class _Lines:
         return None
 
 
+#: What may stand between columns -> how to tell of it, and what to do.
+_SEPARATORS = {
+    ",": "',' in a .csv file: save it with commas",
+    "\t": "tabs in a .tsv file: save it with tabs, or name it .csv if it has commas",
+}
+_OTHER_SEPARATORS = {";": "';'", ",": "','", "\t": "tabs", "|": "'|'"}
+
+
+def _other_delimiter(header: str, delimiter: str) -> str:
+    """Returns what separates the columns of a header that names one of ours only if it is split by that; or nothing."""
+
+    def names_ours(separator: str) -> bool:
+        return any(name.strip().strip('"').lower() in COLUMNS for name in header.split(separator))
+
+    if names_ours(delimiter):
+        return ""
+    return next((told for other, told in _OTHER_SEPARATORS.items() if other in header and names_ours(other)), "")
+
+
 _Records = Iterator[tuple[int, dict[str, Any] | RowError]]
 
 
@@ -146,6 +160,13 @@ def _json_records(lines: _Lines) -> _Records:
 def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
     def records(lines: _Lines) -> _Records:
         header: list[str] | None = None
+        first = lines.next()
+        while first and not first[1].strip():
+            first = lines.next()
+        lines.give_back([first] if first else [])
+        if first and (other := _other_delimiter(first[1], delimiter)):
+            yield first[0], RowError(f"its columns are separated by {other}, expected {_SEPARATORS[delimiter]}")
+            return
         while (item := _next_record(lines, delimiter)) is not None:
             number, cells = item
             if header is None and (isinstance(cells, RowError) or lines.has_failed):
@@ -181,83 +202,3 @@ def _next_record(lines: _Lines, delimiter: str) -> tuple[int, list[str] | RowErr
                 lines.give_back(taken[1:] + ([more] if more else []))
                 return first[0], RowError(f"not valid CSV: {error}")
             taken.append(more)
-
-
-def to_query(fields: dict[str, Any], row: str) -> ActionQuery:
-    """Turns one row's columns into a query.
-
-    Args:
-      fields: Column name to value. `label` stands for `action`, `youtube_id` for `url`.
-      row: Where the row stands, `file:line`.
-
-    Raises:
-      RowError: A value does not fit; the message names the column.
-      ValueError: The row has no action, or not exactly one source.
-    """
-    columns = {str(name).strip(): value for name, value in fields.items() if value not in (None, "")}
-    by_folded = {name.lower(): name for name in reversed(columns)}
-
-    def take(*names: str) -> Any:
-        for name in names:
-            if name in by_folded and columns[by_folded[name]] not in (None, ""):
-                return columns.pop(by_folded[name])
-        return None
-
-    return ActionQuery(
-        action=_text(take("action", "label"), "action"),
-        row=row,
-        query=_text(take("query"), "query"),
-        url=_web_address(_text(take("url", "youtube_id"), "url")),
-        path=_text(take("path"), "path"),
-        classes=_classes(take("classes")),
-        max_videos=_positive_integer(take("max_videos"), "max_videos"),
-        extra=columns,
-    )
-
-
-def _text(value: Any, column: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise RowError(f"{column} is {value!r}, expected text")
-    text = value.strip()
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise RowError(f"{column} holds a control character: {text!r}")
-    if len(text) > 2000:
-        raise RowError(f"{column} has {len(text)} characters, 2000 at most")
-    return text
-
-
-def _web_address(text: str) -> str:
-    if not text:
-        return ""
-    if naming.is_youtube_id(text):
-        return naming.youtube_url(text)
-    try:
-        parts = urlsplit(text)
-    except ValueError as error:
-        raise RowError(f"url is {text!r}: {error}") from None
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise RowError(f"url is {text!r}, expected http(s)://... or an 11-character YouTube id")
-    return text
-
-
-def _classes(value: Any) -> tuple[str, ...]:
-    parts = value.split(";") if isinstance(value, str) else value
-    if parts is None:
-        return ()
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise RowError(f"classes is {value!r}, expected a list of labels (in CSV separated by ';')")
-    return tuple(part.strip() for part in parts if part.strip())
-
-
-def _positive_integer(value: Any, column: str) -> int | None:
-    if value is None:
-        return None
-    try:
-        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise RowError(f"{column} is {value!r}, expected a whole number from 1")
-    return number

@@ -12,12 +12,13 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from transforms.core import tally
+from transforms.core.tasks import disk_full_message
 
 _BLOCK_BYTES = 1 << 20
 _PATIENCE_SECONDS = 120.0
@@ -34,6 +35,20 @@ class StorageError(Exception):
     def __init__(self, message: str, code: str = "storage_error") -> None:
         super().__init__(message)
         self.code = code
+
+
+class DiskFullError(Exception):
+    """There is no space left: no item's failure but the machine's. The job ends, and goes on once there is some."""
+
+
+def check_space(error: BaseException, where: str) -> None:
+    """Does nothing, unless an error says that a disk is full.
+
+    Raises:
+      DiskFullError: It does.
+    """
+    if message := disk_full_message(error, where):
+        raise DiskFullError(message) from error
 
 
 def is_remote(uri: str) -> bool:
@@ -68,6 +83,7 @@ def _explained(uri: str) -> Iterator[None]:
     except IsADirectoryError as error:
         raise StorageError(f"{uri}: is a folder", "not_found") from error
     except (OSError, api.GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse) as error:
+        check_space(error, uri)
         remedy = "; try gcloud auth application-default login" if isinstance(error, DefaultCredentialsError) else ""
         raise StorageError(f"{uri}: {' '.join(str(error).split())}{remedy}") from error
 
@@ -221,6 +237,22 @@ def delete(uri: str) -> None:
     except StorageError as error:
         if error.code != "not_found":
             raise
+
+
+def is_folder(uri: str) -> bool:
+    """Tells whether the URI names a folder, on gs:// one that objects lie below; a slash at its end does not matter."""
+    if not is_remote(uri):
+        return os.path.isdir(uri)
+    with _bucket(uri) as (bucket, name, patience):
+        return any(bucket.list_blobs(prefix=name.rstrip("/") + "/" if name else "", max_results=1, **patience))
+
+
+def remove_empty_folders(folder: str) -> None:
+    """Removes the empty folders right below a local folder; on gs:// there are none without an object."""
+    if not is_remote(folder) and os.path.isdir(folder):
+        for path in Path(folder).iterdir():
+            with suppress(OSError):  # not empty, or no folder
+                path.rmdir()
 
 
 def list_files(folder: str, prefix: str = "") -> list[str]:

@@ -1,0 +1,136 @@
+"""The closing lines of a job: what a person must know, told from summary.json and nothing else."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from transforms.core import funnel, storage
+from transforms.failures import remedy
+
+#: More actions than this are not all told; the summary has them.
+_MOST_ACTIONS = 20
+_LONGEST_MESSAGE = 300
+
+
+def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
+    """Returns the closing lines.
+
+    Args:
+      output: The output folder, as the user named it.
+      summary: The content of summary.json.
+    """
+    told = [
+        "",
+        *funnel.lines(summary),
+        *_messages(summary),
+        *_next(summary),
+        "",
+        *_actions(summary["actions"]),
+        *_reuse(summary),
+        *_cleaning(summary),
+        f"clips      {storage.join(output, 'clips')}",
+        f"manifests  {output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
+    ]
+    return [printable(line) for line in told]
+
+
+def printable(text: str) -> str:
+    """Replaces what is no text of a terminal: messages hold titles and names from the web."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns `1 clip` or `2 clips`."""
+    return f"{number} {noun if number == 1 else noun + 's'}"
+
+
+def beside(label: str, told: Iterable[str]) -> Iterator[str]:
+    """Yields lines beside a label, which stands in front of the first."""
+    for text in told:
+        yield f"{label:<11}{text}"
+        label = ""
+
+
+def _by_code(summary: Mapping[str, Any]) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    for codes in summary["failures"].values():
+        for code, number in codes.items():
+            numbers[code] = numbers.get(code, 0) + number
+    return numbers
+
+
+def _messages(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the first messages of each failure code, the commonest code first."""
+    codes = sorted(_by_code(summary).items(), key=lambda item: (-item[1], item[0]))
+    told = [f"{code}: {_short(message)}" for code, _ in codes for message in summary["messages"].get(code, ())]
+    yield from beside("failures", told)
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+
+
+def _next(summary: Mapping[str, Any]) -> Iterator[str]:
+    if found := funnel.commonest(summary):
+        code, number = found
+        yield f"next       {number} {code}: {remedy(code)}"
+
+
+def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yields a line per action; of very many those with the fewest clips, which a person has to look at."""
+    shown = sorted(actions)
+    if len(shown) > _MOST_ACTIONS:
+        shown = sorted(shown, key=lambda name: (actions[name]["clips"], actions[name]["spans"], name))[:_MOST_ACTIONS]
+        rest = len(actions) - len(shown)
+        yield f"the {len(shown)} of {len(actions)} actions with the fewest clips (the other {rest}: summary.json):"
+    width = max(map(len, shown), default=0)
+    told = []
+    for name in shown:
+        found = actions[name]
+        text = f"{name:<{width}}  {counted(found['clips'], 'clip')}"
+        if found["spans"] != found["clips"]:
+            text += f" of {counted(found['spans'], 'span')}"
+        if found["spans"]:
+            text += f", best score {found['best']:.3g}, median {found['median']:.3g}"
+        told.append(text)
+    yield from beside("actions", told)
+
+
+def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yields how much is as an earlier run left it, and how much is new."""
+    numbers, reused = summary["funnel"], summary["reused"]
+    made = {
+        "clip": (numbers["clips"]["written"], reused["clips"]),
+        "score track": (numbers["videos"]["scored"], reused["tracks"]),
+        "stored video": (numbers["requests"]["stored"], reused["videos"]),
+    }
+    if old := [f"{again} of {counted(whole, noun)}" for noun, (whole, again) in made.items() if again]:
+        yield f"as before  {', '.join(old)}"
+    new = [counted(whole - again, noun) for noun, (whole, again) in made.items() if whole > again]
+    yield f"new        {', '.join(new) or 'nothing'}"
+
+
+def _cleaning(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what became of earlier clips that no manifest names, why some are still there, and what removes them."""
+    asked, removed, error = (summary["cleaning"][name] for name in ("asked", "removed", "error"))
+    left, waiting = summary["stale_clips"], funnel.may_return(summary["failures"])
+    if removed:
+        yield f"removed    {counted(removed, 'clip')} of earlier runs that these manifests do not name"
+    if error:
+        yield f"kept       {counted(left, 'clip')} of earlier runs and what lies beside: {error}"
+        yield f"{'':<11}once that is put right, the same command with --replace removes them"
+        return
+    if not left:
+        return
+    are = "is" if left == 1 else "are"
+    text = f"{counted(left, 'clip')} of earlier runs {are} not in these manifests"
+    if not waiting:
+        yield f"kept       {text}; --replace removes them"
+        return
+    yield f"kept       {text}; these failures may have cost them: {numbers_of(waiting)}"
+    again = "--replace removes them" if asked else "the same command with --replace removes them"
+    yield f"{'':<11}{again} once none of these is left: tried again with success, corrected, or the row taken out"
+
+
+def numbers_of(codes: Mapping[str, int]) -> str:
+    """Returns `2 blocked, 1 no_match`."""
+    return ", ".join(f"{number} {code}" for code, number in codes.items())

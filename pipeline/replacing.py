@@ -1,0 +1,107 @@
+"""What `--replace` will redo, rewrite and remove: said before it acts."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.closing import beside, counted, numbers_of
+from pipeline.config import Config
+from transforms.core import funnel, stale, storage
+
+_FETCH = {"max_height", "height_cap"}
+_CUT = {"cut", "clip_height", "posters", "clip_max_height"}
+
+
+def plan(config: Config, changes: Mapping[str, str]) -> list[str]:
+    """Returns what a run with `--replace` will do to the output, as lines for a person.
+
+    Args:
+      config: The job.
+      changes: The settings in which what is there differs, each with its two values.
+
+    Raises:
+      StorageError: The output cannot be read.
+    """
+    files, last = stale.own_files(config.output), _last_summary(config.output)
+    if not changes and not files and last is None:
+        return ["replace    nothing is there yet that could be replaced"]
+    return [
+        *beside("replace", changes.values() or ["the settings are those of what is there"]),
+        *beside("redone", _redone(config, set(changes))),
+        *beside("clips", _clips(config, set(changes), files)),
+        *beside("", _kept_for(last)),
+        *beside("rewritten", ["all manifests and summary.json" + _forgotten(changes)]),
+        *beside("untouched", [_untouched(changes) + "scores, also those of other settings"]),
+    ]
+
+
+def _last_summary(output: str) -> dict[str, Any] | None:
+    """Returns the summary of the last run that ended; None where there is none, or none that can be read."""
+    try:
+        summary = json.loads(storage.read_bytes(storage.join(output, "summary.json")))
+    except storage.StorageError as error:
+        if error.code == "not_found":
+            return None
+        raise
+    except ValueError:
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
+    """Yields what is done again of what comes before the clips."""
+    if changed & _FETCH:
+        yield "videos from the web are fetched again in place of the stored ones"
+    if "copy_inputs" in changed:
+        yield f"files of yours are {'copied below the output' if config.fetch.copy_inputs else 'used in place again'}"
+    if changed & {*asdict(config.fetch.filter), "max_bytes"}:
+        yield "the rules for videos are applied again, also to those that are stored"
+    if "scores" in changed:
+        yield "every video without stored scores of these settings is decoded and scored"
+    elif _other_spans(config, changed):
+        yield "spans are picked again from the stored scores; no video is decoded for it"
+    if not changed:
+        yield "nothing that is there and still asked for"
+
+
+def _other_spans(config: Config, changed: Set[str]) -> bool:
+    spans = {"span_mode" if name == "mode" else name for name in asdict(config.spans)}
+    return bool(changed & {*spans, *asdict(config.selection), "scores", "response"})
+
+
+def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]:
+    """Yields what becomes of the clips that are there."""
+    kinds = Counter(name.rpartition(".")[2] for name in files)
+    if not files:
+        yield "none are there"
+        return
+    others = [counted(kinds[suffix], noun) for suffix, noun in (("jpg", "poster"), ("json", "record")) if kinds[suffix]]
+    yield f"{counted(kinds['mp4'], 'clip')} there" + (f", with {' and '.join(others)}" if others else "")
+    if config.cut.mode == "none":
+        yield "none are cut (--cut=none): all of these are removed"
+    elif changed & _CUT:
+        yield "each of these whose span is picked again is cut again"
+        yield "the others are removed"
+    elif changed - {"classifier"}:
+        yield "each of these whose span is picked again, in the same place of the same video, stays as it is"
+        yield "the others are removed"
+    else:
+        yield "each of these that today's rows lead to stays as it is"
+        yield "the others are removed"
+
+
+def _kept_for(last: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yields under which condition no clip is removed."""
+    waiting = funnel.may_return((last or {}).get("failures", {}))
+    now = f" (in the last run: {numbers_of(waiting)})" if waiting else ""
+    yield f"none is removed by a run of which a row failed, or a video for a reason that may pass{now}"
+
+
+def _forgotten(changes: Mapping[str, str]) -> str:
+    return "; what failed for good under the other settings is tried again" if changes else ""
+
+
+def _untouched(changes: Mapping[str, str]) -> str:
+    return "" if changes.keys() & _FETCH else "stored videos and "

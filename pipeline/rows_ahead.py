@@ -1,0 +1,98 @@
+"""The rows of a job before it starts, judged as the job judges them, where they can be read in seconds."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from transforms.core import storage
+from transforms.core.labels import LabelIndex, OpenLabels
+from transforms.discovery import folder_failure
+from transforms.failures import Failure
+from transforms.queries import label_index, match_files, read_rows, with_labels
+from transforms.records import ActionQuery
+
+MOST_BYTES, MOST_SECONDS = 20_000_000, 3.0
+#: How many bad rows are told: where none is good, and where only the check was asked for.
+_FAULTS, _TOLD = 3, 20
+
+
+@dataclass
+class Rows:
+    """What was seen of the rows.
+
+    Attributes:
+      read: How many were read.
+      bad: How many of them cannot be used.
+      messages: Why not, of the first of them.
+      complete: Whether these were all rows.
+    """
+
+    read: int = 0
+    bad: int = 0
+    messages: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    def faults(self) -> list[str]:
+        """Returns why a job of these rows need not be started: not one of them can be used."""
+        if not self.complete or self.bad < max(1, self.read):
+            return []
+        what = "not one row can be used" if self.read == 1 else f"not one of its {self.read} rows can be used"
+        return [f"--input: {what}", *(f"--input: {message}" for message in self.messages[:_FAULTS])]
+
+    def warning(self) -> list[str]:
+        """Returns what to say before a job that leaves some rows out; the job's end tells which and why."""
+        if not self.bad:
+            return []
+        whole = f"{self.read} rows" if self.complete else f"the first {self.read} rows"
+        return [f"{self.bad} of {whole} cannot be used; the job goes on with the others (--preflight_only lists them)"]
+
+    def told(self) -> list[str]:
+        """Returns how many rows can be used, and which cannot, for whoever asked for nothing else."""
+        if not self.read:
+            return ["rows       none were read"] if self.complete else ["rows       too many to be judged in seconds"]
+        good = f"{self.read - self.bad} of {'' if self.complete else 'the first '}{self.read} can be used"
+        more = self.bad - len(self.messages)
+        lines = [f"rows       {good}", *(f"{'':<11}{message}" for message in self.messages)]
+        return [*lines, f"{'':<11}... and {more} more"] if more else lines
+
+
+def look(patterns: Sequence[str], labels: tuple[str, ...] | None) -> Rows:
+    """Judges the rows of all query files, until it takes too long.
+
+    Args:
+      patterns: Paths or globs of query files.
+      labels: The classifier's labels, none for a zero-shot classifier; None where they are not known.
+
+    Raises:
+      StorageError: The storage did not answer.
+    """
+    rows, deadline = Rows(), time.monotonic() + MOST_SECONDS
+    index = None if labels is None else label_index(labels)
+    for item in _items(patterns, rows):
+        judged = item if isinstance(item, Failure) else _judged(item, index)
+        rows.read += 1
+        if isinstance(judged, Failure):
+            rows.bad += 1
+            rows.messages += [judged.message] if len(rows.messages) < _TOLD else []
+        if time.monotonic() > deadline:
+            rows.complete = False
+            break
+    return rows
+
+
+def _judged(query: ActionQuery, index: LabelIndex | OpenLabels | None) -> ActionQuery | Failure:
+    matched = query if index is None else with_labels(query, index)
+    if isinstance(matched, Failure) or not query.path or storage.is_remote(query.path):  # a request for each row
+        return matched
+    return folder_failure(query) or matched
+
+
+def _items(patterns: Sequence[str], rows: Rows) -> Iterator[ActionQuery | Failure]:
+    """Yields the rows of files that are small enough together; notes in `rows` where one is left out."""
+    room = MOST_BYTES
+    for uri in sorted({uri for pattern in patterns for uri in match_files(pattern)}):
+        room -= storage.size(uri) or 0
+        if room < 0:
+            rows.complete = False
+            return
+        yield from read_rows(uri)

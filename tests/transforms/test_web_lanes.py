@@ -1,0 +1,136 @@
+# ruff: noqa: F811 - fixtures of another module
+"""Lanes in the job: real downloads side by side, what arrives goes on, hosts that refuse are left and come last."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import COLOURS, read_jsonl
+from tests.jobs import ROOT, arguments, main
+from tests.media_maker import make_video, stamped
+from tests.transforms.test_web import OPTIONS, by_key, job, site, summary_of, video  # noqa: F401 - fixtures
+
+HOST = "--allow_private_hosts=127.0.0.1,localhost"
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    """Videos of different contents, the second half in another colour."""
+    folder = tmp_path_factory.mktemp("site")
+    for place in range(5):
+        colours = [COLOURS["red"]] * (20 + place) + [COLOURS["grey"]] * 20
+        picture = lambda index, colours=colours: stamped(index, background=colours[index])  # noqa: E731
+        make_video(folder / f"{place}.mp4", len(colours), rate=10, picture=picture)
+    return folder
+
+
+def catalogue(**fields):
+    return {f"v{place}": video("bus", media=f"{place}.mp4", **fields) for place in range(5)}
+
+
+def direct(server, names, host="127.0.0.1"):
+    """Returns a row for each video, with the address of its file."""
+    return [
+        {"action": "red", "url": f"http://{host}:{server.port}/media/{name}/144/video.mp4"} for name in names
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_so_many_downloads_are_under_way_as_there_are_lanes(site, job, workers):
+    names = [f"v{place}" for place in range(24)]
+    server = site({name: video("bus", media=f"{place % 5}.mp4", wait=0.4) for place, name in enumerate(names)})
+    status, output = job(direct(server, names), "--download_lanes=8", "--cut=none", f"--workers={workers}")
+    assert status == 0
+    assert len([row for row in read_jsonl(output / "videos.jsonl") if row["outcome"] == "result"]) == 24
+    assert 6 <= server.most() <= 8
+    # the first answer of a direct link is the file
+    assert {path: count for path, count in server.log().items() if path.startswith("/media")} == {
+        f"/media/{name}/144/video.mp4": 1 for name in names
+    }
+
+
+def test_a_second_fetch_joins_the_lanes_of_the_first(site, job):
+    server = site({f"v{place}": video("bus", media=f"{place}.mp4", wait=0.3, heights=[144, 360]) for place in range(5)})
+    rows = [{"action": "red", "query": "bus"}]
+    status, output = job(rows, "--download_lanes=2", "--clip_max_height=360", "--min_score=0.5", "--top_k=1")
+    assert status == 0
+    assert server.most() == 2
+    assert len(list(output.glob("videos_for_clips/*.mp4"))) == 5
+    assert len(list(output.glob("clips/*/*.mp4"))) == 5
+
+
+@pytest.mark.parametrize("more", [[], ["--clip_max_height=360"]], ids=["once", "and better"])
+def test_what_has_arrived_is_cut_and_saved_while_a_site_drips(site, tmp_path, colour_spec, capsys, more):
+    fields = {"heights": [144, 360]}
+    faulty = {**catalogue(**fields), "v2": video("bus", media="2.mp4", fault="drip", **fields)}
+    server = site(faulty)
+    rows = [{"action": "red", "query": "bus"}]
+    given = [*arguments(tmp_path, rows, colour_spec, *OPTIONS, *more), "--min_score=0.5", "--clip_seconds=1"]
+    given += ["--download_timeout_seconds=60", "--top_k=1"]
+    output = tmp_path / "output"
+    command = [sys.executable, "-m", "pipeline", *given]
+    running = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while len(list(output.glob("clips/*/*.mp4"))) < 4:
+        assert running.poll() is None, running.stderr.read()
+        assert time.monotonic() < end, sorted(output.rglob("*"))
+        time.sleep(0.02)
+    assert not (output / "spans.jsonl").exists()
+    running.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    assert "stopped; the same command goes on" in running.communicate(timeout=30)[1]
+    assert running.returncode == 130
+    assert time.monotonic() - start < 3
+    server.set(catalogue(**fields))
+    asked = server.log()
+    capsys.readouterr()
+    assert main(given) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"reused-videos 4\b", told)
+    assert re.search(r"reused-clips 4\b", told)
+    new = {path for path, count in server.log().items() if path.startswith("/media") and count > asked.get(path, 0)}
+    assert {path.split("/")[2] for path in new} == {"v2"}
+    assert len(read_jsonl(output / "spans.jsonl")) == 5
+
+
+def test_a_host_that_refuses_says_nothing_of_another(site, job):
+    names = [f"v{place}" for place in range(5)]
+    server = site({**catalogue(fault="403"), **{f"w{place}": video("bus", media=f"{place}.mp4") for place in range(5)}})
+    rows = direct(server, names) + direct(server, ["w0", "w1", "w2", "w3", "w4"], host="localhost")
+    _, output = job(rows, "--download_lanes=1", "--blocked_limit=2", "--cut=none", HOST)
+    outcomes = [row["outcome"] for row in read_jsonl(output / "videos.jsonl")]
+    assert (outcomes.count("result"), outcomes.count("failed")) == (5, 5)
+    asked = [path for path in server.log() if path.startswith("/media/v")]
+    assert len(asked) == 2
+    messages = [row["message"] for row in read_jsonl(output / "failures.jsonl") if not row["attempts"]]
+    assert len(messages) == 3
+    assert all("not tried: 127.0.0.1 refused before" in message for message in messages)
+
+
+def test_what_was_refused_comes_last_in_the_next_run(site, job):
+    refused = {f"v{place}": video("bus", media=f"{place}.mp4", fault="403") for place in range(2)}
+    server = site({**catalogue(), **refused})
+    rows = [{"action": "red", "query": "bus"}]
+    options = ("--download_lanes=1", "--blocked_limit=2", "--cut=none")
+    _, output = job(rows, *options)
+    assert {key[-2:] for key, row in by_key(output).items() if row["code"] == "blocked"} == {*catalogue()}
+    _, output = job(rows, *options)
+    assert {key[-2:] for key, row in by_key(output).items() if row["code"] == "blocked"} == {*refused}
+    assert {row["refusals"] for row in read_jsonl(output / "failures.jsonl")} == {2}
+    assert server.log()["/media/v0/144/video.mp4"] == 2
+    assert summary_of(output)["next_run"] == 2
+
+
+def test_what_one_run_refused_is_not_tried_first_by_the_one_after_the_next(site, job):
+    """Three runs may refuse three sets of videos: none of them starves the rest."""
+    site(catalogue(fault="403"))
+    rows = [{"action": "red", "query": "bus"}]
+    for expected in ({"v0", "v1"}, {"v2", "v3"}, {"v4", "v0"}):
+        _, output = job(rows, "--download_lanes=1", "--blocked_limit=2", "--cut=none")
+        tried = {row["key"][-2:] for row in read_jsonl(output / "failures.jsonl") if row["attempts"]}
+        assert tried == expected

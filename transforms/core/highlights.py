@@ -1,0 +1,100 @@
+"""What a summary tells besides counts, in bounded memory: scores of each action, first messages of each failure code.
+
+A tally is a name with a value: a number is summed, a score becomes part of `Scores`, a message with its place part of
+`Messages`. In which order values and partial totals come together does not matter.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+#: How many messages are kept of each failure code.
+MESSAGES = 3
+_DIGITS = 3
+
+
+class Scores:
+    """Scores of any number of spans: the best of them, and how many there are of each to three significant digits.
+
+    A median needs all scores; rounded they are at most 900 different ones between a power of ten and the next.
+    """
+
+    def __init__(self) -> None:
+        self.best = -math.inf
+        self._counts: Counter[float] = Counter()
+
+    def add(self, score: float) -> None:
+        """Adds a score."""
+        self.best = max(self.best, score)
+        self._counts[float(f"{score:.{_DIGITS}g}")] += 1
+
+    def merge(self, other: "Scores") -> None:
+        """Adds the scores of another."""
+        self.best = max(self.best, other.best)
+        self._counts.update(other._counts)
+
+    def __len__(self) -> int:
+        return self._counts.total()
+
+    def median(self) -> float:
+        """Returns the median of the rounded scores, of an even number the mean of the middle two."""
+        middle = {(len(self) - 1) // 2, len(self) // 2}
+        found, passed = [], 0
+        for score in sorted(self._counts):
+            found += [score for place in middle if passed <= place < passed + self._counts[score]]
+            passed += self._counts[score]
+        return float(f"{sum(found) / len(found):.{_DIGITS}g}")
+
+
+class Messages:
+    """The first distinct messages of any number, in order of their places."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[str, ...]] = {}
+
+    def add(self, placed: tuple[tuple[str, ...], str]) -> None:
+        """Adds a message with its place."""
+        place, message = placed
+        self._places[message] = min(place, self._places.get(message, place))
+        if len(self._places) > MESSAGES:
+            del self._places[max(self._places, key=self._places.__getitem__)]
+
+    def merge(self, other: "Messages") -> None:
+        """Adds the messages of another."""
+        for message, place in other._places.items():
+            self.add((place, message))
+
+    def first(self) -> list[str]:
+        """Returns the messages."""
+        return sorted(self._places, key=self._places.__getitem__)
+
+
+Total: TypeAlias = int | Scores | Messages
+
+
+def added(total: Total | None, value: Any) -> Total:
+    """Returns a total with one more value; the total may be changed, None is one of nothing."""
+    if isinstance(value, int):
+        assert total is None or isinstance(total, int)
+        return value + (total or 0)
+    if total is None:
+        total = Scores() if isinstance(value, float) else Messages()
+    assert not isinstance(total, int)
+    total.add(value)
+    return total
+
+
+def merged(totals: Iterable[Total | None]) -> Total | None:
+    """Returns what several totals of one name are together; the first may be changed."""
+    whole: Total | None = None
+    for total in totals:
+        if whole is None or total is None:
+            whole = total if whole is None else whole
+        elif isinstance(whole, int):
+            assert isinstance(total, int)
+            whole += total
+        else:
+            assert not isinstance(total, int)
+            whole.merge(total)  # type: ignore[arg-type]  # of one name, so of one kind
+    return whole
