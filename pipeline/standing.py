@@ -143,12 +143,12 @@ class Course:
     def _samples_per_second(self, now: float, samples: int) -> float:
         """Returns the rate of the last seconds; 0 where nothing is scored."""
         if not samples:
-            return 0.0
+            self._samples.clear()
         self._samples.append((now, samples))
         while len(self._samples) > 2 and self._samples[1][0] <= now - _RATE_SECONDS:
             self._samples.popleft()
-        (before, fewer), seconds = self._samples[0], now - self._samples[0][0]
-        return (samples - fewer) / (now - before) if seconds >= 1 else 0.0
+        before, fewer = self._samples[0]
+        return (samples - fewer) / (now - before) if now > before else 0.0
 
     def _left(self, now: float, stages: tuple[Stage, ...], counts: "_Counts") -> float | None:
         """Estimates the rest of the slowest stage that is under way; None rather than nonsense.
