@@ -29,7 +29,7 @@ CODES: dict[str, tuple[str, str]] = {
     "not_found": ("permanent", "the file or page does not exist"),
     "permission_denied": ("config", "the file exists and may not be read"),
     "storage_error": ("transient", "the storage did not answer, or answered wrongly"),
-    "blocked": ("blocked", "the site refuses this machine for now, or the lane stopped before the video's turn"),
+    "blocked": ("blocked", "the site refuses this machine for now, or did so before the video's turn"),
     "private": ("permanent", "the video is private"),
     "removed": ("permanent", "the video or its channel is gone"),
     "members_only": ("permanent", "the video is for paying members"),
