@@ -17,10 +17,10 @@ from transforms.clips import CutRule
 from transforms.core import naming
 from transforms.core.peaks import SpanRule
 from transforms.core.selecting import RULES, SelectionRule
-from transforms.discovery import SearchRule
-from transforms.download import FetchRule
 from transforms.failures import CODES
 from transforms.scoring_rule import ScoringRule
+from transforms.site_search import SearchRule
+from transforms.video_fetchers import FetchRule
 
 #: What a preset says where the user says nothing.
 PRESETS: dict[str, dict[str, str]] = {

@@ -9,6 +9,7 @@ STAGES = (
     "DownloadVideos",
     "ScoreVideos",
     "ProposeSpans",
+    "FetchBetterVideos",
     "CutClips",
 )
 

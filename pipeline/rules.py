@@ -13,9 +13,9 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Politeness
 from transforms.core.peaks import SpanRule
 from transforms.core.sampling import Sampling
-from transforms.discovery import SearchRule
-from transforms.download import FetchRule
 from transforms.scoring_rule import ScoringRule
+from transforms.site_search import SearchRule
+from transforms.video_fetchers import FetchRule
 
 
 def spec(values: Values, faults: list[str]) -> ClassifierSpec | None:

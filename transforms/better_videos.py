@@ -13,10 +13,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.core.lanes import Lane, Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
-from transforms.download import FetchRule, Outcome, WebFetcher
 from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from transforms.metrics import StageMetrics
 from transforms.records import Flush, VideoSpans
+from transforms.video_fetchers import FetchRule, Outcome, WebFetcher
 
 _STAGE = "FetchBetterVideos"
 _FOLDER = "videos_for_clips"

@@ -4,8 +4,6 @@ Searches and listings are asked politely, in lanes; files are matched; URLs of o
 are merged by video, and rules refuse what need not be downloaded.
 """
 
-import contextlib
-import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,13 +17,14 @@ from apache_beam.typehints.decorators import no_annotations
 
 from transforms.core import filters, naming, storage, web
 from transforms.core.excludes import is_excluded
-from transforms.core.fetcher import Fetcher, FetchError, WebSettings
+from transforms.core.fetcher import FetchError
 from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Lane, Lanes, Politeness, batched, worked_off
-from transforms.failures import CODES, Failure
+from transforms.core.lanes import Gate, Lanes, Politeness, batched, worked_off
+from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.queries import files_of_folder, match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
+from transforms.site_search import Asker, Entries, SearchRule
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "FindVideos"
@@ -35,27 +34,6 @@ _MOST_SORTED, _MOST_AHEAD = 10_000, 1000
 _Candidate = tuple[str, VideoRequest]
 _Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, Any]]
 _Asked: TypeAlias = TaggedOutput[Literal["asked"], tuple[int, ActionQuery]]
-
-
-@dataclass(frozen=True)
-class SearchRule:
-    """How videos are looked for.
-
-    Attributes:
-      prefix: yt-dlp's search prefix, e.g. `ytsearch`.
-      max_videos: Most videos per query, where the row does not say.
-      max_per_channel: Most videos of one channel in the job; None is no cap.
-      filter: Which videos are wanted.
-      web: How the web is reached.
-      politeness: How often it is asked.
-    """
-
-    prefix: str
-    max_videos: int
-    max_per_channel: int | None
-    filter: FilterRule
-    web: WebSettings
-    politeness: Politeness
 
 
 class Found(NamedTuple):
@@ -149,58 +127,6 @@ class _NameDirectly(beam.DoFn):
         yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in printable])
 
 
-_Entries: TypeAlias = list[tuple[str, dict[str, Any]]]
-
-
-class _Asker:
-    """Asks sites what they list, one query after the other: the worker of one lane."""
-
-    def __init__(self, output: str, rule: SearchRule, gate: Gate) -> None:
-        self._output, self._rule, self._gate = output, rule, gate
-        self._fetcher = Fetcher(rule.web, rule.politeness)
-        self._metrics = StageMetrics(_STAGE)
-
-    def work(self, query: ActionQuery, lane: Lane) -> tuple[ActionQuery, _Entries | FetchError]:
-        """Returns URL and facts of what the site lists, or listed in an earlier run where it does not answer now."""
-        request = {
-            "query": query.query,
-            "url": query.url,
-            "search_prefix": self._rule.prefix,
-            "limit": query.max_videos or self._rule.max_videos,
-            "licence": self._rule.filter.licence,
-        }
-        stored = storage.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
-        try:
-            entries = self._ask(query, request, lane)
-        except FetchError as error:
-            if CODES[error.code][0] not in ("blocked", "transient"):
-                return query, error
-            try:  # a site that refuses today must not make yesterday's results vanish
-                return query, [(url, facts) for url, facts in json.loads(storage.read_bytes(stored))]
-            except (storage.StorageError, ValueError, TypeError):
-                return query, error
-        with contextlib.suppress(storage.StorageError):  # it only helps a later run
-            storage.write_bytes(stored, json.dumps(entries).encode())
-        return query, entries
-
-    def _ask(self, query: ActionQuery, request: dict[str, Any], lane: Lane) -> _Entries:
-        host = web.host_of(query.url) if query.url else self._rule.prefix
-        with self._metrics.doing(f"asking for {query.query or query.url!r}"):
-            messages, _ = self._fetcher.run("fetch:listing", lambda: request, lane, self._gate, host)
-        entries: dict[str, dict[str, Any]] = {}
-        for message in messages:
-            entries.setdefault(message.facts["url"], message.facts["facts"])
-        return list(entries.items())
-
-    def kill(self) -> None:
-        """Makes `work` end soon."""
-        self._fetcher.child.kill()
-
-    def close(self) -> None:
-        """Ends the child."""
-        self._fetcher.close()
-
-
 class _AskSites(beam.DoFn):
     """Rows that a site has to be asked about, in the lanes of a group."""
 
@@ -211,14 +137,14 @@ class _AskSites(beam.DoFn):
     def process(self, group: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | _Tally | Failed]:
         politeness = self._rule.politeness
         gate = Gate(politeness.share(group[0]), politeness.blocked_limit)
-        make = partial(_Asker, self._output, self._rule, gate)
+        make = partial(Asker, self._output, self._rule, gate)
         with Lanes(gate.lanes, politeness.interval_seconds, make, _MOST_AHEAD) as lanes:
             for some in batched(group[1], _MOST_SORTED):
                 for answer in worked_off((lanes, sorted(some, key=_row_order))):
                     if answer is not None:
                         yield from self._told(*answer)
 
-    def _told(self, query: ActionQuery, answer: _Entries | FetchError) -> Iterator[_Candidate | _Tally | Failed]:
+    def _told(self, query: ActionQuery, answer: Entries | FetchError) -> Iterator[_Candidate | _Tally | Failed]:
         self._metrics.count("done-queries")
         if isinstance(answer, FetchError):
             self._metrics.count(f"failed-{answer.code}")

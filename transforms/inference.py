@@ -38,7 +38,7 @@ class LazyClassifier:
             if self._loaded is None:
                 from transforms.core.classifiers import torch_models
 
-                with self._metrics.doing("loading the classifier"), self._metrics.time("load-msec"):
+                with self._metrics.time("load-msec"):
                     self._loaded = torch_models.load(self._rule)
                 self._metrics.count("models-loaded")
             return self._loaded

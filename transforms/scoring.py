@@ -21,8 +21,9 @@ from transforms.flow import AROUND, Flow, GatherByContent, Spread
 from transforms.inference import ClassifierHandler, Following
 from transforms.metrics import StageMetrics
 from transforms.records import DecodeReport, FrameBatch, Segment
+from transforms.score_tracks import Assemble, SaveScores
 from transforms.scoring_rule import ScoringRule
-from transforms.stored_scores import Assemble, FindStored, SaveScores
+from transforms.stored_scores import FindStored
 from transforms.tags import FAILURES
 
 _STAGE = "ScoreVideos"

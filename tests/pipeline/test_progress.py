@@ -323,7 +323,7 @@ def test_a_real_job_says_a_line_every_ten_seconds_to_stderr(tmp_path, colour_spe
     assert all(later - sooner >= 10 for sooner, later in itertools.pairwise(seconds))
     assert shown_counts(error, "rows")[-1] == (2, 2)
     assert (1, 2) in shown_counts(error, "videos")
-    assert "waits for 127.0.0.1, " in error
+    assert "waiting for 127.0.0.1, " in error
 
 
 def test_a_hub_that_does_not_answer_is_announced_within_three_seconds(tmp_path):

@@ -22,8 +22,9 @@ from transforms.core import storage, tracks
 from transforms.failures import Failure
 from transforms.flow import Flow
 from transforms.records import Ask, ScoreTrack, Segment, Video, VideoRequest
+from transforms.score_tracks import _track
 from transforms.scoring import ScoreVideos
-from transforms.stored_scores import _report, _track
+from transforms.stored_scores import report_of
 
 STREAMS, SHUFFLES = Flow(streams=True), Flow(streams=False)
 
@@ -106,7 +107,7 @@ def stored_track(output, rule, video):
     stored = tracks.read(tracks.Place(str(output), rule.fingerprint(), video.content_key).track())
     if stored is None:
         return None
-    report = _report(Segment((video,), 0, 1, 0.0, None), stored)
+    report = report_of(Segment((video,), 0, 1, 0.0, None), stored)
     return _track(video, stored.scores, report)
 
 

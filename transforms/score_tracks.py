@@ -1,0 +1,216 @@
+"""Scores on their way to storage: saved as soon as a segment is scored, and joined to a track per content."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from transforms.core import storage, tracks
+from transforms.core.tracks import Writer
+from transforms.failures import Failure
+from transforms.grouping import of_type, only
+from transforms.inference import Following
+from transforms.records import (
+    DecodeReport,
+    Flush,
+    ScoredSamples,
+    ScoredSegment,
+    ScoredVideo,
+    Scores,
+    ScoreTrack,
+    StoredTrack,
+    Video,
+    wanted_of,
+)
+from transforms.stored_scores import REMEMBERED, REPORTED, StoredScores
+from transforms.tags import Failed, failed
+
+_STAGE = "ScoreVideos"
+
+
+class SaveScores(StoredScores):
+    """Stores what was scored of a segment when its last batch has left the model.
+
+    A segment's samples come one after the other, and its report behind them: it is fused with the model.
+    """
+
+    def start_bundle(self) -> None:
+        """Begins with no segment."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parts: list[Scores] = []
+        self._writer: Writer | None = None
+        self._error = ""
+
+    def process(self, item: ScoredSamples | Following) -> Iterator[ScoredSegment | StoredTrack | Flush]:
+        """Takes what the model said of frame batches, and the report that follows the last of a segment."""
+        if isinstance(item, ScoredSamples):
+            self._add(item)
+        elif isinstance(item, DecodeReport):
+            yield self._finished(item)
+            self._begin()
+        else:
+            yield item
+
+    def _add(self, samples: ScoredSamples) -> None:
+        self._error = self._error or samples.error
+        if self._error:
+            return
+        if self._writer is None:
+            self._writer = Writer(self._answers.asked(samples.wanted))
+        self._writer.add(self._answers.kept(samples), samples.outputs)
+        self._parts.append(
+            Scores(
+                samples.times,
+                samples.frame_indices,
+                samples.wanted,
+                samples.responses,
+                samples.top_labels,
+                samples.top_scores,
+            )
+        )
+
+    def _finished(self, report: DecodeReport) -> ScoredSegment:
+        if report.failure_code:
+            return ScoredSegment(report, None, report.failure_code, report.failure_message)
+        if self._error:
+            return ScoredSegment(report, None, "scoring_failed", self._error)
+        segment = report.segment
+        if self._writer is None:  # no sample: of a long video's last seconds that is no fault
+            return ScoredSegment(report, _joined([]))
+        place = self._place(segment.video.content_key)
+        uri = place.track() if segment.count == 1 else place.segment(segment.start_seconds, segment.end_seconds)
+        try:
+            tracks.write(uri, self._writer.finish(_facts(report)))
+        except storage.StorageError as error:
+            return ScoredSegment(report, None, error.code, f"its scores cannot be stored: {error}")
+        self._metrics.count("saved-segments")
+        return ScoredSegment(report, _joined(self._parts))
+
+
+class Assemble(StoredScores):
+    """Joins the segments of a content to its track, and gives it to each video of that content."""
+
+    def process(self, keyed: tuple[str, Iterable[Any]] | Flush) -> Iterator[ScoredVideo | Flush | Failed]:
+        """Takes all scored segments of a content, or its stored track; a Flush passes."""
+        if isinstance(keyed, Flush):
+            yield keyed
+            return
+        records = list(keyed[1])
+        stored = only(records, StoredTrack)
+        if stored is not None:
+            yield from self._videos(stored.videos, stored.scores, stored.report, reused=True)
+            return
+        by_place = {record.report.segment.place: record for record in of_type(records, ScoredSegment)}
+        parts = [by_place[place] for place in sorted(by_place)]
+        videos = parts[0].report.segment.videos
+        broken = next((part for part in parts if part.failure_code), None)
+        if broken is not None:
+            yield from self._failures(videos, broken.failure_code, broken.failure_message, broken.report.attempts)
+            return
+        scores = _joined([part.scores for part in parts if part.scores is not None])
+        if not len(scores.times):
+            yield from self._failures(videos, "no_frames", "no sample in the video", 1)
+            return
+        report = _joined_report(parts)
+        try:
+            if len(parts) > 1:
+                self._join_files(parts, report)
+            tracks.forget_failure(self._place(keyed[0]))
+        except storage.StorageError as error:
+            yield from self._failures(videos, error.code, f"its scores cannot be stored: {error}", 1)
+            return
+        yield from self._videos(videos, scores, report, reused=all(part.reused for part in parts))
+
+    def _videos(
+        self, videos: tuple[Video, ...], scores: Scores, report: DecodeReport, *, reused: bool
+    ) -> Iterator[ScoredVideo]:
+        for video in videos:
+            own = wanted_of([video])
+            if self._rule.spec.prompts and own != scores.wanted:  # its best label is one of its own
+                stored = tracks.read(self._place(video.content_key).track())
+                scores = (stored and self._answers.of(stored, own)) or scores
+            self._metrics.count("reused-tracks" if reused else "out-tracks")
+            yield ScoredVideo(video, _track(video, scores, report), reused)
+
+    def _join_files(self, parts: list[ScoredSegment], report: DecodeReport) -> None:
+        """Writes the track of a long video from its segments, which are gone then."""
+        segments_of = [part.report.segment for part in parts]
+        place = self._place(parts[0].content_key)
+        uris = [place.segment(segment.start_seconds, segment.end_seconds) for segment in segments_of]
+        writer = Writer(self._answers.asked(segments_of[0].wanted()))
+        for part, uri in zip(parts, uris, strict=True):
+            if part.scores is None or not len(part.scores.times):
+                continue
+            stored = tracks.read(uri)
+            if stored is None:
+                raise storage.StorageError(f"{uri}: vanished, or was damaged", "storage_error")
+            writer.add(self._answers.kept(part.scores), stored.outputs())
+        tracks.write(place.track(), writer.finish(_facts(report)))
+        for uri in uris:
+            storage.delete(uri)
+
+    def _failures(self, videos: tuple[Video, ...], code: str, message: str, attempts: int) -> Iterator[Failed]:
+        """Records a failure that stays, so that the next run does not wait for the same video again."""
+        if code in REMEMBERED:
+            facts = {"code": code, "message": message, "attempts": attempts, "limits": self._rule.limits()}
+            with contextlib.suppress(storage.StorageError):  # then it is tried again
+                tracks.write_failure(self._place(videos[0].content_key), facts)
+        for video in videos:
+            self._metrics.count(f"failed-{code}")
+            message_of = f"{video.request.source}: {message}"
+            yield failed(Failure(_STAGE, code, message_of, video.key, attempts=attempts))
+
+
+def _joined(parts: list[Scores]) -> Scores:
+    """Joins samples that follow each other."""
+    parts = [part for part in parts if len(part.times)]
+    if not parts:
+        nothing = np.zeros(0)
+        return Scores(nothing, nothing.astype(np.int64), (), np.zeros((0, 0), np.float32), (), nothing)
+    return Scores(
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.frame_indices for part in parts]),
+        parts[0].wanted,
+        np.concatenate([part.responses for part in parts]).astype(np.float32),
+        tuple(label for part in parts for label in part.top_labels),
+        np.concatenate([part.top_scores for part in parts]).astype(np.float32),
+    )
+
+
+def _joined_report(parts: list[ScoredSegment]) -> DecodeReport:
+    reports = [part.report for part in parts]
+    return replace(
+        reports[0],
+        frames_decoded=sum(report.frames_decoded for report in reports),
+        decoded_seconds=max(report.decoded_seconds for report in reports),
+        flags=tuple(sorted({flag for report in reports for flag in report.flags})),
+        cuts=tuple(sorted(cut for report in reports for cut in report.cuts)),
+        reached_end=reports[-1].reached_end,
+    )
+
+
+def _track(video: Video, scores: Scores, report: DecodeReport) -> ScoreTrack:
+    """Returns what is known of one video: the responses of its own actions."""
+    actions = video.request.actions()
+    columns = [scores.wanted.index(labels) for labels in actions.values()]
+    return ScoreTrack(
+        key=video.key,
+        actions=actions,
+        times=scores.times,
+        frame_indices=scores.frame_indices,
+        responses=scores.responses[:, columns],
+        top_labels=scores.top_labels,
+        top_scores=scores.top_scores,
+        decoded_seconds=report.decoded_seconds,
+        frames_decoded=report.frames_decoded,
+        flags=report.flags,
+        cuts=report.cuts,
+    )
+
+
+def _facts(report: DecodeReport) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in REPORTED}

@@ -1,0 +1,223 @@
+"""Fetching one video after the other: the workers of lanes. Web videos through yt-dlp, files where they lie."""
+
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from transforms.core import filters, storage, web
+from transforms.core.child import Child, ChildError, Limits
+from transforms.core.fetcher import Fetcher, FetchError, WebSettings
+from transforms.core.filters import FilterRule
+from transforms.core.lanes import Gate, Lane, Politeness
+from transforms.core.video_store import VideoStore
+from transforms.metrics import StageMetrics
+from transforms.records import Video, VideoRequest
+
+_STAGE = "DownloadVideos"
+_PROBE_LIMITS = Limits(stall_seconds=60, memory_bytes=2 << 30)
+
+
+@dataclass(frozen=True)
+class FetchRule:
+    """How videos are fetched.
+
+    Attributes:
+      max_height: Wanted size of the smaller side in pixels; the smallest format that has it is taken.
+      height_cap: Where a video has no format that small, the next larger one is taken, never above this.
+      max_bytes: Largest file.
+      copy_inputs: Store files of the user below the output too, instead of using them in place.
+      filter: Which videos are wanted.
+      web: How the web is reached.
+      politeness: How often it is asked.
+      max_pixels: Largest picture that is decoded.
+      retry_codes: Codes of earlier permanent failures that are tried again.
+      clip_max_height: Height at which videos with a span are fetched again; None for not at all.
+    """
+
+    max_height: int
+    height_cap: int
+    max_bytes: int
+    copy_inputs: bool
+    filter: FilterRule
+    web: WebSettings
+    politeness: Politeness
+    max_pixels: int
+    retry_codes: tuple[str, ...]
+    clip_max_height: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How fetching one video ended, as its lane tells it.
+
+    Attributes:
+      request: The request.
+      video: The video; None where it could not be had.
+      error: Why not.
+      reused: Whether an earlier run had it.
+      msec: How long it took in milliseconds.
+    """
+
+    request: VideoRequest
+    video: Video | None = None
+    error: FetchError | storage.StorageError | None = None
+    reused: bool = False
+    msec: int = 0
+
+
+class VideoFetcher:
+    """Fetches and probes videos, one after the other: the worker of one lane."""
+
+    def __init__(self, rule: FetchRule, store: VideoStore, child: Child) -> None:
+        self._rule, self._store, self._child = rule, store, child
+        self._metrics = StageMetrics(_STAGE)
+
+    def work(self, request: VideoRequest, lane: Lane) -> Outcome:
+        """Returns the stored video, or fetches it once it is its turn."""
+        start = time.monotonic()
+        try:
+            stored = self._stored(request)
+            video = stored or self._fetch(request, lane)
+        except (FetchError, storage.StorageError) as error:
+            return Outcome(request, error=error, msec=_msec_since(start))
+        except OSError as error:  # this machine's own disk
+            storage.check_space(error, tempfile.gettempdir())
+            return Outcome(request, error=storage.StorageError(str(error)), msec=_msec_since(start))
+        return Outcome(request, video, reused=stored is not None, msec=_msec_since(start))
+
+    def kill(self) -> None:
+        """Makes `work` end soon."""
+        self._child.kill()
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._child.close()
+
+    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+        raise NotImplementedError
+
+    def _asked(self, request: VideoRequest) -> dict[str, Any]:
+        """Returns the settings that decide which file a request brings."""
+        return {"max_height": self._rule.max_height, "height_cap": self._rule.height_cap} if request.url else {}
+
+    def _stored(self, request: VideoRequest) -> Video | None:
+        """Returns the video that an earlier run stored, if today's rules would still take it.
+
+        Raises:
+          FetchError: They refuse it.
+        """
+        video = self._store.find(request, self._asked(request))
+        if video is None:
+            return None
+        facts = {**video.facts, "duration": video.duration_seconds}
+        if refused := filters.refusal(facts, self._rule.filter, complete=bool(request.url)):
+            raise FetchError(*refused)
+        self._check_size(video.size_bytes)
+        return video
+
+    def _check_size(self, size: int) -> None:
+        if size > self._rule.max_bytes:
+            raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
+
+    def _probed(self, request: VideoRequest, path: str, size: int, content: str, facts: dict[str, Any]) -> Video:
+        """Looks into a file whatever its name says; returns the video, still without a place."""
+        if not size:
+            raise FetchError("unreadable_video", "the file is empty")
+        probed = self._probe(path)
+        if refused := filters.refusal({"duration": probed["duration_seconds"]}, self._rule.filter, complete=False):
+            raise FetchError(*refused)
+        return Video(
+            key=request.key,
+            uri=request.path,
+            request=request,
+            size_bytes=size,
+            content=content,
+            duration_seconds=probed["duration_seconds"],
+            width=probed["width"],
+            height=probed["height"],
+            frame_rate=probed["frame_rate"],
+            facts={**facts, "container": probed["container"], "codec": probed["codec"]},
+        )
+
+    def _probe(self, path: str) -> dict[str, Any]:
+        for attempt in (1, 2):
+            try:
+                request = {"path": path, "max_pixels": self._rule.max_pixels}
+                (answer,) = self._child.call("media:probe", request, _PROBE_LIMITS)
+                return answer.facts
+            except ChildError as error:
+                if not error.fatal or attempt == 2:
+                    raise FetchError(
+                        f"decode_{error.kind}" if error.fatal else error.kind, str(error), attempt
+                    ) from error
+        raise AssertionError
+
+
+def _msec_since(start: float) -> int:
+    return round((time.monotonic() - start) * 1000)
+
+
+class FileFetcher(VideoFetcher):
+    """Files on local disk or gs://, used in place or copied."""
+
+    def __init__(self, rule: FetchRule, store: VideoStore) -> None:
+        super().__init__(rule, store, Child(_PROBE_LIMITS))
+
+    def _stored(self, request: VideoRequest) -> Video | None:
+        copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
+        if not copies and not remote:  # a local file is looked into again: it is here
+            return None
+        stored = super()._stored(request)
+        if stored is None or copies == (stored.uri == request.path):
+            return None  # kept by a run that copied where this one does not, or the other way round
+        try:
+            content = storage.facts(request.path)[1]
+        except storage.StorageError:
+            return stored  # it outlives its original
+        return stored if stored.content == content else None
+
+    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+        copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
+        size, content = storage.facts(request.path)
+        self._check_size(size)
+        with storage.local_copy(request.path) as path:
+            video = self._probed(request, path, size, content, {})
+            if not copies:
+                return self._store.note(video, self._asked(request)) if remote else video
+            with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
+                copy = os.path.join(folder, "media" + os.path.splitext(request.path)[1])
+                shutil.copyfile(path, copy)
+                return self._store.put(video, copy, self._asked(request))
+
+
+class WebFetcher(VideoFetcher):
+    """Web videos, through yt-dlp."""
+
+    def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate) -> None:
+        self._fetcher, self._gate = Fetcher(rule.web, rule.politeness), gate
+        super().__init__(rule, store, self._fetcher.child)
+
+    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+        rule, host = self._rule, web.host_of(request.url)
+        with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch, self._metrics.doing(f"waiting for {host}"):
+
+            def make_request() -> dict[str, Any]:
+                return {
+                    "url": request.url,
+                    "folder": tempfile.mkdtemp(dir=scratch),  # a stale part of an earlier attempt would be trusted
+                    "max_height": rule.max_height,
+                    "height_cap": rule.height_cap,
+                    "max_bytes": rule.max_bytes,
+                    "filter": vars(rule.filter),
+                }
+
+            (message,), attempts = self._fetcher.run("fetch:download", make_request, lane, self._gate, host)
+            facts = message.facts
+            path = os.path.realpath(facts["path"])
+            if not path.startswith(os.path.realpath(scratch) + os.sep):
+                raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
+            video = self._probed(request, path, facts["size_bytes"], facts["content"], facts["facts"])
+            return self._store.put(video, path, self._asked(request))
