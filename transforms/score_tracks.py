@@ -156,7 +156,7 @@ class Assemble(StoredScores):
     def _failures(self, videos: tuple[Video, ...], code: str, message: str, attempts: int) -> Iterator[Failed]:
         """Records a failure that stays, so that the next run does not wait for the same video again."""
         if code in REMEMBERED:
-            facts = {"code": code, "message": message, "attempts": attempts, "limits": self._rule.limits()}
+            facts = {"code": code, "message": message, "attempts": attempts, "limits": self._limits}
             with contextlib.suppress(storage.StorageError):  # then it is tried again
                 tracks.write_failure(self._place(videos[0].content_key), facts)
         for video in videos:

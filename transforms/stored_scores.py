@@ -39,7 +39,7 @@ class StoredScores(beam.DoFn):
 
     def __init__(self, output: str, rule: ScoringRule) -> None:
         self._output, self._rule = output, rule
-        self._fingerprint = rule.fingerprint()
+        self._fingerprint, self._limits = rule.fingerprint(), rule.limits()
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
@@ -106,7 +106,7 @@ class FindStored(StoredScores):
         if stored and scores:
             yield StoredTrack(videos, scores, report_of(Segment(videos, 0, 1, 0.0, None), stored))
             return
-        earlier = tracks.read_failure(place, limits=self._rule.limits())
+        earlier = tracks.read_failure(place, limits=self._limits)
         if earlier and earlier["code"] in REMEMBERED and earlier["code"] not in self._rule.retry_codes:
             self._metrics.count("reused-failures", len(videos))
             for video in videos:

@@ -134,3 +134,21 @@ def test_what_one_run_refused_is_not_tried_first_by_the_one_after_the_next(site,
         _, output = job(rows, "--download_lanes=1", "--blocked_limit=2", "--cut=none")
         tried = {row["key"][-2:] for row in read_jsonl(output / "failures.jsonl") if row["attempts"]}
         assert tried == expected
+
+
+@pytest.mark.parametrize(
+    "more", [["--clip_max_height=360"], ["--clip_max_height=360", "--clips_per_action=3"]], ids=["all", "capped"]
+)
+def test_rows_are_the_same_whether_videos_stream_or_are_shuffled(site, job, more):
+    fields = {"heights": [144, 360]}
+    site({**catalogue(**fields), "v5": video("bus", media="1.mp4", **fields), "v6": video("bus", media="0.mp4", fault="404")})
+    rows = [{"action": "red", "query": "bus"}, {"action": "grey", "query": "bus"}]
+    names = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
+    found = []
+    for workers in (1, 2):
+        status, output = job(rows, *more, "--min_score=0.5", f"--workers={workers}", output=f"output{workers}")
+        assert status == 0
+        clips = {str(path.relative_to(output)): path.read_bytes() for path in output.glob("clips/*/*.mp4")}
+        found.append((clips, [(output / name).read_bytes() for name in names]))
+    assert found[0] == found[1]
+    assert len(found[0][0]) == (6 if len(more) == 2 else 17)
