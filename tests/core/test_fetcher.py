@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -15,17 +16,22 @@ STALLS = {"query": "x", "search_prefix": "localsearch", "limit": 1, "licence": "
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_downloader_that_is_killed_is_tried_again_and_then_a_transient_failure(attempts):
     fetcher = Fetcher(WebSettings(allowed_hosts=("true",)), Politeness(attempts=attempts, retry_wait_seconds=0))
-    started = []
+    started, asked = [], []
+
+    def kill_once_it_asks():
+        asked.append(silent.accept())
+        os.kill(fetcher.child._process.pid, signal.SIGKILL)
 
     def request():
-        """Each attempt kills its own child a moment after the child has begun to work."""
+        """Each attempt's child is killed once it waits for an answer."""
         started.append(1)
-        threading.Timer(0.5, lambda: os.kill(fetcher.child._process.pid, signal.SIGKILL)).start()
-        return {**STALLS, "url": "http://127.0.0.1:9/never"}
+        threading.Thread(target=kill_once_it_asks).start()
+        return {**STALLS, "url": f"http://127.0.0.1:{silent.getsockname()[1]}/never"}
 
+    lane, gate = Lane(0, threading.Event()), Gate(1, 3)
     try:
-        with pytest.raises(FetchError) as caught:
-            fetcher.run("fetch:listing", request, Lane(0, threading.Event()), Gate(1, 3), "127.0.0.1")
+        with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(FetchError) as caught:
+            fetcher.run("fetch:listing", request, lane, gate, "127.0.0.1")
     finally:
         fetcher.close()
     assert (caught.value.code, caught.value.attempts, len(started)) == ("fetch_crashed", attempts, attempts)

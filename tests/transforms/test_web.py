@@ -165,10 +165,10 @@ def test_from_phrases_alone_to_clips(site, job, tmp_path):
     funnel = summary_of(output)["funnel"]
     assert funnel["rows"] == {"read": 5, "failed": 1, "matched": 4}
     assert funnel["requests"] == {"unique": 6, "excluded": 1, "filtered": 3, "failed": 0, "in_place": 0, "stored": 2}
-    assert [path for path in server.log() if path.startswith("/media")] == [
+    assert {path for path in server.log() if path.startswith("/media")} == {
         "/media/a/144/video.mp4",
         "/media/e/144/video.mp4",
-    ]
+    }
     record = json.loads((output / "videos" / "localvideo-e.json").read_text())
     assert record["content"].startswith("sha256:")
     assert record["facts"]["license"] == "Creative Commons Attribution"

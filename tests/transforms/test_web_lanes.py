@@ -141,7 +141,13 @@ def test_what_one_run_refused_is_not_tried_first_by_the_one_after_the_next(site,
 )
 def test_rows_are_the_same_whether_videos_stream_or_are_shuffled(site, job, more):
     fields = {"heights": [144, 360]}
-    site({**catalogue(**fields), "v5": video("bus", media="1.mp4", **fields), "v6": video("bus", media="0.mp4", fault="404")})
+    site(
+        {
+            **catalogue(**fields),
+            "v5": video("bus", media="1.mp4", **fields),
+            "v6": video("bus", media="0.mp4", fault="404"),
+        }
+    )
     rows = [{"action": "red", "query": "bus"}, {"action": "grey", "query": "bus"}]
     names = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
     found = []
