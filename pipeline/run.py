@@ -21,7 +21,7 @@ from pipeline import closing, cloud, counters, graph, loopback, options, preflig
 from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
 from pipeline.progress import Display, asked_for
 from pipeline.stops import Stops
-from pipeline.worker import WorkerProcesses
+from pipeline.worker import WorkerProcesses, broken_connections_are_silent
 from transforms.core import child, funnel, storage, tally
 from transforms.outputs import TooManyFailuresError
 
@@ -65,6 +65,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         "common",
         "dataflow.internal.apiclient",
         "portability.local_job_service",
+        "worker.data_plane",
     ):  # what they log is raised too, and told in one line
         logging.getLogger(f"apache_beam.runners.{name}").disabled = True
     with tally.doing("checking the options and what they name", slow_seconds=float("inf")):
@@ -93,7 +94,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     stop.words = f"stopped; {rest}"
     stop.gentle = config.workers == 1  # worker processes cannot be unwound from here
     try:
-        with loopback.servers_stay_here():
+        with loopback.servers_stay_here(), broken_connections_are_silent():
             return _finish(config, run(config, beam_options), display)
     except (GoogleAPICallError, PermanentException, RequestException) as error:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"

@@ -4,6 +4,7 @@ Beam's own are started through a shell, print a traceback each when the terminal
 that is killed until they notice that their connection is gone.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -12,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from apache_beam.portability import python_urns
@@ -20,6 +22,7 @@ from apache_beam.runners.worker import sdk_worker_main
 
 _LOOK_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h
+_BEAMS_THREADS = ("run_worker", "read_grpc_client_inputs", "beam_")
 
 
 class WorkerProcesses(FnApiRunner):
@@ -33,6 +36,23 @@ class WorkerProcesses(FnApiRunner):
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.payload = command.encode()
         return super().run_via_runner_api(pipeline_proto, options)
+
+
+@contextlib.contextmanager
+def broken_connections_are_silent() -> Iterator[None]:
+    """While it holds, Beam's threads that wait for a worker process say nothing when it dies: the job's error does."""
+    tell = threading.excepthook
+
+    def hook(told: threading.ExceptHookArgs) -> None:
+        if told.thread is None or not told.thread.name.startswith(_BEAMS_THREADS):
+            tell(told)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        if threading.excepthook is hook:
+            threading.excepthook = tell
 
 
 def _end_with(parent: int) -> None:
