@@ -65,6 +65,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         "common",
         "dataflow.internal.apiclient",
         "portability.local_job_service",
+        "portability.fn_api_runner.worker_handlers",
         "worker.data_plane",
     ):  # what they log is raised too, and told in one line
         logging.getLogger(f"apache_beam.runners.{name}").disabled = True
