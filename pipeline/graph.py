@@ -35,7 +35,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     read = root | "ReadQueries" >> ReadQueries(config.inputs)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
-    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search)
+    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search, flow)
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch, flow, gates)
     score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
     scored = fetched.stream | "ScoreVideos" >> score

@@ -61,14 +61,15 @@ def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
     if "scores" in changed:
         yield "every video without stored scores of these settings is decoded and scored"
     elif _other_spans(config, changed):
-        yield "spans are picked again from the stored scores; no video is decoded for it"
+        less = "" if config.scoring.keep_outputs else ", as far as these hold what is asked for now"
+        yield f"spans are picked again from the stored scores; no video is decoded for it{less}"
     if not changed:
         yield "nothing that is there and still asked for"
 
 
 def _other_spans(config: Config, changed: Set[str]) -> bool:
     spans = {"span_mode" if name == "mode" else name for name in asdict(config.spans)}
-    return bool(changed & {*spans, *asdict(config.selection), "scores", "response"})
+    return bool(changed & {*spans, *asdict(config.selection), "scores", "response", "prompts"})
 
 
 def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]:

@@ -95,7 +95,7 @@ def scoring(
         segment_seconds=numbers["segment_seconds"],
         precision=choices["precision"],
         threads=int(numbers["threads"]) or threads,
-        keep_outputs=flags["keep_outputs"],
+        keep_outputs=flags["keep_outputs"] or spec.prompts is not None,  # embeddings are small, and answer any prompt
         trust_checkpoint=flags["trust_checkpoint"],
         model_copies=int(numbers["model_copies"]),
         retry_codes=retry_codes,

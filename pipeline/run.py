@@ -211,7 +211,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
     direct = beam_options.view_as(DirectOptions)
-    if direct.direct_num_workers > 1:  # Beam's own option
+    if direct.direct_num_workers != 1:  # Beam's own option; 0 stands for every core
         config = replace(config, streams=False)
     if config.workers > 1:
         direct.direct_num_workers, direct.direct_running_mode = config.workers, "multi_processing"

@@ -1,5 +1,6 @@
 """FetchBetterVideos: scan low, fetch high. Only videos that have a span are fetched again, to cut from."""
 
+import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.core.lanes import Lane, Lanes, batched, worked_off
+from transforms.core.lanes import Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
 from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from transforms.metrics import StageMetrics
@@ -27,9 +28,9 @@ _MOST_AHEAD = 1000
 class _BetterFetcher(WebFetcher):
     """Fetches the better video of what was scored; where that fails, clips come from what was scored."""
 
-    def work(self, proposal: VideoSpans, lane: Lane) -> VideoSpans:  # type: ignore[override]
+    def work(self, proposal: VideoSpans, stopped: threading.Event) -> VideoSpans:  # type: ignore[override]
         """Returns the spans with the video that they are to be cut from."""
-        outcome: Outcome = super().work(proposal.video.request, lane)
+        outcome: Outcome = super().work(proposal.video.request, stopped)
         if outcome.video is not None:
             return replace(proposal, better=outcome.video)
         return replace(proposal, source_flags=(f"low_quality_{getattr(outcome.error, 'code', 'storage_error')}",))
@@ -50,10 +51,8 @@ class _FetchBetter(beam.DoFn):
         self._metrics = StageMetrics(_STAGE)
 
     def _lanes(self, group: int) -> Lanes[VideoSpans, VideoSpans]:
-        politeness = self._rule.politeness
-        gate = self._gates.get(politeness, group)
-        make = partial(_BetterFetcher, self._rule, self._store, gate)
-        return Lanes(gate.lanes, politeness.interval_seconds, make, _MOST_AHEAD)
+        gate = self._gates.get(self._rule.politeness, group)
+        return Lanes(gate.lanes, partial(_BetterFetcher, self._rule, self._store, gate), _MOST_AHEAD)
 
     def _told(self, proposal: VideoSpans) -> VideoSpans:
         for flag in proposal.source_flags:
@@ -66,8 +65,15 @@ class _FetchBetter(beam.DoFn):
 class _FetchInPass(_FetchBetter):
     """Fetches in lanes of its own while the pass goes on: what has come is given on with the next video, or Flush."""
 
-    def start_bundle(self) -> None:
+    def setup(self) -> None:
         self._running = self._lanes(0)
+
+    def start_bundle(self) -> None:
+        self._running.close()
+        self._running = self._lanes(0)
+
+    def teardown(self) -> None:
+        self._running.close()
 
     def process(self, proposal: VideoSpans | Flush) -> Iterator[VideoSpans]:
         if isinstance(proposal, VideoSpans):

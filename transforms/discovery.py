@@ -19,8 +19,9 @@ from transforms.core import filters, naming, storage, web
 from transforms.core.excludes import is_excluded
 from transforms.core.fetcher import FetchError
 from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Lanes, Politeness, batched, worked_off
+from transforms.core.lanes import Gate, Lanes, batched, worked_off
 from transforms.failures import Failure
+from transforms.flow import Flow
 from transforms.metrics import StageMetrics
 from transforms.queries import files_of_folder, match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
@@ -89,15 +90,15 @@ def _tallied(candidates: list[_Candidate]) -> Iterator[_Candidate | _Tally]:
 class _NameDirectly(beam.DoFn):
     """Rows that name their videos: files, globs, and URLs of one video; the others leave for a lane."""
 
-    def __init__(self, politeness: Politeness) -> None:
-        self._politeness = politeness
+    def __init__(self, groups: int) -> None:
+        self._groups = groups
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
         self._metrics.count("in-queries")
         if _is_asked(query):
             place = zlib.crc32(query.row.encode("utf-8", "surrogatepass"))
-            yield TaggedOutput(_ASKED, (place % self._politeness.groups(), query))
+            yield TaggedOutput(_ASKED, (place % self._groups, query))
             return
         yield from self._named(query)
         self._metrics.count("done-queries")
@@ -130,15 +131,15 @@ class _NameDirectly(beam.DoFn):
 class _AskSites(beam.DoFn):
     """Rows that a site has to be asked about, in the lanes of a group."""
 
-    def __init__(self, output: str, rule: SearchRule) -> None:
-        self._output, self._rule = output, rule
+    def __init__(self, output: str, rule: SearchRule, flow: Flow) -> None:
+        self._output, self._rule, self._flow = output, rule, flow
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, group: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | _Tally | Failed]:
         politeness = self._rule.politeness
-        gate = Gate(politeness.share(group[0]), politeness.blocked_limit)
+        gate = Gate(politeness, self._flow.lanes(politeness, group[0]))
         make = partial(Asker, self._output, self._rule, gate)
-        with Lanes(gate.lanes, politeness.interval_seconds, make, _MOST_AHEAD) as lanes:
+        with Lanes(gate.lanes, make, _MOST_AHEAD) as lanes:
             for some in batched(group[1], _MOST_SORTED):
                 for answer in worked_off((lanes, sorted(some, key=_row_order))):
                     if answer is not None:
@@ -229,19 +230,21 @@ class FindVideos(beam.PTransform):
     Attributes:
       output: The output folder, where what sites listed is kept.
       rule: How videos are looked for and which are wanted.
+      flow: On one machine all lanes are one worker's.
     """
 
     output: str
     rule: SearchRule
+    flow: Flow
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> Found:
         """Takes queries and (excluded id, None) pairs; returns what was found."""
         queries, excluded = inputs
-        named = queries | "NameDirectly" >> beam.ParDo(_NameDirectly(self.rule.politeness)).with_outputs(
-            FAILURES, _TALLIES, _ASKED, main="candidates"
-        )
-        ask = beam.ParDo(_AskSites(self.output, self.rule)).with_outputs(FAILURES, _TALLIES, main="candidates")
+        name = beam.ParDo(_NameDirectly(self.flow.groups(self.rule.politeness)))
+        named = queries | "NameDirectly" >> name.with_outputs(FAILURES, _TALLIES, _ASKED, main="candidates")
+        do_fn = _AskSites(self.output, self.rule, self.flow)
+        ask = beam.ParDo(do_fn).with_outputs(FAILURES, _TALLIES, main="candidates")
         asked = named[_ASKED] | "ByGroup" >> beam.GroupByKey() | "AskSites" >> ask
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
         merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)

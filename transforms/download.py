@@ -60,9 +60,8 @@ class _Fetch(beam.DoFn):
     def process(self, group: tuple[tuple[str, int], Iterable[VideoRequest]]) -> Iterator[Video | Flush | Failed]:
         rule, (_, number) = self._rule, group[0]
         gate = self._gates.get(rule.politeness, number)
-        interval = rule.politeness.interval_seconds
-        web_lanes = Lanes(gate.lanes, interval, partial(WebFetcher, rule, self._store, gate), _MOST_AHEAD)
-        file_lane = Lanes(1, 0.0, partial(FileFetcher, rule, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
+        web_lanes = Lanes(gate.lanes, partial(WebFetcher, rule, self._store, gate), _MOST_AHEAD)
+        file_lane = Lanes(1, partial(FileFetcher, rule, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
         with web_lanes, file_lane:
             for some in batched(group[1], _MOST_SORTED):
                 waiting = sorted(some, key=_by_rank)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import apache_beam as beam
@@ -27,6 +28,14 @@ class Flow:
 
     streams: bool
 
+    def groups(self, politeness: Politeness) -> int:
+        """Returns how many groups of lanes there are: a pass has all of them in one."""
+        return 1 if self.streams else politeness.groups()
+
+    def lanes(self, politeness: Politeness, group: int) -> int:
+        """Returns how many lanes a group has."""
+        return politeness.lanes if self.streams else politeness.share(group)
+
     def around(self, record: Any) -> Any:
         """Returns what a stage yields for a record that needs none of the next: in a pass it keeps its place."""
         return record if self.streams else TaggedOutput(AROUND, record)
@@ -40,15 +49,13 @@ class Gates:
     """
 
     def __init__(self, flow: Flow) -> None:
-        self._streams, self._shared = flow.streams, Shared()
+        self.flow, self._shared = flow, Shared()
 
     def get(self, politeness: Politeness, group: int) -> Gate:
         """Returns the gate of a group of lanes."""
-
-        def make() -> Gate:
-            return Gate(politeness.share(group), politeness.blocked_limit)
-
-        return self._shared.acquire(make) if self._streams else make()
+        lanes = self.flow.lanes(politeness, group)
+        make = partial(Gate, politeness, lanes)
+        return self._shared.acquire(make) if self.flow.streams else make()
 
 
 @dataclass

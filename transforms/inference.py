@@ -88,7 +88,7 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
         super().__init__(
             min_batch_size=batch_size,
             max_batch_size=batch_size,
-            element_size_fn=partial(_weight, flush=batch_size),
+            element_size_fn=partial(_weight, flush=batch_size + 1),
             model_copies=model_copies or None,
         )
         self._load, self._items = load, max(1, batch_size // per_item)

@@ -322,11 +322,13 @@ class StoredTrack:
       videos: The videos of that content.
       scores: Its samples.
       report: How their decoding ended, over all segments.
+      reused: Whether an earlier run scored it, and not another video of this one.
     """
 
     videos: tuple[Video, ...]
     scores: Scores
     report: DecodeReport
+    reused: bool = True
 
     @property
     def content_key(self) -> str:

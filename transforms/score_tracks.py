@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from transforms.core import storage, tracks
+from transforms.core.classifiers.specs import SpecError
 from transforms.core.tracks import Writer
 from transforms.failures import Failure
 from transforms.grouping import of_type, only
@@ -44,6 +45,7 @@ class SaveScores(StoredScores):
         self._parts: list[Scores] = []
         self._writer: Writer | None = None
         self._error = ""
+        self._keys: set[str] = set()
 
     def process(self, item: ScoredSamples | Following) -> Iterator[ScoredSegment | StoredTrack | Flush]:
         """Takes what the model said of frame batches, and the report that follows the last of a segment."""
@@ -56,6 +58,7 @@ class SaveScores(StoredScores):
             yield item
 
     def _add(self, samples: ScoredSamples) -> None:
+        self._keys.add(samples.key)
         self._error = self._error or samples.error
         if self._error:
             return
@@ -74,6 +77,7 @@ class SaveScores(StoredScores):
         )
 
     def _finished(self, report: DecodeReport) -> ScoredSegment:
+        assert self._keys <= {report.segment.video.key}, (self._keys, report.segment.video.key)
         if report.failure_code:
             return ScoredSegment(report, None, report.failure_code, report.failure_message)
         if self._error:
@@ -102,7 +106,7 @@ class Assemble(StoredScores):
         records = list(keyed[1])
         stored = only(records, StoredTrack)
         if stored is not None:
-            yield from self._videos(stored.videos, stored.scores, stored.report, reused=True)
+            yield from self._videos(stored.videos, stored.scores, stored.report, reused=stored.reused)
             return
         by_place = {record.report.segment.place: record for record in of_type(records, ScoredSegment)}
         parts = [by_place[place] for place in sorted(by_place)]
@@ -127,28 +131,41 @@ class Assemble(StoredScores):
 
     def _videos(
         self, videos: tuple[Video, ...], scores: Scores, report: DecodeReport, *, reused: bool
-    ) -> Iterator[ScoredVideo]:
+    ) -> Iterator[ScoredVideo | Failed]:
         for video in videos:
-            own = wanted_of([video])
-            if self._rule.spec.prompts and own != scores.wanted:  # its best label is one of its own
-                stored = tracks.read(self._place(video.content_key).track())
-                scores = (stored and self._answers.of(stored, own)) or scores
+            try:
+                its_own = self._answered_alone(video, scores)
+            except (storage.StorageError, SpecError) as error:
+                yield from self._failures((video,), getattr(error, "code", "scoring_failed"), str(error), 1)
+                continue
             self._metrics.count("reused-tracks" if reused else "out-tracks")
-            yield ScoredVideo(video, _track(video, scores, report), reused)
+            yield ScoredVideo(video, _track(video, its_own, report), reused)
+
+    def _answered_alone(self, video: Video, scores: Scores) -> Scores:
+        """Returns scores in which a zero-shot video's best label is one of its own."""
+        own = wanted_of([video])
+        if not self._rule.spec.prompts or own == scores.wanted:
+            return scores
+        stored = tracks.read(self._place(video.content_key).track())
+        return (stored and self._answers.of(stored, own)) or scores
 
     def _join_files(self, parts: list[ScoredSegment], report: DecodeReport) -> None:
         """Writes the track of a long video from its segments, which are gone then."""
         segments_of = [part.report.segment for part in parts]
         place = self._place(parts[0].content_key)
         uris = [place.segment(segment.start_seconds, segment.end_seconds) for segment in segments_of]
+        files = [(part.scores, tracks.read(uri)) for part, uri in zip(parts, uris, strict=True) if _samples_of(part)]
+        if any(stored is None for _, stored in files):
+            if tracks.read(place.track()) is None:
+                raise storage.StorageError(f"{place.track()}: a segment of it vanished, or was damaged")
+            return  # another attempt at this bundle has joined them already
+        has_outputs = all(stored is not None and stored.has_outputs for _, stored in files)
         writer = Writer(self._answers.asked(segments_of[0].wanted()))
-        for part, uri in zip(parts, uris, strict=True):
-            if part.scores is None or not len(part.scores.times):
-                continue
-            stored = tracks.read(uri)
-            if stored is None:
-                raise storage.StorageError(f"{uri}: vanished, or was damaged", "storage_error")
-            writer.add(self._answers.kept(part.scores), stored.outputs())
+        for scores, stored in files:
+            assert scores is not None
+            assert stored is not None
+            outputs = np.concatenate(list(stored.outputs())) if has_outputs else None
+            writer.add(self._answers.kept(scores), outputs)
         tracks.write(place.track(), writer.finish(_facts(report)))
         for uri in uris:
             storage.delete(uri)
@@ -163,6 +180,10 @@ class Assemble(StoredScores):
             self._metrics.count(f"failed-{code}")
             message_of = f"{video.request.source}: {message}"
             yield failed(Failure(_STAGE, code, message_of, video.key, attempts=attempts))
+
+
+def _samples_of(part: ScoredSegment) -> int:
+    return 0 if part.scores is None else len(part.scores.times)
 
 
 def _joined(parts: list[Scores]) -> Scores:

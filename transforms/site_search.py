@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from transforms.core import naming, storage, web
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Lane, Politeness
+from transforms.core.lanes import Gate, Politeness
 from transforms.failures import CODES
 from transforms.metrics import StageMetrics
 from transforms.records import ActionQuery
@@ -48,7 +49,7 @@ class Asker:
         self._fetcher = Fetcher(rule.web, rule.politeness)
         self._metrics = StageMetrics(_STAGE)
 
-    def work(self, query: ActionQuery, lane: Lane) -> tuple[ActionQuery, Entries | FetchError]:
+    def work(self, query: ActionQuery, stopped: threading.Event) -> tuple[ActionQuery, Entries | FetchError]:
         """Returns URL and facts of what the site lists, or listed in an earlier run where it does not answer now."""
         request = {
             "query": query.query,
@@ -59,7 +60,7 @@ class Asker:
         }
         stored = storage.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
         try:
-            entries = self._ask(query, request, lane)
+            entries = self._ask(query, request, stopped)
         except FetchError as error:
             if CODES[error.code][0] not in ("blocked", "transient"):
                 return query, error
@@ -71,10 +72,10 @@ class Asker:
             storage.write_bytes(stored, json.dumps(entries).encode())
         return query, entries
 
-    def _ask(self, query: ActionQuery, request: dict[str, Any], lane: Lane) -> Entries:
+    def _ask(self, query: ActionQuery, request: dict[str, Any], stopped: threading.Event) -> Entries:
         host = web.host_of(query.url) if query.url else self._rule.prefix
         with self._metrics.doing(f"asking for {query.query or query.url!r}"):
-            messages, _ = self._fetcher.run("fetch:listing", lambda: request, lane, self._gate, host)
+            messages, _ = self._fetcher.run("fetch:listing", lambda: request, self._gate, host, stopped)
         entries: dict[str, dict[str, Any]] = {}
         for message in messages:
             entries.setdefault(message.facts["url"], message.facts["facts"])

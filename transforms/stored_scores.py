@@ -94,6 +94,13 @@ class FindStored(StoredScores):
             else:
                 yield self._flow.around(record)
 
+    def _is_whole(self, stored: Stored) -> bool:
+        """Tells whether a segment can become part of a track as it is wanted now."""
+        try:
+            return not self._rule.keep_outputs or bool(stored.has_outputs and list(stored.outputs()))
+        except ValueError:  # damaged
+            return False
+
     def _note_under_way(self, content_key: str) -> None:
         self._under_way[content_key] = None
         if len(self._under_way) > _MOST_UNDER_WAY:
@@ -104,7 +111,8 @@ class FindStored(StoredScores):
         stored = tracks.read(place.track())
         scores = stored and self._answers.of(stored, wanted)
         if stored and scores:
-            yield StoredTrack(videos, scores, report_of(Segment(videos, 0, 1, 0.0, None), stored))
+            report = report_of(Segment(videos, 0, 1, 0.0, None), stored)
+            yield StoredTrack(videos, scores, report, reused=videos[0].content_key not in self._under_way)
             return
         earlier = tracks.read_failure(place, limits=self._limits)
         if earlier and earlier["code"] in REMEMBERED and earlier["code"] not in self._rule.retry_codes:
@@ -119,7 +127,7 @@ class FindStored(StoredScores):
             uri = place.segment(segment.start_seconds, segment.end_seconds)
             stored = tracks.read(uri) if segment.count > 1 else None
             scores = stored and self._answers.of(stored, segment.wanted())
-            if stored and scores:
+            if stored and scores and self._is_whole(stored):
                 self._metrics.count("reused-segments")
                 yield ScoredSegment(report_of(segment, stored), scores, reused=True)
             else:

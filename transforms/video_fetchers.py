@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from transforms.core import filters, storage, web
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Lane, Politeness
+from transforms.core.lanes import Gate, Politeness
 from transforms.core.video_store import VideoStore
 from transforms.metrics import StageMetrics
 from transforms.records import Video, VideoRequest
@@ -75,12 +76,12 @@ class VideoFetcher:
         self._rule, self._store, self._child = rule, store, child
         self._metrics = StageMetrics(_STAGE)
 
-    def work(self, request: VideoRequest, lane: Lane) -> Outcome:
+    def work(self, request: VideoRequest, stopped: threading.Event) -> Outcome:
         """Returns the stored video, or fetches it once it is its turn."""
         start = time.monotonic()
         try:
             stored = self._stored(request)
-            video = stored or self._fetch(request, lane)
+            video = stored or self._fetch(request, stopped)
         except (FetchError, storage.StorageError) as error:
             return Outcome(request, error=error, msec=_msec_since(start))
         except OSError as error:  # this machine's own disk
@@ -96,7 +97,7 @@ class VideoFetcher:
         """Ends the child."""
         self._child.close()
 
-    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+    def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         raise NotImplementedError
 
     def _asked(self, request: VideoRequest) -> dict[str, Any]:
@@ -179,7 +180,7 @@ class FileFetcher(VideoFetcher):
             return stored  # it outlives its original
         return stored if stored.content == content else None
 
-    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+    def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
         size, content = storage.facts(request.path)
         self._check_size(size)
@@ -200,7 +201,7 @@ class WebFetcher(VideoFetcher):
         self._fetcher, self._gate = Fetcher(rule.web, rule.politeness), gate
         super().__init__(rule, store, self._fetcher.child)
 
-    def _fetch(self, request: VideoRequest, lane: Lane) -> Video:
+    def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         rule, host = self._rule, web.host_of(request.url)
         with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch, self._metrics.doing(f"waiting for {host}"):
 
@@ -214,7 +215,7 @@ class WebFetcher(VideoFetcher):
                     "filter": vars(rule.filter),
                 }
 
-            (message,), attempts = self._fetcher.run("fetch:download", make_request, lane, self._gate, host)
+            (message,), attempts = self._fetcher.run("fetch:download", make_request, self._gate, host, stopped)
             facts = message.facts
             path = os.path.realpath(facts["path"])
             if not path.startswith(os.path.realpath(scratch) + os.sep):

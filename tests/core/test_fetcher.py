@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
-from transforms.core.lanes import Gate, Lane, Politeness
+from transforms.core.lanes import Gate, Politeness
 
 STALLS = {"query": "x", "search_prefix": "localsearch", "limit": 1, "licence": "any"}
 
@@ -28,10 +28,10 @@ def test_a_downloader_that_is_killed_is_tried_again_and_then_a_transient_failure
         threading.Thread(target=kill_once_it_asks).start()
         return {**STALLS, "url": f"http://127.0.0.1:{silent.getsockname()[1]}/never"}
 
-    lane, gate = Lane(0, threading.Event()), Gate(1, 3)
+    gate = Gate(Politeness(interval_seconds=0), 1)
     try:
         with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(FetchError) as caught:
-            fetcher.run("fetch:listing", request, lane, gate, "127.0.0.1")
+            fetcher.run("fetch:listing", request, gate, "127.0.0.1", threading.Event())
     finally:
         fetcher.close()
     assert (caught.value.code, caught.value.attempts, len(started)) == ("fetch_crashed", attempts, attempts)

@@ -1,13 +1,12 @@
 """Lanes: so many side by side, each polite, none for long where the host refuses, and all gone at once when told."""
 
-import itertools
 import threading
 import time
 from functools import partial
 
 import pytest
 
-from transforms.core.lanes import LANES_PER_GROUP, Gate, Lane, Lanes, Politeness, batched, worked_off
+from transforms.core.lanes import LANES_PER_GROUP, Gate, Lanes, NotTriedError, Politeness, batched, worked_off
 
 
 class Slow:
@@ -16,8 +15,7 @@ class Slow:
     def __init__(self, log, seconds=0.05):
         self.log, self.seconds, self.killed = log, seconds, threading.Event()
 
-    def work(self, item, lane: Lane):
-        lane.wait_turn()
+    def work(self, item, stopped):
         with self.log.lock:
             self.log.now += 1
             self.log.most = max(self.log.most, self.log.now)
@@ -41,8 +39,8 @@ class Log:
         self.lock, self.now, self.most, self.starts, self.closed = threading.Lock(), 0, 0, [], 0
 
 
-def lanes(log, count=4, interval_seconds=0.0, most_ahead=1000, seconds=0.05):
-    return Lanes(count, interval_seconds, partial(Slow, log, seconds), most_ahead)
+def lanes(log, count=4, most_ahead=1000, seconds=0.05):
+    return Lanes(count, partial(Slow, log, seconds), most_ahead)
 
 
 def test_so_many_are_under_way_at_once_and_all_come_back():
@@ -61,13 +59,76 @@ def test_an_item_starts_no_more_lanes_than_there_is_work():
     assert log.closed == 1
 
 
-def test_a_lane_waits_between_two_starts():
-    log = Log()
-    with lanes(log, count=2, interval_seconds=0.2, seconds=0.0) as some:
-        list(worked_off((some, range(6))))
-    for name in {name for name, _ in log.starts}:
-        own = [start for lane, start in log.starts if lane == name]
-        assert all(after - before >= 0.19 for before, after in itertools.pairwise(own))
+def gate(lanes=2, **politeness):
+    return Gate(Politeness(**{"interval_seconds": 0.0, "blocked_limit": 3, **politeness}), lanes)
+
+
+def test_a_lane_waits_between_two_starts_whoever_has_its_turns():
+    shared, starts = gate(lanes=2, interval_seconds=0.2), []
+
+    def ask():
+        with shared.turn("a", threading.Event()):
+            starts.append(time.monotonic())
+
+    in_threads([ask] * 6)
+    starts.sort()
+    # two lanes: of any three starts the first and the last are an interval apart
+    assert all(last - first >= 0.19 for first, last in zip(starts, starts[2:], strict=False))
+
+
+def in_threads(tasks):
+    threads = [threading.Thread(target=task) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("waits_for", ["its interval", "a free lane"])
+def test_who_waits_for_a_turn_asks_nobody_once_the_lanes_are_stopped(waits_for):
+    shared, stopped, asked = gate(lanes=1, interval_seconds=60.0), threading.Event(), []
+    held = threading.Event()
+
+    def hold():
+        with shared.turn("a", threading.Event()):
+            held.wait(10 if waits_for == "a free lane" else 0)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    time.sleep(0.1)
+
+    def ask():
+        with pytest.raises(NotTriedError, match="stopped"), shared.turn("a", stopped):
+            asked.append(1)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    time.sleep(0.1)
+    stopped.set()
+    asker.join(2)
+    assert not asker.is_alive()
+    assert asked == []
+    held.set()
+    holder.join()
+
+
+def test_who_waited_for_a_turn_does_not_ask_a_host_that_refused_meanwhile():
+    shared, asked, refused = gate(lanes=1, blocked_limit=3), [], []
+
+    def ask():
+        try:
+            with shared.turn("a", threading.Event()):
+                time.sleep(0.01)
+                asked.append(1)
+                shared.note("a", "blocked")
+        except NotTriedError as error:
+            refused.append(str(error))
+
+    in_threads([ask] * 10)
+    assert len(asked) == 3
+    assert refused == ["not tried: a refused before"] * 7
+    with shared.turn("b", threading.Event()):  # says nothing of another host
+        pass
 
 
 def test_only_so_many_items_are_ahead_of_who_takes_the_results():
@@ -105,13 +166,13 @@ def test_a_worker_that_cannot_be_made_is_told():
     def broken():
         raise RuntimeError("no child")
 
-    with Lanes(2, 0.0, broken, 10) as some, pytest.raises(RuntimeError, match="no child"):
+    with Lanes(2, broken, 10) as some, pytest.raises(RuntimeError, match="no child"):
         list(worked_off((some, [1])))
 
 
 def test_a_stop_ends_lanes_that_wait_for_their_turn_or_for_a_site():
     log = Log()
-    some = lanes(log, count=3, interval_seconds=60.0, seconds=60.0)
+    some = lanes(log, count=3, seconds=60.0)
     for item in range(9):
         some.put(item)
     while log.now < 3:
@@ -124,37 +185,25 @@ def test_a_stop_ends_lanes_that_wait_for_their_turn_or_for_a_site():
 
 
 def test_blocks_are_counted_per_host():
-    gate = Gate(4, blocked_limit=3)
+    shared = gate(lanes=4)
     for host, code in (("a", "blocked"), ("b", "blocked"), ("a", "blocked"), ("b", ""), ("a", "blocked")):
-        gate.note(host, code)
-    assert gate.refuses("a")
-    assert not gate.refuses("b")
-    gate.note("b", "blocked")
-    gate.note("b", "not_found")  # an answer of another kind
-    gate.note("b", "blocked")
-    gate.note("b", "blocked")
-    assert not gate.refuses("b")
+        shared.note(host, code)
+    assert shared.refuses("a")
+    assert not shared.refuses("b")
+    for code in ("blocked", "not_found", "blocked", "blocked"):  # an answer of another kind
+        shared.note("b", code)
+    assert not shared.refuses("b")
 
 
 def test_a_gate_lets_only_so_many_requests_through():
-    gate, most, now = Gate(2, 3), [0], [0]
-    lock = threading.Lock()
+    shared, log = gate(lanes=2), Log()
 
     def ask():
-        with gate.request():
-            with lock:
-                now[0] += 1
-                most[0] = max(most[0], now[0])
-            time.sleep(0.02)
-            with lock:
-                now[0] -= 1
+        with shared.turn("a", threading.Event()):
+            Slow(log, 0.02).work(1, threading.Event())
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [2]
+    in_threads([ask] * 8)
+    assert log.most == 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 32, 33, 64, 100, 1000])

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from transforms.core import naming, storage, tracks
 from transforms.core.classifiers import responses
@@ -74,25 +76,32 @@ class Answers:
         found = tracks.columns_of(scores, wanted)
         if found is not None:
             return found
-        outputs = stored.outputs()
-        if outputs is None:
+        if not stored.has_outputs:
             return None
-        said = responses.of_labels(outputs, self._index, self._spec.activation, wanted, any_label=False)
-        return _with(scores, wanted, said.responses)
+        ask = partial(responses.of_labels, index=self._index, activation=self._spec.activation)
+        said = [ask(outputs, wanted=wanted, any_label=False).responses for outputs in stored.outputs()]
+        return _with(scores, wanted, np.concatenate(said))
 
     def _of_texts(self, stored: Stored, wanted: Wanted) -> Scores | None:
         if stored.asked == self.asked(wanted):
             return tracks.columns_of(stored.scores, wanted)
-        outputs = stored.outputs()
-        if outputs is None:
+        if not stored.has_outputs:
             return None
-        texts = self._texts({name for labels in wanted for name in labels}, outputs.shape[1])
-        said = responses.of_texts(outputs, texts, wanted, self._any_label)
-        return Scores(stored.scores.times, stored.scores.frame_indices, tuple(wanted), *said)
+        texts = self._texts({name for labels in wanted for name in labels}, stored.source)
+        said = [responses.of_texts(outputs, texts, wanted, self._any_label) for outputs in stored.outputs()]
+        return Scores(
+            stored.scores.times,
+            stored.scores.frame_indices,
+            tuple(wanted),
+            np.concatenate([part.responses for part in said]),
+            tuple(label for part in said for label in part.top_labels),
+            np.concatenate([part.top_scores for part in said]),
+        )
 
-    def _texts(self, names: set[str], size: int) -> Texts:
+    def _texts(self, names: set[str], file: pq.ParquetFile) -> Texts:
         """Returns the embeddings of names, from storage or from the model, whose answer is kept."""
         assert self._spec.prompts is not None
+        size = file.schema_arrow.field("outputs").type.list_size
         background = _Kept(self._folder, "", self._spec.prompts.background)
         kept = {name: _Kept(self._folder, name, self._spec.prompts.templates) for name in names}
         alone = background.read(size)

@@ -101,6 +101,7 @@ def _fork(descriptor: int, log: int) -> Forked:
         try:
             return _fork_server(environment).start(descriptor, log)
         except OSError:  # it was killed, or ran out of memory: one more try with a new one
+            _fork_server(environment).close()
             _fork_server.cache_clear()
             return _fork_server(environment).start(descriptor, log)
 

@@ -26,8 +26,7 @@ class _Answer(Response):
 
     def fits(self, request: Request) -> bool:
         """Tells whether the answer is the one to this request too."""
-        plain = request.method == "GET" and request.data is None and "Range" not in request.headers
-        return plain and request.url == self.url and self._seen is not None
+        return _is_plain(request) and request.url == self.url and self._seen is not None
 
     def rewind(self) -> None:
         """Lets the answer be read from its start, once."""
@@ -70,20 +69,26 @@ class Downloader(yt_dlp.YoutubeDL):
         if kept is not None and kept.fits(request):
             kept.rewind()
             return kept
-        self._drop(kept)
         answer = super().urlopen(request)
-        if answer.status == 200 and (answer.get_header("Content-Type") or "").lower().startswith(_MEDIA_TYPES):
+        if _is_plain(request) and _is_media(answer):
             answer = self._kept = _Answer(answer)
         return answer
 
     def close(self) -> Any:
         """Ends its connections."""
-        self._drop(self._kept)
+        if self._kept is not None:
+            self._kept.close()
         return super().close()
 
-    def _drop(self, answer: _Answer | None) -> None:
-        if answer is not None:
-            answer.close()
+
+def _is_plain(request: Request) -> bool:
+    """Tells whether a request asks for the whole of a file; the answer to one for its head has no body."""
+    return request.method == "GET" and request.data is None and "Range" not in request.headers
+
+
+def _is_media(answer: Response) -> bool:
+    kind, coding = (answer.get_header(name) or "" for name in ("Content-Type", "Content-Encoding"))
+    return answer.status == 200 and kind.lower().startswith(_MEDIA_TYPES) and coding.lower() in ("", "identity")
 
 
 @lru_cache(maxsize=1)

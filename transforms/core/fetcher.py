@@ -1,5 +1,6 @@
 """The parent's side of fetching: settings with their secrets, the child, and retries with backoff."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ import tenacity
 
 from transforms.core import storage
 from transforms.core.child import Child, ChildError, Limits, Message
-from transforms.core.lanes import Gate, Lane, Politeness
+from transforms.core.lanes import Gate, NotTriedError, Politeness
 from transforms.failures import CODES
 
 _LONGEST_WAIT_SECONDS = 60.0
@@ -86,57 +87,62 @@ class Fetcher:
         self.child.close()
 
     def run(
-        self, task: str, make_request: Callable[[], dict[str, Any]], lane: Lane, gate: Gate, host: str
+        self,
+        task: str,
+        make_request: Callable[[], dict[str, Any]],
+        gate: Gate,
+        host: str,
+        stopped: threading.Event,
     ) -> tuple[list[Message], int]:
         """Runs a task in its turn, until it succeeds or its failure is not transient or the attempts are used up.
 
         Args:
           task: `module:function`.
           make_request: Makes the request of one attempt, e.g. with a fresh folder.
-          lane: The lane whose turn it is.
-          gate: What it shares with other lanes.
+          gate: Gives the turns; each attempt has one of its own.
           host: Who is asked.
+          stopped: Set when nothing more is to be tried.
 
         Returns:
           The messages, and how many attempts it took.
 
         Raises:
-          FetchError: With the code and message of the last attempt; `blocked` without one where the host refuses.
+          FetchError: With the code and message of the last attempt; `blocked` where not one was made.
         """
-        if gate.refuses(host):
-            raise FetchError("blocked", f"not tried: {host} refused before", attempts=0)
         attempts = 0
 
         def once() -> list[Message]:
             nonlocal attempts
-            attempts += 1
-            try:
-                return list(self.child.call(task, {**make_request(), "web": self._settings}))
-            except ChildError as error:
-                code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(
-                    error.kind
-                )
-                # what a dying child wrote last may hold a line of the cookies file
-                message = str(error).partition(": ")[0] if error.fatal else str(error)
-                raise FetchError(code or error.kind, message, attempts) from error
+            with gate.turn(host, stopped):
+                attempts += 1
+                return self._ask(task, make_request(), attempts)
 
         def may_help(error: BaseException) -> bool:
-            return isinstance(error, FetchError) and error.transient and not lane.stopped.is_set()
+            return isinstance(error, FetchError) and error.transient and not stopped.is_set()
 
         wait = self._politeness.retry_wait_seconds
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(may_help),
             stop=tenacity.stop_after_attempt(self._politeness.attempts),
             wait=tenacity.wait_exponential_jitter(initial=wait, max=_LONGEST_WAIT_SECONDS, jitter=wait / 2),
-            sleep=tenacity.sleep_using_event(lane.stopped),
+            sleep=tenacity.sleep_using_event(stopped),
             reraise=True,
         )
-        lane.wait_turn()
         try:
-            with gate.request():
-                messages = retrying(once)
+            messages = retrying(once)
+        except NotTriedError as error:
+            raise FetchError("blocked", str(error), attempts) from error
         except FetchError as error:
             gate.note(host, error.code)
             raise
         gate.note(host, "")
         return messages, attempts
+
+    def _ask(self, task: str, request: dict[str, Any], attempts: int) -> list[Message]:
+        try:
+            return list(self.child.call(task, {**request, "web": self._settings}))
+        except ChildError as error:
+            code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(error.kind)
+            # what a dying child wrote last may hold a line of the cookies file
+            message = str(error).partition(": ")[0] if error.fatal else str(error)
+            raise FetchError(code or error.kind, message, attempts) from error

@@ -21,6 +21,7 @@ _FORK, _WAIT = b"f", b"w"
 _MESSAGE = struct.Struct("=cq")
 _RUNNING = -(1 << 32)
 _LOOK_SECONDS = 0.005
+_PATIENCE_SECONDS = 60.0
 
 
 class ForkServer:
@@ -34,6 +35,7 @@ class ForkServer:
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
+        self._socket.settimeout(_PATIENCE_SECONDS)  # a time-out is an OSError too
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "transforms.core.fork_server", str(theirs.fileno()), module],
             pass_fds=[theirs.fileno()],
@@ -49,7 +51,7 @@ class ForkServer:
         """Starts a child that serves a connection and writes its terminal's output to a file.
 
         Raises:
-          OSError: The server is gone.
+          OSError: The server is gone, or does not answer.
         """
         with self._lock:
             socket.send_fds(self._socket, [_MESSAGE.pack(_FORK, 0)], [descriptor, log])

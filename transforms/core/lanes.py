@@ -4,6 +4,7 @@ Lanes are threads of one step, not keys of a shuffle: a runner may work keys off
 one lane whatever the option says. They give results as these come, so that what follows goes on beside them.
 """
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -16,9 +17,9 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from transforms.failures import CODES
 
-#: So many lanes at most are threads of one worker; more are spread over several.
+#: Where there are several workers, so many lanes at most are threads of one of them.
 LANES_PER_GROUP = 32
-_STOP_SECONDS, _KILL_AGAIN_SECONDS = 2.0, 0.1
+_STOP_SECONDS, _LOOK_SECONDS = 2.0, 0.1
 #: So long a result is waited for before it counts as not ready.
 _READY_SECONDS = 0.2
 
@@ -50,56 +51,63 @@ class Politeness:
         return len(range(group, self.lanes, self.groups()))
 
 
+class NotTriedError(Exception):
+    """A request was not made: the host refuses, or the lanes are to end. The message says which."""
+
+
 class Gate:
-    """What the lanes of a worker share: how many requests are under way, and which hosts refuse. Thread-safe.
+    """The turns that all lanes of a worker share, and which hosts refuse. Thread-safe.
 
     Args:
-      lanes: Most requests under way at once.
-      blocked_limit: See `Politeness`.
+      politeness: How sites are treated.
+      lanes: How many of the job's lanes these are: so many requests are under way at once.
     """
 
-    def __init__(self, lanes: int, blocked_limit: int) -> None:
+    def __init__(self, politeness: Politeness, lanes: int) -> None:
         self.lanes = lanes
-        self._blocked_limit = blocked_limit
-        self._permits = threading.BoundedSemaphore(lanes)
+        self._politeness = politeness
+        #: When the last request of each free lane started.
+        self._free: queue.SimpleQueue[float] = queue.SimpleQueue()
+        for _ in range(lanes):
+            self._free.put(-float("inf"))
         self._blocked_in_a_row: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @contextmanager
-    def request(self) -> Iterator[None]:
-        """Holds one of the places for requests under way."""
-        with self._permits:
+    def turn(self, host: str, stopped: threading.Event) -> Iterator[None]:
+        """Waits for a free lane and until its next start is polite, and holds the lane for a request.
+
+        Raises:
+          NotTriedError: Meanwhile the host refused, or the lanes are to end.
+        """
+        last_start = self._wait_for_lane(stopped)
+        try:
+            stopped.wait(max(0.0, last_start + self._politeness.interval_seconds - time.monotonic()))
+            if stopped.is_set():
+                raise NotTriedError("not tried: the job is stopped")
+            if self.refuses(host):
+                raise NotTriedError(f"not tried: {host} refused before")
+            last_start = time.monotonic()
             yield
+        finally:
+            self._free.put(last_start)
+
+    def _wait_for_lane(self, stopped: threading.Event) -> float:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Empty):
+                return self._free.get(timeout=_LOOK_SECONDS)
+        raise NotTriedError("not tried: the job is stopped")
 
     def refuses(self, host: str) -> bool:
         """Tells whether a host was blocked too often in a row to be asked again."""
         with self._lock:
-            return self._blocked_in_a_row[host] >= self._blocked_limit
+            return self._blocked_in_a_row[host] >= self._politeness.blocked_limit
 
     def note(self, host: str, code: str) -> None:
         """Notes how a request ended; an empty code is success."""
         blocked = bool(code) and CODES[code][0] == "blocked"
         with self._lock:
             self._blocked_in_a_row[host] = self._blocked_in_a_row[host] + 1 if blocked else 0
-
-
-class Lane:
-    """One lane's turns.
-
-    Args:
-      interval_seconds: Least time between two starts.
-      stopped: Set when all lanes are to end.
-    """
-
-    def __init__(self, interval_seconds: float, stopped: threading.Event) -> None:
-        self._interval_seconds, self.stopped = interval_seconds, stopped
-        self._last_start: float | None = None
-
-    def wait_turn(self) -> None:
-        """Waits until the next start is polite, or the lanes are to end."""
-        if self._last_start is not None:
-            self.stopped.wait(max(0.0, self._last_start + self._interval_seconds - time.monotonic()))
-        self._last_start = time.monotonic()
 
 
 _Item_contra = TypeVar("_Item_contra", contravariant=True)
@@ -111,8 +119,8 @@ _Result = TypeVar("_Result")
 class Worker(Protocol[_Item_contra, _Result_co]):
     """What does the work of one lane, in the lane's thread."""
 
-    def work(self, item: _Item_contra, lane: Lane) -> _Result_co:
-        """Returns the result of one item."""
+    def work(self, item: _Item_contra, stopped: threading.Event) -> _Result_co:
+        """Returns the result of one item, soon where the lanes are stopped."""
 
     def kill(self) -> None:
         """Makes `work` end soon; called from another thread."""
@@ -128,16 +136,12 @@ class Lanes(Generic[_Item, _Result]):
 
     Args:
       count: Most threads; they start as there is work for them.
-      interval_seconds: Least time between two starts in a lane.
       make_worker: Makes what does the work of one lane.
       most_ahead: Most items that were put in and whose results were not taken yet.
     """
 
-    def __init__(
-        self, count: int, interval_seconds: float, make_worker: Callable[[], Worker[_Item, _Result]], most_ahead: int
-    ) -> None:
-        self._count, self._interval_seconds, self._make_worker = count, interval_seconds, make_worker
-        self._most_ahead = most_ahead
+    def __init__(self, count: int, make_worker: Callable[[], Worker[_Item, _Result]], most_ahead: int) -> None:
+        self._count, self._make_worker, self._most_ahead = count, make_worker, most_ahead
         self.ahead = 0
         self._results: queue.SimpleQueue[tuple[Lanes[_Item, _Result], _Result | BaseException]] = queue.SimpleQueue()
         self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -197,10 +201,9 @@ class Lanes(Generic[_Item, _Result]):
             while thread.is_alive() and time.monotonic() < deadline:
                 for worker in list(self._workers):  # again: it may have begun a request meanwhile
                     worker.kill()
-                thread.join(_KILL_AGAIN_SECONDS)
+                thread.join(_LOOK_SECONDS)
 
     def _run(self) -> None:
-        lane = Lane(self._interval_seconds, self._stopped)
         worker: Worker[_Item, _Result] | None = None
         try:
             while (item := self._items.get()) is not None and not self._stopped.is_set():
@@ -209,7 +212,7 @@ class Lanes(Generic[_Item, _Result]):
                     if worker is None:
                         worker = self._make_worker()
                         self._workers.append(worker)
-                    result = worker.work(item, lane)
+                    result = worker.work(item, self._stopped)
                 except BaseException as error:  # noqa: BLE001 - who takes the results raises it
                     result = error
                 self._results.put((self, result))
