@@ -22,7 +22,7 @@ from transforms.core import storage, tracks
 from transforms.failures import Failure
 from transforms.flow import Flow
 from transforms.records import Ask, ScoreTrack, Segment, Video, VideoRequest
-from transforms.score_tracks import _track
+from transforms.score_tracks import Assemble, _track
 from transforms.scoring import ScoreVideos
 from transforms.stored_scores import report_of
 
@@ -89,11 +89,11 @@ def open_files(pid):
     return names
 
 
-def score(output, rule, paths, videos=None, flow=STREAMS):
+def score(output, rule, paths, videos=None, flow=STREAMS, bundle_repeat=0):
     """Runs the stage alone; returns the track of each video, the failures, and the counters."""
     videos = videos or [video_of(path) for path in paths]
     collected = output / "failures.txt"
-    pipeline = beam.Pipeline(runner=FnApiRunner())
+    pipeline = beam.Pipeline(runner=FnApiRunner(bundle_repeat=bundle_repeat))
     scored = pipeline | beam.Create(videos, reshuffle=False) | ScoreVideos(str(output), rule, flow)
     _ = scored.failures | beam.Map(_line) | beam.io.WriteToText(str(collected), shard_name_template="")
     result = pipeline.run()
@@ -256,3 +256,48 @@ def test_a_file_that_was_gone_for_a_moment_is_no_decided_failure(tmp_path, colou
     found, failures, _ = score(tmp_path, rule, [path])
     assert failures == []
     assert len(found["shy"].times) == 40
+
+
+@pytest.mark.parametrize("flow", [STREAMS, SHUFFLES], ids=["streams", "shuffles"])
+def test_a_bundle_that_runs_again_finds_the_track_that_it_joined(tmp_path, colour_spec, flow):
+    path = scene_video(tmp_path / "long.mp4", ("grey", 9), ("red", 9), gop=10)
+    video = replace(video_of(path), duration_seconds=18.0)
+    rule = replace(rule_of(colour_spec), segment_seconds=5)
+    found, failures, _ = score(tmp_path, rule, [path], videos=[video], flow=flow, bundle_repeat=1)
+    assert failures == []
+    assert len(found["long"].times) == 180
+
+
+@pytest.mark.parametrize("fault", ["without outputs", "damaged outputs"])
+def test_a_segment_that_fits_no_track_is_scored_again(tmp_path, colour_spec, monkeypatch, fault):
+    path = scene_video(tmp_path / "long.mp4", ("grey", 9), ("red", 9), gop=10)
+    video = replace(video_of(path), duration_seconds=18.0)
+    rule = replace(rule_of(colour_spec), segment_seconds=5)
+    keeps = fault == "damaged outputs"
+    with monkeypatch.context() as killed:
+        killed.setattr(Assemble, "_join_files", _killed)
+        score(tmp_path, replace(rule, keep_outputs=keeps), [path], videos=[video])
+    segments = sorted((tmp_path / "scores").rglob("*-*.parquet"))
+    assert len(segments) == 4
+    if keeps:
+        stored = tracks.read(str(segments[0]))
+        column = next(
+            stored.source.metadata.row_group(0).column(place)
+            for place in range(stored.source.metadata.num_columns)
+            if stored.source.metadata.row_group(0).column(place).path_in_schema.startswith("outputs")
+        )
+        content = bytearray(segments[0].read_bytes())
+        end = column.data_page_offset + column.total_compressed_size
+        content[end - 8 : end] = b"\xff" * 8
+        segments[0].write_bytes(content)
+    for segment in segments[1 if keeps else 2 :]:
+        segment.unlink()
+    found, failures, counters = score(tmp_path, rule, [path], videos=[video])
+    assert failures == []
+    assert counters["ScoreVideos/in-segments"] == 4
+    assert len(found["long"].times) == 180
+    assert tracks.read(str(next((tmp_path / "scores").rglob("*.parquet")))).has_outputs
+
+
+def _killed(*_):
+    raise storage.StorageError("killed here")
