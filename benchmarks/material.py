@@ -2,6 +2,7 @@
 
 import json
 import struct
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -91,7 +92,8 @@ def costless_classifier(folder: Path) -> Path:
     target = folder / "costless.json"
     if not target.exists():
         torch.manual_seed(0)
-        torch.jit.script(Mean()).save(str(folder / "costless.pt"))
+        with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and still what users bring
+            torch.jit.script(Mean()).save(str(folder / "costless.pt"))
         size = {"resize": "squash", "input_width": 64, "input_height": 64}
         target.write_text(
             json.dumps({"architecture": "torchscript", "weights": "costless.pt", "labels": LABELS[:4], **size})
