@@ -131,7 +131,8 @@ def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, A
         result = run.run(config, beam_options)
         result.wait_until_finish()
         told = result.metrics().query()
-        msec.update({one.key.metric.name: one.committed.sum for one in told["distributions"]})
+        sums = {one.key.metric.name: one.committed.sum for one in told["distributions"]}
+        msec.update((name, spent) for name, spent in sums.items() if name.endswith("-msec"))
         return sum(one.committed for one in told["counters"] if one.key.metric.name == "samples")
 
     msec: dict[str, int] = {}
