@@ -1,50 +1,20 @@
 """`make bench`: one command, one table. Ratios hold within one run; absolute numbers drift on shared machines."""
 
 import argparse
-import json
-import os
 import platform
 import shutil
-import signal
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmarks import material
+from benchmarks.flow import Flow
+from benchmarks.processes import CORES, RIVALS_FOLDER, install, measure
 
-LONG_SECONDS = 10
-CORES = os.cpu_count() or 1
 STRIDE, TWO_PER_SECOND, KEYFRAMES = '{"frame_stride": 2}', '{"fps": 2}', '{"keyframes": true}'
-RIVALS_FOLDER = Path("bench_output/rivals").resolve()
 RIVALS = {"opencv": "opencv-python-headless", "decord": "decord", "torchcodec": "torchcodec"}
-
-
-def measure(name: str, *arguments: object, repeat: int = 1) -> dict[str, Any]:
-    """Runs a measurement `repeat` times (a long one once), in processes of their own; returns the median one.
-
-    One that the kernel kills (for its memory, as a rule) gives `{"killed": True}`.
-    """
-    runs = []
-    for _ in range(repeat):
-        command = [sys.executable, "-m", "benchmarks.measure", name, *map(str, arguments)]
-        start = time.monotonic()
-        paths = [*sys.path, str(RIVALS_FOLDER)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode == -signal.SIGKILL:
-            return {"killed": True}
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-        runs.append({**json.loads(done.stdout.splitlines()[-1]), "process_seconds": time.monotonic() - start})
-        if runs[0]["seconds"] > LONG_SECONDS:
-            break
-    middle = statistics.median_low(run["seconds"] for run in runs)
-    return next(run for run in runs if run["seconds"] == middle)
 
 
 class Bench:
@@ -53,9 +23,21 @@ class Bench:
     def __init__(self, folder: Path, repeat: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.repeat = folder, repeat
-        self.small = material.video(folder, "144p_4min", 256, 144, 15, 240)
-        self.large = material.video(folder, "720p_4min", 1280, 720, 15, 240)
-        self.second = material.video(folder, "144p_1s", 256, 144, 15, 1)
+
+    @cached_property
+    def small(self) -> Path:
+        """Four minutes at 144p."""
+        return material.video(self.folder, "144p_4min", 256, 144, 15, 240)
+
+    @cached_property
+    def large(self) -> Path:
+        """Four minutes at 720p."""
+        return material.video(self.folder, "720p_4min", 1280, 720, 15, 240)
+
+    @cached_property
+    def second(self) -> Path:
+        """A second, for what a job takes to start."""
+        return material.video(self.folder, "144p_1s", 256, 144, 15, 1)
 
     def job(self, architecture: str | Path, videos: list[Path], *options: str) -> dict[str, Any]:
         """(d) on some videos, with a spec file or the small version of a model."""
@@ -138,7 +120,7 @@ class Bench:
             seconds = measure("decode", self.large, sampling, "squash", repeat=self.repeat)["seconds"]
             yield f"| Clipscout, {name} | {frames / seconds:,.0f} | {bare / seconds:.2f}x |"
         for name, package in RIVALS.items():
-            if not _install(package, RIVALS_FOLDER):
+            if not install(package, RIVALS_FOLDER):
                 yield f"| {name}: cannot be installed here | | |"
                 continue
             try:
@@ -150,7 +132,7 @@ class Bench:
     def cutting(self) -> Iterator[str]:
         """Ten clips of ten seconds against the ffmpeg command line, where there is one or one can be installed."""
         program = shutil.which("ffmpeg")
-        if program is None and _install("imageio-ffmpeg", RIVALS_FOLDER):
+        if program is None and install("imageio-ffmpeg", RIVALS_FOLDER):
             program = str(next((RIVALS_FOLDER / "imageio_ffmpeg" / "binaries").glob("ffmpeg-*"), "")) or None
         yield "| ten clips of 10 s from 720p_4min | Clipscout | ffmpeg | ratio of times |"
         yield "|---|---|---|---|"
@@ -209,25 +191,21 @@ def _has_bf16() -> bool:
     return "avx512_bf16" in Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else False
 
 
-def _install(package: str, folder: Path) -> bool:
-    """Installs a library beside the results, not into the product's environment."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", folder, package]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 def main() -> None:
     """Runs the chosen parts and prints their tables."""
-    parts = ("scoring", "kinds", "decoding", "cutting", "memory", "workers")
+    parts = {
+        **dict.fromkeys(("scoring", "kinds", "decoding", "cutting", "memory", "workers"), Bench),
+        **dict.fromkeys(("lanes", "overlap", "first_clip", "small_files"), Flow),
+    }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=parts, action="append", help="only these parts")
     parser.add_argument("--repeat", type=int, default=3, help="runs per measurement; the median counts")
     chosen = parser.parse_args()
-    bench = Bench(chosen.folder, chosen.repeat)
     print(f"{CORES} cores, {platform.machine()}, Python {platform.python_version()}")
     for part in chosen.part or parts:
         print()
-        for line in getattr(bench, part)():
+        for line in getattr(parts[part](chosen.folder, chosen.repeat), part)():
             print(line, flush=True)
 
 

@@ -1,6 +1,8 @@
 """What the benchmark runs on: videos of mixed real scenes, and models with random weights of a fixed seed."""
 
 import json
+import struct
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -75,9 +77,53 @@ def natural_classifier(folder: Path, architecture: str) -> Path:
     return target
 
 
-def queries(folder: Path, name: str, videos: list[Path]) -> Path:
+def costless_classifier(folder: Path) -> Path:
+    """Returns the spec of a TorchScript model of twelve weights on 64x64 pixels: what is left is the job's own cost."""
+    import torch
+
+    class Mean(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 4, bias=False)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.layer(pixels.mean(dim=(2, 3)))
+
+    target = folder / "costless.json"
+    if not target.exists():
+        torch.manual_seed(0)
+        with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and still what users bring
+            torch.jit.script(Mean()).save(str(folder / "costless.pt"))
+        size = {"resize": "squash", "input_width": 64, "input_height": 64}
+        target.write_text(
+            json.dumps({"architecture": "torchscript", "weights": "costless.pt", "labels": LABELS[:4], **size})
+        )
+    return target
+
+
+def variants(folder: Path, source: Path, count: int) -> list[Path]:
+    """Returns copies of an mp4 in a folder of their own, each of another content: what has the same is scored once."""
+    place = folder / f"{source.stem}_variants"
+    place.mkdir(exist_ok=True)
+    paths = [place / f"{number:04d}.mp4" for number in range(count)]
+    for number, path in enumerate(paths):
+        if not path.exists():
+            # a box that players skip: its size, its name, and what makes the difference
+            path.write_bytes(source.read_bytes() + struct.pack(">I4sI", 12, b"free", number))
+    return paths
+
+
+def queries(folder: Path, name: str, videos: list[Path], action: str = LABELS[0]) -> Path:
     """Returns a query file that asks for one label in each video."""
+    return _rows(folder, name, [{"action": action, "path": str(video.resolve())} for video in videos])
+
+
+def web_queries(folder: Path, name: str, urls: list[str], action: str = LABELS[0]) -> Path:
+    """Returns a query file that asks for one label in each web video."""
+    return _rows(folder, name, [{"action": action, "url": url} for url in urls])
+
+
+def _rows(folder: Path, name: str, rows: list[dict[str, str]]) -> Path:
     target = folder / f"{name}.jsonl"
-    rows = [json.dumps({"action": LABELS[0], "path": str(video.resolve())}) for video in videos]
-    target.write_text("\n".join(rows) + "\n")
+    target.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return target

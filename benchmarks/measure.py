@@ -130,13 +130,49 @@ def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     def work() -> int:
         result = run.run(config, beam_options)
         result.wait_until_finish()
-        counters = result.metrics().query()["counters"]
-        return sum(one.committed for one in counters if one.key.metric.name == "samples")
+        told = result.metrics().query()
+        sums = {one.key.metric.name: one.committed.sum for one in told["distributions"]}
+        msec.update((name, spent) for name, spent in sums.items() if name.endswith("-msec"))
+        return sum(one.committed for one in told["counters"] if one.key.metric.name == "samples")
 
+    msec: dict[str, int] = {}
     found = timed(work)
     rows = [json.loads(line) for line in (Path(output) / "spans.jsonl").read_text().splitlines()]
     best = rows[0] if rows else {}
-    return {**found, "frame": best.get("peak_frame"), "probability": best.get("score")}
+    return {**found, "frame": best.get("peak_frame"), "probability": best.get("score"), "msec": msec}
+
+
+def fetching(spec: str, queries: str, output: str, *options: str) -> dict[str, Any]:
+    """The videos of URL rows through the lanes as the downloading step uses them: fetched, probed and stored.
+
+    Also tells when the last one was there, by the machine's monotonic clock.
+    """
+    from functools import partial
+
+    from pipeline import run
+    from transforms.core import web
+    from transforms.core.lanes import Gate, Lanes, worked_off
+    from transforms.core.video_store import VideoStore
+    from transforms.download import WebFetcher
+    from transforms.records import Ask, VideoRequest
+
+    shutil.rmtree(output, ignore_errors=True)
+    rule = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
+    urls = [json.loads(line)["url"] for line in Path(queries).read_text().splitlines()]
+    requests = [VideoRequest(web.key_of(url), (Ask("any", (), "bench:1"),), url=url) for url in urls]
+    gate = Gate(rule.politeness.lanes, rule.politeness.blocked_limit)
+    make = partial(WebFetcher, rule, VideoStore(output), gate)
+
+    def work() -> int:
+        with Lanes(gate.lanes, rule.politeness.interval_seconds, make, most_ahead=1000) as lanes:
+            for outcome in filter(None, worked_off((lanes, requests))):
+                if outcome.error is not None:
+                    raise outcome.error
+            last.append(time.monotonic())
+        return len(requests)
+
+    last: list[float] = []
+    return {**timed(work), "last": last[0]}
 
 
 SPANS = [(start, start + 10.0) for start in (3.2, 21.7, 48.1, 75.5, 99.9, 121.3, 150.8, 177.4, 201.6, 226.1)]
