@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline import __version__, rules
 from pipeline.options import LOCAL_RUNNER, OPTIONS
 from pipeline.values import Values, resolved
-from transforms.clips import CutRule
+from transforms.clip_cutter import CutRule
 from transforms.core import naming
 from transforms.core.peaks import SpanRule
 from transforms.core.selecting import RULES, SelectionRule

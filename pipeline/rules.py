@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.values import WAYS_TO_SAMPLE, Values
-from transforms.clips import CutRule
+from transforms.clip_cutter import CutRule
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
 from transforms.core.fetcher import WebSettings

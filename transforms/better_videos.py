@@ -68,10 +68,6 @@ class _FetchInPass(_FetchBetter):
     def setup(self) -> None:
         self._running = self._lanes(0)
 
-    def start_bundle(self) -> None:
-        self._running.close()
-        self._running = self._lanes(0)
-
     def teardown(self) -> None:
         self._running.close()
 
@@ -87,9 +83,8 @@ class _FetchInPass(_FetchBetter):
             yield self._told(self._running.take())
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        with self._running:
-            while self._running.ahead:
-                yield GlobalWindows.windowed_value_at_end_of_window(self._told(self._running.take()))
+        while self._running.ahead:
+            yield GlobalWindows.windowed_value_at_end_of_window(self._told(self._running.take()))
 
 
 class _FetchByGroup(_FetchBetter):

@@ -1,48 +1,26 @@
 """CutClips: one playable file per span; a clip that is there already is not cut again."""
 
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import naming, storage
-from transforms.core.child import Child, ChildError, Limits
-from transforms.core.tasks import DISK_FULL
-from transforms.failures import Failure
+from transforms.clip_cutter import ClipCutter, CutOutcome, CutRule
+from transforms.core.lanes import Lanes
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Clip, VideoSpans
 from transforms.tags import FAILURES, Failed, failed
 
-_STAGE = "CutClips"
 _NOT_WANTED: Literal["not_wanted"] = "not_wanted"
+#: Videos whose clips are still to be cut while others are scored, at most.
+_MOST_AHEAD = 64
 
 _CutOutput: TypeAlias = Clip | Failed | TaggedOutput[Literal["not_wanted"], CandidateSpan]
-
-
-@dataclass(frozen=True)
-class CutRule:
-    """How clips are cut.
-
-    Attributes:
-      mode: `exact` (re-encoded, right to the frame), `copy` (not re-encoded, from key frame to key frame) or `none`.
-      height: Larger pictures are scaled down to this height in pixels; None keeps the video's own.
-      posters: Whether a picture of its peak is put beside each clip.
-      stall_seconds: Longest silence of the cutter.
-      memory_bytes: Memory cap of the cutter.
-    """
-
-    mode: str
-    height: int | None
-    posters: bool
-    stall_seconds: float
-    memory_bytes: int
 
 
 class Cut(NamedTuple):
@@ -54,130 +32,48 @@ class Cut(NamedTuple):
 
 
 class _Cut(beam.DoFn):
+    """Cuts in a lane of its own, so that the next videos are decoded and scored meanwhile."""
+
     def __init__(self, output: str, rule: CutRule) -> None:
         self._output, self._rule = output, rule
-        self._limits = Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes)
-        self._metrics = StageMetrics(_STAGE)
+        self._metrics = StageMetrics("CutClips")
 
     def setup(self) -> None:
-        self._child = Child(self._limits)
+        make = partial(ClipCutter, self._output, self._rule)
+        self._lane: Lanes[VideoSpans, CutOutcome] = Lanes(1, make, _MOST_AHEAD)
 
     def teardown(self) -> None:
-        self._child.close()
+        self._lane.close()
 
     def process(self, proposal: VideoSpans) -> Iterator[_CutOutput]:
         if self._rule.mode == "none":
             yield from (TaggedOutput(_NOT_WANTED, span) for span in proposal.spans)
             return
         self._metrics.count("in-spans", len(proposal.spans))
-        missing = []
-        for span in proposal.spans:
-            stored = self._stored(proposal, span)
-            if stored is None:
-                missing.append(span)
-            else:
-                self._metrics.count("reused-clips")
-                yield stored
-        if not missing:
-            return
-        try:
-            uri = storage.resolve(self._output, proposal.source.uri)
-            with storage.local_copy(uri) as source, tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
-                yield from self._cut_all(proposal, missing, source, folder)
-        except storage.StorageError as error:
-            for span in missing:
-                yield self._failed(span, error.code, str(error))
+        while self._lane.full:
+            yield from self._told(self._lane.take())
+        self._lane.put(proposal)
+        while not self._lane.empty():
+            yield from self._told(self._lane.take())
 
-    def _cut_all(
-        self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str
-    ) -> Iterator[Clip | Failed]:
-        """Cuts all spans in one call; after a death of the child one by one, so that none pays for another."""
-        targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
-        calls, tried_alone = [list(range(len(spans)))], -1
-        while calls:
-            left = calls.pop(0)
-            try:
-                messages = self._child.call("cutting:cut", self._request(source, spans, targets, left))
-                for message in self._metrics.waited(f"cutting {proposal.key}", messages):
-                    if "index" in message.facts:  # not a mere sign of life
-                        place = left.pop(0)
-                        yield self._finished(proposal, spans[place], targets[place], message.facts)
-            except ChildError as error:
-                if error.fatal and len(left) > 1:
-                    calls = [[place] for place in left]
-                elif error.fatal and left and tried_alone != left[0]:
-                    tried_alone = left[0]
-                    calls.insert(0, left)
+    def finish_bundle(self) -> Iterator[Any]:
+        while self._lane.ahead:
+            for output in self._told(self._lane.take()):
+                if isinstance(output, TaggedOutput):
+                    yield TaggedOutput(output.tag, GlobalWindows.windowed_value_at_end_of_window(output.value))
                 else:
-                    code = f"cut_{error.kind}" if error.fatal else error.kind
-                    for place in left:
-                        yield self._failed(spans[place], code, str(error))
+                    yield GlobalWindows.windowed_value_at_end_of_window(output)
 
-    def _request(
-        self, source: str, spans: list[CandidateSpan], targets: list[str], places: list[int]
-    ) -> dict[str, Any]:
-        names = ("start_seconds", "end_seconds", "peak_seconds")
-        wishes = [{**{name: getattr(spans[p], name) for name in names}, "path": targets[p]} for p in places]
-        rule = self._rule
-        return {"path": source, "spans": wishes, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
-
-    def _finished(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip | Failed:
-        if facts.get("code") == DISK_FULL:
-            raise storage.DiskFullError(facts["message"])
-        if "code" in facts:
-            return self._failed(span, facts["code"], facts["message"])
-        try:
-            return self._store(proposal, span, target, facts)
-        except (storage.StorageError, OSError) as error:
-            storage.check_space(error, self._output)
-            return self._failed(span, getattr(error, "code", "storage_error"), str(error))
-
-    def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
-        path = _clip_path(span)
-        with open(target, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = {name: value for name, value in facts.items() if name != "index"}
-        facts["flags"] = (*facts["flags"], *proposal.source_flags)
-        facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
-        clip = Clip(span, path, **facts, sha256=digest)
-        self._metrics.count("out-bytes", os.path.getsize(target))
-        if clip.poster:
-            storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
-        storage.move_in(target, storage.join(self._output, path))
-        record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
-        storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
-        self._metrics.count("out-clips")
-        return clip
-
-    def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
-        """Returns the clip of an earlier run, if it was cut so from this content and is still there."""
-        try:
-            record = json.loads(storage.read_bytes(self._record(span)))
-            files = filter(None, (record["path"], record["poster"]))
-            if record.pop("made") != self._made(proposal):
-                return None
-            if not all(storage.exists(storage.join(self._output, file)) for file in files):
-                return None
-            return Clip(span, **{**record, "flags": tuple(record["flags"]), "reused": True})
-        except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
-            return None
-
-    def _made(self, proposal: VideoSpans) -> dict[str, Any]:
-        """Returns what decides a clip besides its span."""
-        rule = self._rule
-        return {"content": proposal.source.content, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
-
-    def _record(self, span: CandidateSpan) -> str:
-        return storage.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")
-
-    def _failed(self, span: CandidateSpan, code: str, message: str) -> Failed:
-        self._metrics.count(f"failed-{code}")
-        where = f"{span.key} {span.start_seconds:.3f}-{span.end_seconds:.3f} s"
-        return failed(Failure(_STAGE, code, f"{where}: {message}", key=span.key, action=span.action))
-
-
-def _clip_path(span: CandidateSpan) -> str:
-    return naming.clip_path(span.action, span.key, span.start_seconds, span.end_seconds)
+    def _told(self, outcome: CutOutcome) -> Iterator[Clip | Failed]:
+        """Counts an outcome: a lane is a thread, and Beam's counters know only the one that runs the step."""
+        for clip in outcome.clips:
+            self._metrics.count("reused-clips" if clip.reused else "out-clips")
+            yield clip
+        for failure in outcome.failures:
+            self._metrics.count(f"failed-{failure.code}")
+            yield failed(failure)
+        if outcome.size_bytes:
+            self._metrics.count("out-bytes", outcome.size_bytes)
 
 
 @dataclass

@@ -116,6 +116,8 @@ def warm() -> None:
     """Does what every download would do first, and imports what looks into its file."""
     for name in ("fetch", "media"):
         importlib.import_module(f"transforms.core.{name}")
+    for extractor in _extractors():  # each compiles its pattern at its first question
+        extractor.suitable("http://127.0.0.1/media.mp4")
     with Downloader({"quiet": True, "no_warnings": True, "cachedir": False}) as downloader:
         for name in ("Generic", "Youtube"):
             downloader.get_info_extractor(name)

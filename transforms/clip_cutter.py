@@ -1,0 +1,199 @@
+"""Cutting the clips of one video after the other: the worker of a lane, beside which decoding and scoring go on."""
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transforms.core import naming, storage
+from transforms.core.child import Child, ChildError, Limits
+from transforms.core.tasks import DISK_FULL
+from transforms.failures import Failure
+from transforms.metrics import StageMetrics
+from transforms.records import CandidateSpan, Clip, VideoSpans
+
+_STAGE = "CutClips"
+
+
+@dataclass(frozen=True)
+class CutRule:
+    """How clips are cut.
+
+    Attributes:
+      mode: `exact` (re-encoded, right to the frame), `copy` (not re-encoded, from key frame to key frame) or `none`.
+      height: Larger pictures are scaled down to this height in pixels; None keeps the video's own.
+      posters: Whether a picture of its peak is put beside each clip.
+      stall_seconds: Longest silence of the cutter.
+      memory_bytes: Memory cap of the cutter.
+    """
+
+    mode: str
+    height: int | None
+    posters: bool
+    stall_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class CutOutcome:
+    """How cutting one video's spans ended, as the lane tells it.
+
+    Attributes:
+      clips: The clips, those of earlier runs included.
+      failures: One for each other span.
+      size_bytes: Of the new clips.
+    """
+
+    clips: tuple[Clip, ...]
+    failures: tuple[Failure, ...]
+    size_bytes: int
+
+
+class ClipCutter:
+    """Cuts what is not there yet, and stores each clip as soon as it is whole.
+
+    Args:
+      output: The output folder.
+      rule: How clips are cut.
+    """
+
+    def __init__(self, output: str, rule: CutRule) -> None:
+        self._output, self._rule = output, rule
+        self._child = Child(Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes))
+        self._metrics = StageMetrics(_STAGE)
+        self._bytes = 0
+
+    def work(self, proposal: VideoSpans, stopped: threading.Event) -> CutOutcome:
+        """Returns a clip or a failure for each span of a video.
+
+        Raises:
+          DiskFullError: There is no space for them.
+        """
+        self._bytes = 0
+        results = list(self._results(proposal, stopped))
+        clips = tuple(result for result in results if isinstance(result, Clip))
+        failures = tuple(result for result in results if isinstance(result, Failure))
+        return CutOutcome(clips, failures, self._bytes)
+
+    def kill(self) -> None:
+        """Makes `work` end soon."""
+        self._child.kill()
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._child.close()
+
+    def _results(self, proposal: VideoSpans, stopped: threading.Event) -> Iterator[Clip | Failure]:
+        missing = []
+        for span in proposal.spans:
+            stored = self._stored(proposal, span)
+            if stored is None:
+                missing.append(span)
+            else:
+                yield stored
+        if not missing:
+            return
+        try:
+            uri = storage.resolve(self._output, proposal.source.uri)
+            with storage.local_copy(uri) as source, tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
+                yield from self._cut_all(proposal, missing, source, folder, stopped)
+        except storage.StorageError as error:
+            for span in missing:
+                yield self._failed(span, error.code, str(error))
+
+    def _cut_all(
+        self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str, stopped: threading.Event
+    ) -> Iterator[Clip | Failure]:
+        """Cuts all spans in one call; after a death of the child one by one, so that none pays for another."""
+        targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
+        calls, tried_alone = [list(range(len(spans)))], -1
+        while calls:
+            left = calls.pop(0)
+            try:
+                messages = self._child.call("cutting:cut", self._request(source, spans, targets, left))
+                for message in self._metrics.waited(f"cutting {proposal.key}", messages):
+                    if "index" in message.facts:  # not a mere sign of life
+                        place = left.pop(0)
+                        yield self._finished(proposal, spans[place], targets[place], message.facts)
+            except ChildError as error:
+                if stopped.is_set():
+                    return
+                if error.fatal and len(left) > 1:
+                    calls = [[place] for place in left]
+                elif error.fatal and left and tried_alone != left[0]:
+                    tried_alone = left[0]
+                    calls.insert(0, left)
+                else:
+                    code = f"cut_{error.kind}" if error.fatal else error.kind
+                    for place in left:
+                        yield self._failed(spans[place], code, str(error))
+
+    def _request(
+        self, source: str, spans: list[CandidateSpan], targets: list[str], places: list[int]
+    ) -> dict[str, Any]:
+        names = ("start_seconds", "end_seconds", "peak_seconds")
+        wishes = [{**{name: getattr(spans[p], name) for name in names}, "path": targets[p]} for p in places]
+        rule = self._rule
+        return {"path": source, "spans": wishes, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
+
+    def _finished(
+        self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]
+    ) -> Clip | Failure:
+        if facts.get("code") == DISK_FULL:
+            raise storage.DiskFullError(facts["message"])
+        if "code" in facts:
+            return self._failed(span, facts["code"], facts["message"])
+        try:
+            return self._store(proposal, span, target, facts)
+        except (storage.StorageError, OSError) as error:
+            storage.check_space(error, self._output)
+            return self._failed(span, getattr(error, "code", "storage_error"), str(error))
+
+    def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
+        path = _clip_path(span)
+        with open(target, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        facts = {name: value for name, value in facts.items() if name != "index"}
+        facts["flags"] = (*facts["flags"], *proposal.source_flags)
+        facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
+        clip = Clip(span, path, **facts, sha256=digest)
+        self._bytes += os.path.getsize(target)
+        if clip.poster:
+            storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
+        storage.move_in(target, storage.join(self._output, path))
+        record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
+        storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
+        return clip
+
+    def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
+        """Returns the clip of an earlier run, if it was cut so from this content and is still there."""
+        try:
+            record = json.loads(storage.read_bytes(self._record(span)))
+            files = filter(None, (record["path"], record["poster"]))
+            if record.pop("made") != self._made(proposal):
+                return None
+            if not all(storage.exists(storage.join(self._output, file)) for file in files):
+                return None
+            return Clip(span, **{**record, "flags": tuple(record["flags"]), "reused": True})
+        except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
+            return None
+
+    def _made(self, proposal: VideoSpans) -> dict[str, Any]:
+        """Returns what decides a clip besides its span."""
+        rule = self._rule
+        return {"content": proposal.source.content, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
+
+    def _record(self, span: CandidateSpan) -> str:
+        return storage.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")
+
+    def _failed(self, span: CandidateSpan, code: str, message: str) -> Failure:
+        where = f"{span.key} {span.start_seconds:.3f}-{span.end_seconds:.3f} s"
+        return Failure(_STAGE, code, f"{where}: {message}", key=span.key, action=span.action)
+
+
+def _clip_path(span: CandidateSpan) -> str:
+    return naming.clip_path(span.action, span.key, span.start_seconds, span.end_seconds)
