@@ -153,18 +153,18 @@ def fetching(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     from transforms.core import web
     from transforms.core.lanes import Gate, Lanes, worked_off
     from transforms.core.video_store import VideoStore
-    from transforms.download import WebFetcher
     from transforms.records import Ask, VideoRequest
+    from transforms.video_fetchers import WebFetcher
 
     shutil.rmtree(output, ignore_errors=True)
     rule = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
     urls = [json.loads(line)["url"] for line in Path(queries).read_text().splitlines()]
     requests = [VideoRequest(web.key_of(url), (Ask("any", (), "bench:1"),), url=url) for url in urls]
-    gate = Gate(rule.politeness.lanes, rule.politeness.blocked_limit)
+    gate = Gate(rule.politeness, rule.politeness.lanes)
     make = partial(WebFetcher, rule, VideoStore(output), gate)
 
     def work() -> int:
-        with Lanes(gate.lanes, rule.politeness.interval_seconds, make, most_ahead=1000) as lanes:
+        with Lanes(gate.lanes, make, most_ahead=1000) as lanes:
             for outcome in filter(None, worked_off((lanes, requests))):
                 if outcome.error is not None:
                     raise outcome.error
