@@ -25,6 +25,11 @@ _ON_TERMINAL = (
 )
 
 
+def hang_up_ends_it():
+    """Lets a closing terminal end a program that is started, also where nohup shields the tests."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Program:
     """`python -m pipeline` with its own folder for temporary files.
 
@@ -41,6 +46,7 @@ class Program:
         self._mark = uuid.uuid4().hex
         own = {_MARK: self._mark, "TMPDIR": str(scratch), "TERM": "xterm-256color", **dict(environment)}
         settings = {"cwd": ROOT, "env": {**os.environ, **own}, "start_new_session": True}
+        settings["preexec_fn"] = hang_up_ends_it
         given = list(map(str, given))
         self._master = None
         if terminal:

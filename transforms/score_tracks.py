@@ -92,6 +92,8 @@ class SaveScores(StoredScores):
         except storage.StorageError as error:
             return ScoredSegment(report, None, error.code, f"its scores cannot be stored: {error}")
         self._metrics.count("saved-segments")
+        if segment.count == 1:  # told at once: what joins the segments may wait for all videos
+            self._metrics.count("out-tracks", len(segment.videos))
         return ScoredSegment(report, _joined(self._parts))
 
 
@@ -127,10 +129,11 @@ class Assemble(StoredScores):
         except storage.StorageError as error:
             yield from self._failures(videos, error.code, f"its scores cannot be stored: {error}", 1)
             return
-        yield from self._videos(videos, scores, report, reused=all(part.reused for part in parts))
+        reused = all(part.reused for part in parts)
+        yield from self._videos(videos, scores, report, reused=reused, counted=len(parts) == 1)
 
     def _videos(
-        self, videos: tuple[Video, ...], scores: Scores, report: DecodeReport, *, reused: bool
+        self, videos: tuple[Video, ...], scores: Scores, report: DecodeReport, *, reused: bool, counted: bool = False
     ) -> Iterator[ScoredVideo | Failed]:
         for video in videos:
             try:
@@ -138,7 +141,8 @@ class Assemble(StoredScores):
             except (storage.StorageError, SpecError) as error:
                 yield from self._failures((video,), getattr(error, "code", "scoring_failed"), str(error), 1)
                 continue
-            self._metrics.count("reused-tracks" if reused else "out-tracks")
+            if not counted:
+                self._metrics.count("reused-tracks" if reused else "out-tracks")
             yield ScoredVideo(video, _track(video, its_own, report), reused)
 
     def _answered_alone(self, video: Video, scores: Scores) -> Scores:

@@ -14,6 +14,7 @@ import pytest
 from pipeline.run import main
 from tests.jobs import ROOT, arguments, scene_video
 from tests.pipeline.test_portable import Cluster, parents_by_process
+from tests.programs import hang_up_ends_it
 
 VIDEOS = 12
 MORE = ("--clip_seconds=2", "--top_k=1", "--min_score=0.5", "--frame_stride=1", "--batch_size=16")
@@ -103,7 +104,8 @@ def test_a_stopped_job_keeps_what_is_complete(tmp_path, undisturbed, capsys, sig
     output = tmp_path / "output"
     given = [*given, f"--output={output}"]
     command = [sys.executable, "-m", "pipeline", *given]
-    job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    job = subprocess.Popen(command, cwd=ROOT, preexec_fn=hang_up_ends_it, **pipes)
     while len(tracks(output)) < 4:
         assert job.poll() is None
         time.sleep(0.002)

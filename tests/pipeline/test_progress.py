@@ -282,7 +282,9 @@ def test_a_real_job_moves_on_a_terminal(tmp_path, colour_spec, workers):
     for place in range(8):
         scene_video(tmp_path / f"{place}.mp4", ("grey", 20 + place), ("red", 20), ("blue", 20))
     rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}]
-    given = arguments(tmp_path, rows, colour_spec, "--sample_fps=10", f"--workers={workers}", "--progress=auto")
+    given = arguments(
+        tmp_path, rows, colour_spec, "--sample_fps=10", "--batch_size=2", f"--workers={workers}", "--progress=auto"
+    )
     with Program(tmp_path / "scratch", given, terminal=True) as program:
         assert program.wait() == 0
         shown = program.shown
@@ -291,7 +293,7 @@ def test_a_real_job_moves_on_a_terminal(tmp_path, colour_spec, workers):
     assert len(set(scores)) > 2
     assert scores == sorted(scores)
     assert {known for _, known in scores} <= {1, 2, 3, 4, 5, 6, 7, 8}
-    assert shown_counts(live, "videos")[-1] == (8, 8)
+    assert shown_counts(live, "videos")[-1][1] == 8  # the last may have come after the last drawing
     assert shown_counts(live, "clips")
     assert "samples/s" in live
     assert re.search("time +0:00:", live)
