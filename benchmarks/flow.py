@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import downloaders, material
 from benchmarks.processes import measure
-from benchmarks.site import Site
+from benchmarks.slow_site import Site
 
 LATENCY_SECONDS = 0.3
 FROM_THE_SITE = ("--allow_private_hosts=127.0.0.1", "--download_interval=0")

@@ -1,4 +1,4 @@
-"""A loopback site that is slow on purpose: `python -m benchmarks.site FOLDER LATENCY SECONDS` prints its port.
+"""A loopback site that is slow on purpose: `python -m benchmarks.slow_site FOLDER LATENCY SECONDS` prints its port.
 
 It serves the files of FOLDER: each begins after LATENCY seconds and takes SECONDS to come. `/told` returns what was
 asked since it was asked last: the most requests that were under way at once, how often each file was asked, and when
@@ -95,7 +95,7 @@ class Site:
         self._arguments = [str(folder), str(latency_seconds), str(file_seconds)]
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "benchmarks.site", *self._arguments]
+        command = [sys.executable, "-m", "benchmarks.slow_site", *self._arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
