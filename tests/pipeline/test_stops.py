@@ -119,6 +119,15 @@ def test_what_cannot_be_unwound_ends_all_the_same(tmp_path, colour_spec):
             connection.close()
 
 
+@pytest.fixture
+def unshielded():
+    """Lets this process hear of a closing terminal, also where nohup shields the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("unshielded")
 @pytest.mark.parametrize("number", SIGNALS, ids=str)
 def test_a_signal_unwinds_what_runs_in_the_main_thread(number, capfd):
     handlers = [signal.getsignal(one) for one in SIGNALS]
