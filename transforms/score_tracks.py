@@ -88,7 +88,7 @@ class SaveScores(StoredScores):
         place = self._place(segment.video.content_key)
         uri = place.track() if segment.count == 1 else place.segment(segment.start_seconds, segment.end_seconds)
         try:
-            tracks.write(uri, self._writer.finish(_facts(report)))
+            storage.write_bytes(uri, self._writer.finish(_facts(report)))
         except storage.StorageError as error:
             return ScoredSegment(report, None, error.code, f"its scores cannot be stored: {error}")
         self._metrics.count("saved-segments")
@@ -170,7 +170,7 @@ class Assemble(StoredScores):
             assert stored is not None
             outputs = np.concatenate(list(stored.outputs())) if has_outputs else None
             writer.add(self._answers.kept(scores), outputs)
-        tracks.write(place.track(), writer.finish(_facts(report)))
+        storage.write_bytes(place.track(), writer.finish(_facts(report)))
         for uri in uris:
             storage.delete(uri)
 

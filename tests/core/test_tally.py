@@ -69,8 +69,10 @@ def test_an_item_that_is_long_in_coming_is_told_and_its_use_is_not(folder):
         read_until(folder, lambda totals: [activity.what for activity in totals.doing] == ["decoding a.mp4"])
         yield 2
 
-    for _ in StageMetrics("ScoreVideos").waited("decoding a.mp4", items()):
-        read_until(folder, lambda totals: not totals.doing)
+    used = []
+    for item in StageMetrics("ScoreVideos").waited("decoding a.mp4", items()):
+        used.append((item, read_until(folder, lambda totals: not totals.doing).doing))
+    assert [(item, list(doing)) for item, doing in used] == [(1, []), (2, [])]
 
 
 def test_the_same_done_at_once_is_told_once_since_the_first(folder):

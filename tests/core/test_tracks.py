@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.core import tracks
+from transforms.core import storage, tracks
 from transforms.records import Scores
 
 WANTED = (("blue", "navy"), ("red",))
@@ -45,7 +45,7 @@ def stored(output, scores, outputs=None, parts=1):
             scores.top_scores[place],
         )
         writer.add(part, None if outputs is None else outputs[place])
-    tracks.write(uri, writer.finish(FACTS))
+    storage.write_bytes(uri, writer.finish(FACTS))
     return output / "scores" / PLACE[0] / f"{PLACE[1]}.parquet"
 
 

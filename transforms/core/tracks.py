@@ -193,11 +193,6 @@ def read(uri: str) -> Stored | None:
     return None
 
 
-def write(uri: str, content: bytes) -> None:
-    """Writes the file that a `Writer` made."""
-    storage.write_bytes(uri, content)
-
-
 def write_failure(place: Place, facts: dict[str, Any]) -> None:
     """Records that a content cannot be scored: what `read_failure` compares, and `code`, `message` and `attempts`."""
     storage.write_bytes(place.failure(), json.dumps(facts).encode())
