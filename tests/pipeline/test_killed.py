@@ -44,7 +44,8 @@ def tracks(output):
 
 
 def clips(output):
-    return list(output.glob("clips/*/*.mp4"))
+    """Returns the clips that are complete: a clip is in work until its record lies beside it."""
+    return [record.with_suffix(".mp4") for record in output.glob("clips/*/*.json")]
 
 
 def killed(command, output, files, least, kill_more=lambda: None):
