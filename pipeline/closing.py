@@ -111,23 +111,23 @@ def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _cleaning(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yields what became of earlier clips that no manifest names, why some are still there, and what removes them."""
-    asked, removed, error = (summary["cleaning"][name] for name in ("asked", "removed", "error"))
-    left, waiting = summary["stale_clips"], funnel.may_return(summary["failures"])
-    if removed:
-        yield f"removed    {counted(removed, 'clip')} of earlier runs that these manifests do not name"
-    if error:
-        yield f"kept       {counted(left, 'clip')} of earlier runs and what lies beside: {error}"
+    cleaning, left = summary["cleaning"], summary["stale_clips"]
+    if cleaning["removed"]:
+        yield f"removed    {counted(cleaning['removed'], 'clip')} of earlier runs that these manifests do not name"
+    if cleaning["error"]:
+        yield f"kept       {counted(left, 'clip')} of earlier runs and what lies beside: {cleaning['error']}"
         yield f"{'':<11}once that is put right, the same command with --replace removes them"
         return
     if not left:
         return
-    are = "is" if left == 1 else "are"
-    text = f"{counted(left, 'clip')} of earlier runs {are} not in these manifests"
-    if not waiting:
+    text = f"{counted(left, 'clip')} of earlier runs {'is' if left == 1 else 'are'} not in these manifests"
+    if not cleaning["waiting"]:
         yield f"kept       {text}; --replace removes them"
         return
-    yield f"kept       {text}; these failures may have cost them: {numbers_of(waiting)}"
-    again = "--replace removes them" if asked else "the same command with --replace removes them"
+    lost = "them" if cleaning["waiting"] == left else f"{cleaning['waiting']} of them"
+    failures = numbers_of(funnel.may_return(summary["failures"]))
+    yield f"kept       {text}; these failures may have cost {lost}: {failures}"
+    again = "--replace removes them" if cleaning["asked"] else "the same command with --replace removes them"
     yield f"{'':<11}{again} once none of these is left: tried again with success, corrected, or the row taken out"
 
 

@@ -56,5 +56,5 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     tallies = (found.tallies, counted) | "AllTallies" >> beam.Flatten()
     allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
     write = WriteSummary(config.output, config.about(), config.replace, allowed)
-    summary = (tallies, written, cut.clips) | write
+    summary = (tallies, written.paths, written.leftovers) | write
     return Outputs(spans, cut.clips, failures, summary)

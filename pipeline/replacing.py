@@ -24,7 +24,7 @@ def plan(config: Config, changes: Mapping[str, str]) -> list[str]:
     Raises:
       StorageError: The output cannot be read.
     """
-    files, last = stale.own_files(config.output), _last_summary(config.output)
+    files, last = list(stale.own_files(config.output)), _last_summary(config.output)
     if not changes and not files and last is None:
         return ["replace    nothing is there yet that could be replaced"]
     return [
@@ -94,10 +94,11 @@ def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]
 
 
 def _kept_for(last: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yields under which condition no clip is removed."""
+    """Yields which clips are removed under no condition."""
     waiting = funnel.may_return((last or {}).get("failures", {}))
     now = f" (in the last run: {numbers_of(waiting)})" if waiting else ""
-    yield f"none is removed by a run of which a row failed, or a video for a reason that may pass{now}"
+    yield "none is removed of a video that fails for a reason that may pass, nor,"
+    yield f"while a row fails, of one that no row asks for{now}"
 
 
 def _forgotten(changes: Mapping[str, str]) -> str:

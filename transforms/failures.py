@@ -123,6 +123,15 @@ def remedy(code: str) -> str:
     return REMEDIES.get(code) or _CATEGORY_REMEDIES[CODES[code][0]].format(code=code)
 
 
+#: Codes of videos that no other option, installation or day brings back.
+_GONE = ("removed", "private", "drm")
+
+
+def is_final(code: str) -> bool:
+    """Tells whether what a video that ended so had brought before is not worth keeping: it is gone, or not wanted."""
+    return code in _GONE or CODES[code][0] == "skipped"
+
+
 @dataclass(frozen=True)
 class Failure:
     """An item that could not be processed.

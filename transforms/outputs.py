@@ -10,35 +10,51 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
+from transforms.cleaning import CleanClips
 from transforms.core import funnel, highlights, manifests, stale, storage
-from transforms.core.highlights import Total
+from transforms.core.highlights import Messages, Total
+from transforms.core.stale import Leftover
 from transforms.failures import Failure
 from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics
-from transforms.records import Clip, Video, VideoRequest, VideoSpans
+from transforms.records import Clip, EarlierClip, Video, VideoRequest, VideoSpans
 
 _MANIFESTS = ("videos", "spans", "failures")
 _SPANS_CSV = "spans.csv"
 _PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
 
+_LEFTOVERS: Literal["leftovers"] = "leftovers"
+
 #: A manifest's file, and a row with its place in it.
 _Entry = tuple[str, tuple[tuple[Any, ...], Any]]
+_Left: TypeAlias = TaggedOutput[Literal["leftovers"], Leftover]
+
+
+class Written(NamedTuple):
+    """`paths`: the manifests; `leftovers`: Leftover, earlier clips that they do not name."""
+
+    paths: beam.PCollection
+    leftovers: beam.PCollection
 
 
 class _DescribeVideo(beam.DoFn):
-    """Makes the manifest entries of one video from all that is known of it."""
+    """Makes the manifest entries of one video from all that is known of it, and tells what they leave out."""
 
     def __init__(self, shards: int, identity: Mapping[str, str]) -> None:
         self._shards, self._identity = shards, identity
 
-    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[_Entry]:
+    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[_Entry | _Left]:
         key, records = keyed[0], list(keyed[1])
-        (request,) = of_type(records, VideoRequest)
+        yield from (TaggedOutput(_LEFTOVERS, leftover) for leftover in stale.leftovers(records))
+        request = only(records, VideoRequest)
+        if request is None:  # an earlier run's
+            return
         proposal = only(records, VideoSpans)
         clips = {
             (clip.span.action, clip.span.start_seconds, clip.span.end_seconds): clip for clip in of_type(records, Clip)
@@ -110,14 +126,23 @@ class WriteManifests(beam.PTransform):
     shards: int
     identity: Mapping[str, str]
 
-    def expand(self, records: beam.PCollection) -> beam.PCollection[str]:
-        """Takes requests, videos, spans, clips and failures; returns the manifests written."""
-        described = records | GroupByVideo() | beam.ParDo(_DescribeVideo(self.shards, self.identity))
+    @no_annotations  # Beam knows no named tuples of collections
+    def expand(self, records: beam.PCollection) -> Written:
+        """Takes requests, videos, spans, clips and failures; returns what was written, and what was left out."""
+        start = records.pipeline | beam.Impulse()
+        earlier = start | "EarlierClips" >> beam.FlatMap(_earlier_clips, self.output)
+        describe = beam.ParDo(_DescribeVideo(self.shards, self.identity)).with_outputs(_LEFTOVERS, main="entries")
+        described = (records, earlier) | "All" >> beam.Flatten() | GroupByVideo() | "Describe" >> describe
         failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
         files = [manifest_path(name, n, self.shards) for name in _MANIFESTS for n in range(self.shards)]
-        every = records.pipeline | beam.Impulse() | "Files" >> beam.FlatMap(_files, [*files, _SPANS_CSV])
-        rows = (described, failed, every) | "Rows" >> beam.Flatten()
-        return rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
+        every = start | "Files" >> beam.FlatMap(_files, [*files, _SPANS_CSV])
+        rows = (described.entries, failed, every) | "Rows" >> beam.Flatten()
+        paths = rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
+        return Written(paths, described[_LEFTOVERS])
+
+
+def _earlier_clips(_: Any, output: str) -> Iterator[EarlierClip]:
+    return stale.earlier_clips(output)
 
 
 def _files(_: Any, paths: list[str]) -> Iterator[tuple[str, None]]:
@@ -151,20 +176,25 @@ class _WriteSummary(beam.DoFn):
         self._metrics = StageMetrics("WriteSummary")
 
     def process(
-        self, _: bytes, totals: dict[str, Any], written: list[str], clips: Iterable[Clip]
+        self, _: bytes, totals: dict[str, Any], written: list[str], cleaned: dict[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        paths, clip_paths = set(written), {path for clip in clips for path in (clip.path, clip.poster)}
+        paths = set(written)
         for name in _MANIFESTS:  # shards of an earlier run with another number of them
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.(jsonl|parquet)")
             for stale_shard in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
                 storage.delete(storage.join(self._output, stale_shard))
-        found = funnel.assemble(totals)
-        remove = self._remove_stale and not funnel.may_return(found["failures"])
-        cleaned = stale.clean(self._output, clip_paths, remove=remove)
+        if cleaned.get("removed"):
+            stale.remove_empty_folders(self._output)
+        errors = cleaned.get("error", Messages()).first()
+        cleaning = {
+            "asked": self._remove_stale,
+            **{name: cleaned.get(name, 0) for name in ("removed", "waiting")},
+            "error": errors[0] if errors else "",
+        }
         summary = {
-            **found,
-            "stale_clips": cleaned.kept,
-            "cleaning": {"asked": self._remove_stale, "removed": cleaned.removed, "error": cleaned.error},
+            **funnel.assemble(totals),
+            "stale_clips": cleaned.get("kept", 0),
+            "cleaning": cleaning,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._about,
         }
@@ -195,9 +225,11 @@ class WriteSummary(beam.PTransform):
 
     @no_annotations  # Beam knows no tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        """Takes (name, value) tallies, the paths of the manifests, and clips; returns the summary."""
-        tallies, paths, clips = inputs
-        counts = tallies | "SumTallies" >> beam.CombinePerKey(_AddUp())
+        """Takes (name, value) tallies, the paths of the manifests, and what these leave out; returns the summary."""
+        tallies, paths, leftovers = inputs
+        totals = tallies | "SumTallies" >> beam.CombinePerKey(_AddUp())
+        cleaned = (leftovers, totals, paths) | CleanClips(self.output, self.remove_stale)
+        cleaned = cleaned | "SumCleaned" >> beam.CombinePerKey(_AddUp())
         write = _WriteSummary(self.output, self.about, self.remove_stale, self.max_failure_ratio)
-        side = (beam.pvalue.AsDict(counts), beam.pvalue.AsList(paths), beam.pvalue.AsIter(clips))
+        side = (beam.pvalue.AsDict(totals), beam.pvalue.AsList(paths), beam.pvalue.AsDict(cleaned))
         return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)

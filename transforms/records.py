@@ -470,6 +470,19 @@ class VideoSpans:
 
 
 @dataclass(frozen=True)
+class EarlierClip:
+    """A file of a clip (the clip, its poster or its record) that lies below the output.
+
+    Attributes:
+      key: The key of the video that it was cut from.
+      name: The file, relative to the output folder.
+    """
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Clip:
     """A span cut into a playable file.
 

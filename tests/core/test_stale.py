@@ -1,56 +1,87 @@
-"""Clips that no manifest names: counted, removed with what lies beside them, and what is not ours stays."""
+"""An earlier clip goes where another one stands in its place or its absence is final, and nowhere else."""
 
 import pytest
 
-from tests.cloud_servers import always
-from tests.conftest import BUCKET
-from transforms.core import stale, storage
+from transforms.core import funnel, stale
+from transforms.failures import CODES, Failure
+from transforms.records import Ask, CandidateSpan, Clip, EarlierClip, Video, VideoRequest, VideoSpans
 
-OLD = ["clips/red/a_0_1000.mp4", "clips/red/a_0_1000.json", "clips/red/a_0_1000.jpg", "clips/blue/b_5_9.mp4"]
-NEW = ["clips/red/c_0_1000.mp4", "clips/red/c_0_1000.json", "clips/red/c_0_1000.jpg"]
-MINE = ["clips/red/notes.txt", "clips/mine/best.mp4", "clips/red_0_1.mp4"]
-NAMED = {"clips/red/c_0_1000.mp4", "clips/red/c_0_1000.jpg"}
+KEY = "site-a_b"
+FINAL = {"removed", "private", "drm"}
 
 
-def filled(output):
-    for name in (*OLD, *NEW, *MINE):
-        storage.write_bytes(storage.join(output, name), b"")
-    return output
+def request(*actions):
+    asks = tuple(Ask(action, (action,), f"q.csv:{place}") for place, action in enumerate(actions))
+    return VideoRequest(KEY, asks, url="https://site/a")
 
 
-def test_they_are_counted(tmp_path):
-    output = filled(str(tmp_path))
-    assert stale.clean(output, NAMED, remove=False) == stale.Cleaned(removed=0, kept=2)
-    assert storage.list_files(output) == sorted([*OLD, *NEW, *MINE])
+def picked(*actions):
+    asked = request(*actions)
+    return VideoSpans(Video(KEY, "videos/a.mp4", asked, 1, "sha256:0", 1.0, 2, 2, 1.0), (), 1.0, 2)
 
 
-def test_they_are_removed_with_the_folders_that_this_leaves_empty(tmp_path):
-    output = filled(str(tmp_path))
-    assert stale.clean(output, NAMED, remove=True) == stale.Cleaned(removed=2, kept=0)
-    assert storage.list_files(output) == sorted([*NEW, *MINE])
-    assert {path.name for path in (tmp_path / "clips").iterdir() if path.is_dir()} == {"red", "mine"}
+def clip(path, poster=""):
+    span = CandidateSpan(KEY, "red", 0.0, 1.0, 0.5, 0, 0.5, 1, "red", 0.5)
+    return Clip(span, path, 1.0, 1, 2, 2, False, "", poster=poster)
 
 
-def test_without_clips_there_is_nothing_to_do(tmp_path):
-    assert stale.clean(str(tmp_path), set(), remove=True) == stale.Cleaned(removed=0, kept=0)
+def earlier(*names):
+    return [EarlierClip(KEY, f"clips/{name}") for name in names]
 
 
-@pytest.mark.parametrize("name", ["out", "out/deep"])
-def test_what_cannot_be_removed_is_kept_and_the_reason_told(cloud, name):
-    output = filled(f"gs://{BUCKET}/{name}")
-    cloud.schedule = always("403", ("delete",))
-    found = stale.clean(output, NAMED, remove=True)
-    assert (found.removed, found.kept) == (0, 2)
-    assert found.error == f"{output}/clips/red/a_0_1000.mp4: no permission"
-    cloud.schedule = always("")
-    assert stale.clean(output, NAMED, remove=True) == stale.Cleaned(removed=2, kept=0)
-    assert storage.list_files(output) == sorted([*NEW, *MINE])
+OLD = f"red/{KEY}_0_1000"
+FILES = earlier(f"{OLD}.json", f"{OLD}.jpg", f"{OLD}.mp4")
+NAMES = tuple(f"clips/{OLD}.{ending}" for ending in ("mp4", "jpg", "json"))
 
 
-def test_a_folder_on_gs_is_what_objects_lie_below(cloud):
-    storage.write_bytes(f"gs://{BUCKET}/folder/a.mp4", b"")
-    assert storage.is_folder(f"gs://{BUCKET}/folder")
-    assert storage.is_folder(f"gs://{BUCKET}/folder/")
-    assert storage.is_folder(f"gs://{BUCKET}")
-    assert not storage.is_folder(f"gs://{BUCKET}/fold")
-    assert not storage.is_folder(f"gs://{BUCKET}/folder/a.mp4")
+def failed(code, stage="DownloadVideos", action=""):
+    return Failure(stage, code, "why", key=KEY, action=action)
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        ([request("red"), picked("red")], stale.REPLACED),
+        ([request("red"), failed("blocked")], stale.FAILED),
+        ([request("red"), failed("too_long")], stale.REPLACED),
+        ([request("red")], stale.FAILED),
+        ([], stale.NOT_ASKED),
+        ([request("blue"), picked("blue")], stale.NOT_ASKED),
+        ([request("red"), picked("red"), failed("cut_failed", "CutClips", "red")], stale.FAILED),
+        ([request("red"), picked("red"), failed("cut_failed", "CutClips", "blue")], stale.REPLACED),
+    ],
+    ids=["picked again", "failed", "refused", "lost", "not asked", "other action", "not cut", "another was not cut"],
+)
+def test_why_a_clip_is_not_named(records, why):
+    assert list(stale.leftovers([*FILES, *records])) == [stale.Leftover(NAMES, why)]
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_only_what_is_gone_or_refused_by_a_rule_is_final(code):
+    """Whatever options, another day or another installation may cure costs no clip."""
+    (left,) = stale.leftovers([*FILES, request("red"), failed(code)])
+    final = code in FINAL or CODES[code][0] == "skipped"
+    assert left.why == (stale.REPLACED if final else stale.FAILED)
+    assert (funnel.may_return({"DownloadVideos": {code: 1}}) == {}) is final  # what is told fits
+
+
+def test_what_no_row_asks_for_stays_while_a_row_fails():
+    (left,) = stale.leftovers(FILES)
+    assert left.may_go(a_row_failed=False)
+    assert not left.may_go(a_row_failed=True)
+    assert funnel.a_row_failed({"failure.MatchLabels.unknown_label": 1})
+    assert not funnel.a_row_failed({"failure.FindVideos.excluded": 1, "failure.DownloadVideos.blocked": 1, "x": 1})
+
+
+def test_what_is_named_stays_with_its_record_and_a_poster_that_is_not_wanted_any_more_goes():
+    records = [*FILES, request("red"), picked("red")]
+    assert list(stale.leftovers([*records, clip(NAMES[0], NAMES[1])])) == []
+    (left,) = stale.leftovers([*records, clip(NAMES[0])])
+    assert (left.names, left.is_clip) == (NAMES[1:2], False)
+
+
+def test_files_find_their_video_and_strange_ones_are_nobodys(tmp_path):
+    for name in (f"clips/{OLD}.mp4", "clips/red/mine.mp4", "clips/notes.txt", f"videos/{OLD}.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert list(stale.earlier_clips(str(tmp_path))) == [EarlierClip(KEY, f"clips/{OLD}.mp4")]

@@ -11,7 +11,7 @@ from tests.jobs import arguments, run_rows, scene_video, summary_of
 from transforms.core import funnel, highlights
 from transforms.failures import Failure
 
-BARE = {**funnel.assemble({}), "stale_clips": 0, "cleaning": {"asked": False, "removed": 0, "error": ""}}
+BARE = {**funnel.assemble({}), "stale_clips": 0, "cleaning": {"asked": False, "removed": 0, "waiting": 0, "error": ""}}
 
 
 def lines(**changes):
@@ -105,13 +105,24 @@ def test_how_much_is_as_before_and_how_much_is_new():
         (0, {"asked": True, "removed": 1}, 0, ["removed    1 clip of earlier runs that these manifests do not name"]),
         (
             1,
-            {"asked": True},
+            {"asked": True, "waiting": 1},
             2,
             [
                 "kept       1 clip of earlier runs is not in these manifests; these failures may have cost them: "
                 "2 no_match",
                 "           --replace removes them once none of these is left: tried again with success, corrected, "
                 "or the row taken out",
+            ],
+        ),
+        (
+            3,
+            {"waiting": 1},
+            1,
+            [
+                "kept       3 clips of earlier runs are not in these manifests; these failures may have cost 1 of them"
+                ": 1 no_match",
+                "           the same command with --replace removes them once none of these is left: tried again with "
+                "success, corrected, or the row taken out",
             ],
         ),
         (
@@ -125,11 +136,11 @@ def test_how_much_is_as_before_and_how_much_is_new():
             ],
         ),
     ],
-    ids=["nothing", "not asked", "removed", "not yet", "refused"],
+    ids=["nothing", "not asked", "removed", "not yet", "some not yet", "refused"],
 )
 def test_what_becomes_of_earlier_clips_is_told_truly(stale, cleaning, waiting, expected):
     failures = [Failure("FindVideos", "no_match", f"m{n}", row=f"q:{n}") for n in range(waiting)]
-    cleaning = {"asked": False, "removed": 0, "error": "", **cleaning}
+    cleaning = {**BARE["cleaning"], **cleaning}
     told = lines(**{**failed(*failures), "stale_clips": stale, "cleaning": cleaning})
     assert told[told.index(next(line for line in told if line.startswith("new"))) + 1 : -2] == expected
 

@@ -128,7 +128,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
 
 def test_a_pool_of_gpus_is_submitted_and_waited_for(dataflow):
     summary = {**funnel.assemble({"rows.read": 7, "rows.matched": 7}), "stale_clips": 0}
-    summary["cleaning"] = {"asked": False, "removed": 0, "error": ""}
+    summary["cleaning"] = {"asked": False, "removed": 0, "waiting": 0, "error": ""}
     storage.write_bytes(f"{OUTPUT}/summary.json", json.dumps(summary).encode())
     done = dataflow.submit("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--max_num_workers=3")
     assert done.returncode == 0, done.stderr

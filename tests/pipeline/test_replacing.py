@@ -47,7 +47,8 @@ def test_the_check_alone_only_says_what_would_be_replaced(job, tmp_path):
         "clips      2 clips there, with 2 posters and 2 records",
         "           each of these whose span is picked again, in the same place of the same video, stays as it is",
         "           the others are removed",
-        "           none is removed by a run of which a row failed, or a video for a reason that may pass",
+        "           none is removed of a video that fails for a reason that may pass, nor,",
+        "           while a row fails, of one that no row asks for",
         "rewritten  all manifests and summary.json; what failed for good under the other settings is tried again",
         "untouched  stored videos and scores, also those of other settings",
         "clipscout: no fault found; nothing was run, as --preflight_only asks",
@@ -82,13 +83,33 @@ def test_clips_that_may_come_back_are_kept_and_the_reason_is_told(job, tmp_path,
     summary = summary_of(tmp_path / "output")
     assert (summary["stale_clips"], summary["cleaning"]["removed"]) == (1, 0)
     _, told = job(["red"], "--replace", "--preflight_only")
-    assert any(line.endswith("for a reason that may pass (in the last run: 1 no_match)") for line in told)
+    assert any(line.endswith("of one that no row asks for (in the last run: 1 no_match)") for line in told)
     # its row taken out, as the line says
     status, told = job(["red"], "--replace")
     assert status == 0
     assert "removed    1 clip of earlier runs that these manifests do not name" in told
     assert not any(line.startswith("kept") for line in told)
     assert [path.name for path in (tmp_path / "output/clips").iterdir()] == ["red"]
+
+
+def test_a_video_that_fails_for_its_options_keeps_its_clips_and_the_others_are_replaced(job, tmp_path, capsys):
+    """A smaller --max_video_mb refuses by a rule; pictures that are too large, or a file that was spoilt, do not."""
+    everything = tmp_path / "*.mp4"
+    scene_video(tmp_path / "b.mp4", ("grey", 3), ("red", 2), ("grey", 3))
+    job(["red"], path=everything)
+    clips = {row["clip"] for row in read_jsonl(tmp_path / "output/spans.jsonl")}
+    assert len(clips) == 2
+    (tmp_path / "b.mp4").write_bytes(b"spoilt")  # permanent: the next run does not try it again
+    _, told = job(["red"], "--clip_seconds=3", "--replace", path=everything)
+    kept = {path.relative_to(tmp_path / "output").as_posix() for path in (tmp_path / "output/clips").rglob("*.mp4")}
+    (new,) = read_jsonl(tmp_path / "output/spans.jsonl")
+    assert new["clip"] in kept
+    (old,) = kept - {new["clip"]}
+    assert old in clips
+    assert "-b-" in old
+    assert "removed    1 clip of earlier runs that these manifests do not name" in told
+    assert any(line.endswith("these failures may have cost them: 1 unreadable_video") for line in told)
+    assert summary_of(tmp_path / "output")["cleaning"] == {"asked": True, "removed": 1, "waiting": 1, "error": ""}
 
 
 @pytest.mark.parametrize(

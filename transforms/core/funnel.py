@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transforms.core.highlights import Scores
-from transforms.failures import CODES, Failure
+from transforms.failures import CODES, Failure, is_final
 from transforms.records import ActionQuery, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 #: What enters -> the ways to leave. `failed` counts come from the failures themselves. A video is used in place, or
@@ -138,10 +138,21 @@ def is_tried_again(code: str) -> bool:
     return CODES[code][0] in ("transient", "blocked")
 
 
-def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Returns code to number of those failures because of which no clip of an earlier run is stale for good.
+def a_row_failed(totals: Mapping[str, Any]) -> bool:
+    """Tells whether a row led nowhere, for whatever reason but a stated rule: it can be corrected, or looked up again.
 
-    A row that failed can be corrected; of a video the reason may pass, or other options or another installation end it.
+    Args:
+      totals: As for `assemble`.
+    """
+    names = (name.split(".") for name in totals if name.startswith("failure."))
+    return any(stage in _ROW_STAGES and CODES[code][0] != "skipped" for _, stage, code in names)
+
+
+def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Returns code to number of those failures because of which a clip of an earlier run may still be wanted.
+
+    A row that failed can be corrected; what a video failed for may pass, or other options or another installation end
+    it, unless it is gone for good.
 
     Args:
       failures: Stage to code to number, as in the summary.
@@ -149,8 +160,7 @@ def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for stage, codes in failures.items():
         for code, number in codes.items():
-            category = CODES[code][0]
-            if category != "skipped" and (stage in _ROW_STAGES or category != "permanent"):
+            if CODES[code][0] != "skipped" and (stage in _ROW_STAGES or not is_final(code)):
                 found[code] += number
     return dict(sorted(found.items()))
 

@@ -1,57 +1,126 @@
-"""Clips of earlier runs that the manifests do not name any more: counted, and removed where that is asked for."""
+"""Clips of earlier runs that the manifests do not name any more, and which of them may go.
+
+What goes was replaced, or its absence is final; everything else stays.
+"""
 
 import re
-from collections.abc import Container, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from transforms.core import storage
+from transforms.core import naming, storage
+from transforms.failures import Failure, is_final
+from transforms.records import Clip, EarlierClip, VideoRequest, VideoSpans
 
-_OWN_CLIP = re.compile(r"clips/[^/]+/.+_\d+_\d+\.(mp4|json|jpg)")
+_OWN_FILE = re.compile(r"(clips/([^/]+)/(.+)_\d+_\d+)\.(mp4|jpg|json)")
+#: A clip goes before what lies beside it, so that none is left without its record.
+_ENDINGS = ("mp4", "jpg", "json")
+
+#: Why an earlier clip is not named: another one stands in its place, or its absence is final; no row asks for it; its
+#: video, or the cutting of it, failed in a way that may pass.
+REPLACED, NOT_ASKED, FAILED = "replaced", "not_asked", "failed"
 
 
-class Cleaned(NamedTuple):
-    """What became of the clips that the manifests do not name.
+@dataclass(frozen=True)
+class Leftover:
+    """Files of one earlier clip that the manifests do not name.
 
     Attributes:
-      removed: How many of them are gone, each with its poster and its record.
-      kept: How many are still there.
-      error: Why no more could be removed; empty where nothing failed.
+      names: The files, relative to the output: the clip, its poster, its record, as far as they are not named.
+      why: `REPLACED`, `NOT_ASKED` or `FAILED`.
     """
 
-    removed: int
-    kept: int
-    error: str = ""
+    names: tuple[str, ...]
+    why: str
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the clip itself is among them."""
+        return self.names[0].endswith(".mp4")
+
+    def may_go(self, *, a_row_failed: bool) -> bool:
+        """Tells whether it may be removed.
+
+        Args:
+          a_row_failed: Whether a row of the run led nowhere; what no row asks for may be that row's.
+        """
+        return self.why == REPLACED or (self.why == NOT_ASKED and not a_row_failed)
 
 
-def own_files(output: str) -> list[str]:
-    """Returns the clips, posters and records below the output that have a name of ours."""
-    return [name for name in storage.list_files(output, "clips/") if _OWN_CLIP.fullmatch(name)]
+def own_files(output: str) -> Iterator[str]:
+    """Yields the clips, posters and records below the output that have a name of ours."""
+    return (name for name in storage.walk_files(output, "clips/") if _OWN_FILE.fullmatch(name))
 
 
-def unnamed(files: Iterable[str], named: Container[str]) -> list[str]:
-    """Returns those files that no manifest names; a record lies beside its clip and is named with it."""
-    return [name for name in files if re.sub(r"\.json$", ".mp4", name) not in named]
+def earlier_clips(output: str) -> Iterator[EarlierClip]:
+    """Yields a record for each of `own_files`, by which they meet what is known of their video."""
+    for name in own_files(output):
+        found = _OWN_FILE.fullmatch(name)
+        assert found is not None
+        yield EarlierClip(key=found[3], name=name)
 
 
-def clips_in(files: Iterable[str]) -> int:
-    """Returns how many of the files are clips."""
-    return sum(name.endswith(".mp4") for name in files)
+def leftovers(records: Sequence[Any]) -> Iterator[Leftover]:
+    """Yields what the manifests do not name of one video's earlier clips.
 
-
-def clean(output: str, named: Container[str], *, remove: bool) -> Cleaned:
-    """Counts the clips that the manifests do not name; removes them, and the folders that are left empty, if asked to.
-
-    What cannot be removed is no failed job: everything else is written, and the reason is told.
+    Args:
+      records: All that a run knows of the video, and its `EarlierClip`.
     """
-    left = unnamed(own_files(output), named)
-    if not remove:
-        return Cleaned(0, clips_in(left))
-    before = clips_in(left)
-    try:
-        while left:
-            storage.delete(storage.join(output, left[-1]))
-            left.pop()
-        storage.remove_empty_folders(storage.join(output, "clips"))
-    except storage.StorageError as error:
-        return Cleaned(before - clips_in(left), clips_in(left), str(error))
-    return Cleaned(before, 0)
+    named = {path for clip in records if isinstance(clip, Clip) for path in _files_of(clip)}
+    by_clip: dict[str, list[str]] = {}
+    for record in records:
+        if isinstance(record, EarlierClip) and record.name not in named:
+            by_clip.setdefault(record.name.rpartition(".")[0], []).append(record.name)
+    if by_clip:
+        reasons = _Reasons(records)
+        for stem in sorted(by_clip):
+            names = sorted(set(by_clip[stem]), key=_place)
+            yield Leftover(tuple(names), reasons.of(stem.split("/")[1]))
+
+
+def _files_of(clip: Clip) -> tuple[str, ...]:
+    """Returns a clip, its poster and its record."""
+    return clip.path, clip.poster, clip.path.removesuffix(".mp4") + ".json"
+
+
+def _place(name: str) -> int:
+    return _ENDINGS.index(name.rpartition(".")[2])
+
+
+class _Reasons:
+    """Why clips of one video are not named, by the folder of their action."""
+
+    def __init__(self, records: Iterable[Any]) -> None:
+        self._asked: Collection[str] = ()
+        self._picked, self._final, self._not_cut = False, False, set[str]()
+        for record in records:
+            match record:
+                case VideoRequest():
+                    self._asked = {naming.action_folder(action) for action in record.actions()}
+                case VideoSpans():
+                    self._picked = True
+                case Failure(action=""):
+                    self._final = is_final(record.code)
+                case Failure():
+                    self._not_cut.add(naming.action_folder(record.action))
+
+    def of(self, folder: str) -> str:
+        if folder not in self._asked:
+            return NOT_ASKED
+        replaced = folder not in self._not_cut if self._picked else self._final
+        return REPLACED if replaced else FAILED
+
+
+def remove(output: str, leftover: Leftover) -> None:
+    """Removes the files of an earlier clip.
+
+    Raises:
+      StorageError: One cannot be removed; those before it are gone.
+    """
+    for name in leftover.names:
+        storage.delete(storage.join(output, name))
+
+
+def remove_empty_folders(output: str) -> None:
+    """Removes the folders of actions that have no clip any more."""
+    storage.remove_empty_folders(storage.join(output, "clips"))

@@ -255,16 +255,31 @@ def remove_empty_folders(folder: str) -> None:
                 path.rmdir()
 
 
-def list_files(folder: str, prefix: str = "") -> list[str]:
-    """Returns the sorted relative names of all files below `folder` that start with `prefix`."""
+def walk_files(folder: str, prefix: str = "") -> Iterator[str]:
+    """Yields the relative names of all files below `folder` that start with `prefix`, in no order."""
     if is_remote(folder):
         with _bucket(folder) as (bucket, path, patience):
             base = path.rstrip("/") + "/" if path else ""
-            blobs = bucket.list_blobs(prefix=base + prefix, **patience)
-            return sorted(blob.name[len(base) :] for blob in blobs if not blob.name.endswith("/"))
-    root = Path(folder, os.path.dirname(prefix))
-    found = (path.relative_to(folder).as_posix() for path in root.rglob("*") if path.is_file())
-    return sorted(name for name in found if name.startswith(prefix))
+            for blob in bucket.list_blobs(prefix=base + prefix, **patience):
+                if not blob.name.endswith("/"):
+                    yield blob.name[len(base) :]
+        return
+    for place, folders, files in os.walk(os.path.join(folder, os.path.dirname(prefix))):
+        below = Path(place).relative_to(folder)
+        folders[:] = [each for each in folders if _may_hold((below / each).as_posix() + "/", prefix)]
+        for file in files:
+            name = (below / file).as_posix()
+            if name.startswith(prefix) and os.path.isfile(os.path.join(place, file)):
+                yield name
+
+
+def _may_hold(folder: str, prefix: str) -> bool:
+    return folder.startswith(prefix) or prefix.startswith(folder)
+
+
+def list_files(folder: str, prefix: str = "") -> list[str]:
+    """Returns the sorted relative names of all files below `folder` that start with `prefix`."""
+    return sorted(walk_files(folder, prefix))
 
 
 @contextmanager
