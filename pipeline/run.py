@@ -23,10 +23,13 @@ from pipeline.progress import Display, asked_for
 from pipeline.stops import Stops
 from pipeline.worker import WorkerProcesses, broken_connections_are_silent
 from transforms.core import child, funnel, storage, tally
+from transforms.core.classifiers.specs import UnusableClassifierError
 from transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
+#: What ends a job by its own words, raised here or told in a worker's text.
+_OWN_ERRORS = (TooManyFailuresError, UnusableClassifierError, storage.StorageError, storage.DiskFullError)
 _WORKER_IS_GONE = "Channel closed prematurely"  # in Beam's words
 
 
@@ -101,7 +104,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
-    except (DataflowRuntimeException, RuntimeError, storage.StorageError, storage.DiskFullError) as error:
+    except (DataflowRuntimeException, RuntimeError, *_OWN_ERRORS) as error:
         if stop.number:
             raise
         return _failed(beam_options, error)
@@ -136,9 +139,7 @@ def _announce(config: Config, found: preflight.Found) -> None:
 def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int:
     """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
     text = f"{type(error).__name__}: {error}"
-    # our own errors, raised here or told in a worker's text
-    kinds = (TooManyFailuresError, storage.StorageError, storage.DiskFullError)
-    names = "|".join(kind.__name__ for kind in kinds)
+    names = "|".join(kind.__name__ for kind in _OWN_ERRORS)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
     if _WORKER_IS_GONE in text:
         _complain(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
+from transforms.core import storage
 from transforms.core.classifiers.responses import Responses, Texts
-from transforms.core.classifiers.specs import BatchTooLargeError, LoadRule
+from transforms.core.classifiers.specs import BatchTooLargeError, LoadRule, UnusableClassifierError
 from transforms.metrics import StageMetrics
 from transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
 
@@ -25,7 +26,8 @@ Following: TypeAlias = DecodeReport | ScoredSegment | StoredTrack | Flush
 class LazyClassifier:
     """Loads its classifier at the first batch, so that a run with nothing left to score loads no model.
 
-    It may live in another process than its callers (`model_copies`), so that every method takes and gives numpy.
+    It may live in another process than its callers (`model_copies`), so that every method takes and gives numpy. Every
+    method raises UnusableClassifierError where it cannot be loaded: that is no fault of the batch, and ends the job.
     """
 
     def __init__(self, rule: LoadRule, metrics: StageMetrics) -> None:
@@ -36,10 +38,14 @@ class LazyClassifier:
     def _get(self) -> "TorchClassifier":
         with self._lock:
             if self._loaded is None:
-                from transforms.core.classifiers import torch_models
+                try:
+                    with self._metrics.time("load-msec"):
+                        from transforms.core.classifiers import torch_models
 
-                with self._metrics.time("load-msec"):
-                    self._loaded = torch_models.load(self._rule)
+                        self._loaded = torch_models.load(self._rule)
+                except (ValueError, RuntimeError, storage.StorageError, ImportError, OSError, MemoryError) as error:
+                    why = " ".join(str(error).split()) or type(error).__name__
+                    raise UnusableClassifierError(f"--classifier: {why}") from error
                 self._metrics.count("models-loaded")
             return self._loaded
 

@@ -19,6 +19,10 @@ class SpecError(ValueError):
     """A classifier cannot be used; the message is one line that names the file and the field."""
 
 
+class UnusableClassifierError(Exception):
+    """This machine cannot load or run the classifier: no item is at fault, so the job ends; the message is one line."""
+
+
 class BatchTooLargeError(RuntimeError):
     """Memory ran out while a batch was scored; a smaller one may work."""
 

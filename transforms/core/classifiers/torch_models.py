@@ -16,7 +16,13 @@ import torch
 from torch import nn
 
 from transforms.core.classifiers import architectures, responses
-from transforms.core.classifiers.specs import BatchTooLargeError, ClassifierSpec, LoadRule, SpecError
+from transforms.core.classifiers.specs import (
+    BatchTooLargeError,
+    ClassifierSpec,
+    LoadRule,
+    SpecError,
+    UnusableClassifierError,
+)
 from transforms.core.labels import LabelIndex
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -98,6 +104,7 @@ class TorchClassifier:
 
         Raises:
           BatchTooLargeError: Memory ran out; fewer frames at a time may do.
+          UnusableClassifierError: The device failed: all that it is asked from now on fails too.
         """
         try:
             if self._pool is None or len(frames) == 1:
@@ -109,6 +116,9 @@ class TorchClassifier:
                 if self.device == "cuda":
                     torch.cuda.empty_cache()
                 raise BatchTooLargeError(_last_line(error)) from None
+            if isinstance(error, torch.AcceleratorError):
+                message = f"the device failed while {self._spec.name} ran on it: {architectures.first_line(error)}"
+                raise UnusableClassifierError(message) from error
             raise
 
     def _outputs(self, frames: np.ndarray) -> np.ndarray:
