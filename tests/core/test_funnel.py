@@ -195,6 +195,48 @@ def test_a_job_of_which_no_row_led_to_a_video_has_failed(failures, rows, told):
     assert funnel.why_failed(summary, 0.0) == told
 
 
+@pytest.mark.parametrize(
+    ("numbers", "failure", "told"),
+    [
+        (
+            {"requests.unique": 2, "requests.failed": 2},
+            ("DownloadVideos", "blocked"),
+            "not one of its 2 videos could be scored; 2 ended as blocked, e.g. DownloadVideos failed",
+        ),
+        (
+            {"requests.unique": 1, "requests.in_place": 1, "videos.failed": 1},
+            ("ScoreVideos", "decode_crashed"),
+            "not one video could be scored: ScoreVideos failed",
+        ),
+        (
+            {"requests.unique": 2, "requests.failed": 1, "requests.filtered": 1},
+            ("DownloadVideos", "removed"),
+            "not one of its 2 videos could be scored; 1 ended as removed, e.g. DownloadVideos failed",
+        ),
+        ({"requests.unique": 2, "requests.filtered": 2}, ("DownloadVideos", "too_long"), ""),
+        ({"requests.unique": 2, "requests.failed": 1, "videos.scored": 1}, ("DownloadVideos", "removed"), ""),
+        (
+            {"videos.scored": 1, "spans.proposed": 3, "spans.failed": 2, "spans.dropped": 1},
+            ("CutClips", "cut_failed"),
+            "not one of its 3 spans became a clip; 2 ended as cut_failed, e.g. CutClips failed",
+        ),
+        (
+            {"videos.scored": 1, "spans.proposed": 2, "spans.failed": 1, "clips.written": 1},
+            ("CutClips", "cut_failed"),
+            "",
+        ),
+    ],
+    ids=["fetching", "scoring", "the rest", "all refused", "one scored", "cutting", "one cut"],
+)
+def test_a_job_that_made_nothing_because_everything_failed_has_failed_whatever_is_allowed(numbers, failure, told):
+    stage, code = failure
+    number = max(numbers.get(name, 0) for name in ("requests.failed", "videos.failed", "spans.failed")) or 2
+    totals = {"rows.read": 2, "rows.matched": 2, **numbers, f"failure.{stage}.{code}": number}
+    totals[f"message.{code}"] = highlights.Messages()
+    totals[f"message.{code}"].add((("place",), f"{stage} failed"))
+    assert funnel.why_failed(funnel.assemble(totals), allowed=1) == told
+
+
 def test_what_a_row_or_the_options_cost_may_return_and_what_a_rule_refused_or_is_gone_may_not():
     failures = {
         "ReadQueries": {"bad_row": 1},

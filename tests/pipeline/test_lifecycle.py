@@ -44,11 +44,22 @@ def test_as_many_failures_as_allowed_are_no_failed_job(half_broken, more):
     assert main([*half_broken, *more]) == 0
 
 
-def test_videos_alone_decide_where_every_row_is_good(tmp_path, colour_spec):
+def test_a_job_of_which_every_video_failed_has_failed_whatever_is_allowed(tmp_path, colour_spec, capsys):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     given = arguments(tmp_path, [{"action": "red", "path": str(tmp_path / "bad.mp4")}], colour_spec)
-    assert main([*given, "--max_failure_ratio=0.9"]) == 1
-    assert summary_of(tmp_path / "output")["failure_ratio"] == 1
+    assert main([*given, "--max_failure_ratio=1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"clipscout: the job failed: not one video could be scored: {tmp_path}/bad.mp4: ")
+    assert len(read_jsonl(tmp_path / "output/failures.jsonl")) == 1  # everything is written
+
+
+def test_videos_alone_decide_where_every_row_is_good(tmp_path, colour_spec):
+    scene_video(tmp_path / "good.mp4", ("red", 1))
+    for name in ("bad", "worse"):
+        (tmp_path / f"{name}.mp4").write_bytes(b"no video")
+    rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}]
+    assert main([*arguments(tmp_path, rows, colour_spec), "--max_failure_ratio=0.6"]) == 1
+    assert summary_of(tmp_path / "output")["failure_ratio"] == 2 / 3
 
 
 def test_rejections_by_a_rule_are_no_failures(tmp_path, colour_spec):

@@ -1,7 +1,7 @@
 """The funnel: how many items entered each stage, and how each of them left it. The numbers have to add up."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from transforms.core.highlights import Scores
@@ -26,6 +26,7 @@ NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*e
 
 #: Stages whose failures, but for rejections, are those of rows.
 _ROW_STAGES = ("ReadQueries", "MatchLabels", "FindVideos")
+_VIDEO_STAGES = ("DownloadVideos", "ScoreVideos")
 
 
 def tallies(record: Any) -> list[tuple[str, Any]]:
@@ -201,24 +202,45 @@ def why_failed(summary: Mapping[str, Any], allowed: float) -> str:
       summary: What `assemble` returns.
       allowed: The largest part of its items that may fail.
     """
-    rows = summary["funnel"]["rows"]
-    if not rows["read"]:
+    numbers = summary["funnel"]
+    if not numbers["rows"]["read"]:
         return "its input holds no row"
-    if rows["matched"]:
-        return too_many_failures(summary, allowed)
-    found = commonest(summary)
-    assert found is not None  # a row that led to no video has a failure
-    code, number = found
+    return _made_nothing(summary) or too_many_failures(summary, allowed)
+
+
+def _made_nothing(summary: Mapping[str, Any]) -> str:
+    """Returns why a job made nothing, where that is because everything failed; what a rule refused did not fail."""
+    rows, requests, videos, spans = (summary["funnel"][noun] for noun in ("rows", "requests", "videos", "spans"))
+    written = summary["funnel"]["clips"]["written"]
+    if not rows["matched"]:
+        return _all_failed(summary, rows["read"], "row", "led to a video", _ROW_STAGES)
+    if requests["failed"] + videos["failed"] and not videos["scored"]:
+        return _all_failed(summary, requests["unique"], "video", "could be scored", _VIDEO_STAGES)
+    if spans["failed"] and not written + spans["not_cut"]:
+        return _all_failed(summary, spans["proposed"], "span", "became a clip", ("CutClips",))
+    return ""
+
+
+def _all_failed(summary: Mapping[str, Any], number: int, noun: str, what: str, stages: Iterable[str]) -> str:
+    found = commonest(summary, stages)
+    assert found is not None  # there was a failure
+    code, times = found
     message = summary["messages"][code][0]
-    if rows["read"] == 1:
-        return f"not one row led to a video: {message}"
-    return f"not one of its {rows['read']} rows led to a video; {number} ended as {code}, e.g. {message}"
+    if number == 1:
+        return f"not one {noun} {what}: {message}"
+    return f"not one of its {number} {noun}s {what}; {times} ended as {code}, e.g. {message}"
 
 
-def commonest(summary: Mapping[str, Any]) -> tuple[str, int] | None:
-    """Returns the commonest failure code and how many failures have it; rejections by a stated rule are none."""
+def commonest(summary: Mapping[str, Any], stages: Iterable[str] = ()) -> tuple[str, int] | None:
+    """Returns the commonest failure code and how many failures have it; rejections by a stated rule are none.
+
+    Args:
+      summary: What `assemble` returns.
+      stages: The stages that are looked at; none means all.
+    """
     numbers: Counter[str] = Counter()
-    for codes in summary["failures"].values():
+    for stage in tuple(stages) or summary["failures"]:
+        codes = summary["failures"].get(stage, {})
         numbers.update({code: number for code, number in codes.items() if CODES[code][0] != "skipped"})
     return min(numbers.items(), key=lambda item: (-item[1], item[0]), default=None)
 
