@@ -10,11 +10,12 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import __version__, rules
+from pipeline import __version__, rules, settings
 from pipeline.options import LOCAL_RUNNER, OPTIONS
 from pipeline.values import Values, resolved
 from transforms.clip_cutter import CutRule
 from transforms.core import naming
+from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING
 from transforms.core.peaks import SpanRule
 from transforms.core.selecting import RULES, SelectionRule
 from transforms.failures import CODES
@@ -86,27 +87,43 @@ class Config:
     progress: str
 
     def shaping(self) -> dict[str, Any]:
-        """Returns what decides the results (not where they lie or how fast they come), for the output's record."""
+        """Returns what decides the results (not where they lie or how fast they come), by the names of the options.
+
+        `scores` is the fingerprint of all that shapes what the classifier says.
+        """
+        spec, sampling, prompts = self.scoring.spec, self.scoring.sampling, self.scoring.spec.prompts
+        fetch, wanted = self.fetch, self.fetch.filter
         return {
-            "classifier": self.scoring.spec.name,
+            "classifier": spec.name,
             "scores": self.scoring.fingerprint(),
+            "preprocessing": "notebook" if spec.preprocessing == NOTEBOOK_PREPROCESSING else "classifier",
+            "frame_stride": sampling.frame_stride,
+            "sample_fps": sampling.fps,
+            "sampling": "keyframes" if sampling.keyframes else "frames",
+            "precision": self.scoring.precision,
+            "max_frames": self.scoring.max_frames,
             "response": self.scoring.response,
-            "prompts": self.scoring.prompts_digest(),
-            **{f"sampling_{name}": value for name, value in asdict(self.scoring.sampling).items()},
+            "prompts": list(prompts.templates) if prompts else None,
+            "background_prompts": list(prompts.background) if prompts else None,
             **{"span_mode" if name == "mode" else name: value for name, value in asdict(self.spans).items()},
             **asdict(self.selection),
             "cut": self.cut.mode,
             "clip_height": self.cut.height,
             "posters": self.cut.posters,
-            "clip_max_height": self.fetch.clip_max_height,
-            **{name: getattr(self.fetch, name) for name in ("max_height", "height_cap", "max_bytes", "copy_inputs")},
-            **asdict(self.fetch.filter),
+            "clip_max_height": fetch.clip_max_height,
+            "max_height": fetch.max_height,
+            "max_height_cap": fetch.height_cap,
+            "max_video_mb": fetch.max_bytes / 1e6,
+            "copy_inputs": fetch.copy_inputs,
+            "min_video_seconds": wanted.min_seconds,
+            "max_video_seconds": wanted.max_seconds,
+            "licence": wanted.licence,
         }
 
     def identity(self) -> dict[str, str]:
         """Returns by what spans are found: the classifier, the fingerprint of the scores and that of all settings."""
         # the classifier's name may be a path; what it is stands in `scores`
-        text = json.dumps({**self.shaping(), "classifier": ""}, sort_keys=True)
+        text = json.dumps(settings.by_hand(self.shaping()), sort_keys=True)
         scores = self.scoring.fingerprint()
         return {"classifier": self.scoring.spec.name, "scores": scores, "settings": naming.digest(text, 16)}
 

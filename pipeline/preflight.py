@@ -1,7 +1,6 @@
 """Preflight: what can be known to fail is found in seconds, before anything runs. All faults come at once."""
 
 import contextlib
-import json
 import os
 import subprocess
 import uuid
@@ -9,13 +8,13 @@ from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import deno
 import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipeline import cloud, replacing, rows_ahead
+from pipeline import cloud, replacing, rows_ahead, settings
 from pipeline.config import Config, ConfigError, judged, options_named
 from pipeline.rows_ahead import Rows
 from transforms.core import storage, tally
@@ -23,7 +22,6 @@ from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
 from transforms.queries import files_of_folder, match_files
 
-_RECORD = "job.json"
 _PROBE_SECONDS = 10
 
 
@@ -83,11 +81,10 @@ def check_rest(error: ConfigError) -> list[str]:
 
 def begin(config: Config) -> None:
     """Records the run's settings in the output folder, and forgets what was decided under others."""
-    path = storage.join(config.output, _RECORD)
-    if config.replace and _changes(config):
+    if config.replace and settings.changes(config.output, config.shaping()):
         for name in storage.list_files(config.output, "failures"):
             storage.delete(storage.join(config.output, name))
-    storage.write_bytes(path, json.dumps(config.shaping(), indent=2).encode())
+    settings.write(config.output, config.shaping())
 
 
 def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
@@ -170,25 +167,6 @@ def _missing_folders(path: str) -> list[str]:
     return missing
 
 
-def _changes(config: Config) -> dict[str, str]:
-    """Returns the settings in which the results that are there differ, each with what it is there and what now.
-
-    Raises:
-      StorageError: The record cannot be read.
-      ValueError: It is damaged.
-    """
-    try:
-        stored: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, _RECORD)))
-    except storage.StorageError as error:
-        if error.code == "not_found":
-            return {}
-        raise
-    if not isinstance(stored, dict):
-        raise ValueError("no object")
-    now = json.loads(json.dumps(config.shaping()))
-    return {name: f"{name}: {stored.get(name)} there, {now[name]} now" for name in now if stored.get(name) != now[name]}
-
-
 def _settings(config: Config) -> tuple[list[str], list[str]]:
     """An output continues under the same settings; other ones replace its results only when asked to.
 
@@ -196,13 +174,13 @@ def _settings(config: Config) -> tuple[list[str], list[str]]:
       The faults, and where it is asked for what replacing will do.
     """
     try:
-        changes = _changes(config)
+        changes = settings.changes(config.output, config.shaping())
         if config.replace:
             return [], replacing.plan(config, changes)
     except storage.StorageError as error:
         return [f"--output: {error}"], []
-    except ValueError:
-        return [f"--output: {storage.join(config.output, _RECORD)} is damaged; remove it to start anew"], []
+    except settings.RecordError as error:
+        return [f"--output: {error}"], []
     if not changes:
         return [], []
     fault = (

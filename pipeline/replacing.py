@@ -8,9 +8,12 @@ from typing import Any
 
 from pipeline.closing import beside, counted, numbers_of
 from pipeline.config import Config
+from pipeline.settings import SCORED
 from transforms.core import funnel, stale, storage
 
-_FETCH = {"max_height", "height_cap"}
+_FETCH = {"max_height", "max_height_cap"}
+_RULES = {"min_video_seconds", "max_video_seconds", "licence", "max_video_mb"}
+_ASKED = {"response", "prompts", "background_prompts"}
 _CUT = {"cut", "clip_height", "posters", "clip_max_height"}
 
 
@@ -56,9 +59,9 @@ def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
         yield "videos from the web are fetched again in place of the stored ones"
     if "copy_inputs" in changed:
         yield f"files of yours are {'copied below the output' if config.fetch.copy_inputs else 'used in place again'}"
-    if changed & {*asdict(config.fetch.filter), "max_bytes"}:
+    if changed & _RULES:
         yield "the rules for videos are applied again, also to those that are stored"
-    if "scores" in changed:
+    if changed & {*SCORED}:
         yield "every video without stored scores of these settings is decoded and scored"
     elif _other_spans(config, changed):
         less = "" if config.scoring.keep_outputs else ", as far as these hold what is asked for now"
@@ -69,7 +72,7 @@ def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
 
 def _other_spans(config: Config, changed: Set[str]) -> bool:
     spans = {"span_mode" if name == "mode" else name for name in asdict(config.spans)}
-    return bool(changed & {*spans, *asdict(config.selection), "scores", "response", "prompts"})
+    return bool(changed & {*spans, *asdict(config.selection), *SCORED, *_ASKED})
 
 
 def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]:
@@ -85,7 +88,7 @@ def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]
     elif changed & _CUT:
         yield "each of these whose span is picked again is cut again"
         yield "the others are removed"
-    elif changed - {"classifier"}:
+    elif changed:
         yield "each of these whose span is picked again, in the same place of the same video, stays as it is"
         yield "the others are removed"
     else:
