@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from pipeline import cloud, replacing, rows_ahead, settings
 from pipeline.config import Config, ConfigError, judged, options_named
 from pipeline.rows_ahead import Rows
-from transforms.core import storage, tally
+from transforms.core import leases, stale, storage, tally
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
 from transforms.queries import files_of_folder, match_files
@@ -80,7 +80,8 @@ def check_rest(error: ConfigError) -> list[str]:
 
 
 def begin(config: Config) -> None:
-    """Records the run's settings in the output folder, and forgets what was decided under others."""
+    """Records the run's settings in the output folder, and forgets what was decided under others, or never finished."""
+    stale.remove_unfinished(config.output)
     if config.replace and settings.changes(config.output, config.shaping()):
         for name in storage.list_files(config.output, "failures"):
             storage.delete(storage.join(config.output, name))
@@ -168,12 +169,14 @@ def _missing_folders(path: str) -> list[str]:
 
 
 def _settings(config: Config) -> tuple[list[str], list[str]]:
-    """An output continues under the same settings; other ones replace its results only when asked to.
+    """An output that no run is writing to continues under the same settings; others replace results only when asked to.
 
     Returns:
       The faults, and where it is asked for what replacing will do.
     """
     try:
+        if held := leases.holder(config.output):
+            return [f"--output: {held}"], []
         changes = settings.changes(config.output, config.shaping())
         if config.replace:
             return [], replacing.plan(config, changes)

@@ -3,14 +3,23 @@
 import contextlib
 import json
 import logging
+import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PortableOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+)
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 from apache_beam.utils.retry import PermanentException
@@ -22,7 +31,7 @@ from pipeline.config import Config, ConfigError, from_options, options_named, un
 from pipeline.progress import Display, asked_for
 from pipeline.stops import Stops
 from pipeline.worker import WorkerProcesses, broken_connections_are_silent
-from transforms.core import child, funnel, storage, tally
+from transforms.core import child, funnel, leases, storage, tally
 from transforms.core.classifiers.specs import UnusableClassifierError
 from transforms.outputs import TooManyFailuresError
 
@@ -98,8 +107,12 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     stop.words = f"stopped; {rest}"
     stop.gentle = config.workers == 1  # worker processes cannot be unwound from here
     try:
-        with loopback.servers_stay_here(), broken_connections_are_silent():
+        with loopback.servers_stay_here(), broken_connections_are_silent(), _lease(config, beam_options, stop):
             return _finish(config, run(config, beam_options), display)
+    except leases.HeldError as error:
+        display.close()
+        _complain(f"--output: {error}")
+        return EXIT_FAULTY_OPTIONS
     except (GoogleAPICallError, PermanentException, RequestException) as error:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
@@ -110,6 +123,18 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         return _failed(beam_options, error)
     finally:
         child.close_ahead()
+
+
+def _lease(config: Config, beam_options: PipelineOptions, stop: Stops) -> contextlib.AbstractContextManager[object]:
+    """Keeps others from writing to the output meanwhile; a template is written elsewhere."""
+
+    def lost() -> None:
+        stop.words = f"stopped: another run writes to {config.output!r} now"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if config.dataflow and beam_options.view_as(GoogleCloudOptions).template_location:
+        return contextlib.nullcontext()
+    return leases.Lease(config.output, lost)
 
 
 class _CurrentStderr(logging.Handler):

@@ -2,7 +2,8 @@
 
 The proxy injects faults by a schedule and counts them. It also repairs where the emulator is not what Google's service
 is: media links with names that are not quoted (so that `#` and `?` cut them off), errors without a reason, listings in
-one endless page, resumable uploads that do not know a chunk which they have already, nor the checksum of the whole.
+one endless page, resumable uploads that do not know a chunk which they have already, nor the checksum of the whole,
+preconditions that are not asked.
 """
 
 import base64
@@ -30,7 +31,14 @@ FAULTS = ("503", "429", "reset", "lost", "cut")
 #: Kinds of requests: content down, facts of an object, listings, content up in one request, the start and the chunks
 #: of a resumable upload, deletions, everything else.
 KINDS = ("read", "facts", "list", "upload", "start", "chunk", "delete", "other")
-_STATUS_REASONS = {400: "invalid", 429: "rateLimitExceeded", 403: "forbidden", 404: "notFound", 503: "backendError"}
+_STATUS_REASONS = {
+    400: "invalid",
+    429: "rateLimitExceeded",
+    403: "forbidden",
+    404: "notFound",
+    412: "conditionNotMet",
+    503: "backendError",
+}
 
 
 def every(number, faults=FAULTS, kinds=KINDS):
@@ -89,6 +97,7 @@ class FaultyStorage:
         self.url, self.schedule, self.page = "", always(""), 1000
         self.injected, self.requests = Counter(), []
         self._chunks, self._sums = {}, {}  # of resumable uploads: answers to chunks, checksums of all so far
+        self._conditional = threading.Lock()
         self._lock = threading.Lock()  # the emulator has one thread, and a short queue before it
 
     def faults(self):
@@ -123,6 +132,21 @@ class FaultyStorage:
 
     def answer(self, method, path, headers, body):
         """Asks the emulator and repairs what it says; returns status, headers and body."""
+        if "ifGenerationMatch" not in path:
+            return self._answer(method, path, headers, body)
+        with self._conditional:  # nothing comes between a question and what hangs on its answer
+            wanted = int(parse_qs(urlsplit(path).query)["ifGenerationMatch"][0])
+            if wanted != self._generation(path, body):
+                return refusal(412, "At least one of the pre-conditions you specified did not hold.")
+            return self._answer(method, path, headers, body)
+
+    def _generation(self, path, body):
+        bucket = re.search(r"/b/([^/]+)/o", urlsplit(path).path)[1]
+        name = kind_of("GET", path)[1] or _name_in(body)
+        status, _, data = self._ask("GET", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}", {}, b"")
+        return int(json.loads(data)["generation"]) if status == 200 else 0
+
+    def _answer(self, method, path, headers, body):
         parts = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         place = (query.get("upload_id"), headers.get("Content-Range"))

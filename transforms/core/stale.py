@@ -1,8 +1,10 @@
-"""Clips of earlier runs that the manifests do not name any more, and which of them may go.
+"""What earlier runs left: clips that the manifests do not name any more, and files that were never finished.
 
-What goes was replaced, or its absence is final; everything else stays.
+A clip that goes was replaced, or its absence is final; every other one stays.
 """
 
+import contextlib
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from transforms.failures import Failure, is_final
 from transforms.records import Clip, EarlierClip, VideoRequest, VideoSpans
 
 _OWN_FILE = re.compile(r"(clips/([^/]+)/(.+)_\d+_\d+)\.(mp4|jpg|json)")
+#: The folders of an output that are ours.
+_OWN_FOLDERS = ("clips", "found", "scores", "videos", "videos_for_clips")
 #: A clip goes before what lies beside it, so that none is left without its record.
 _ENDINGS = ("mp4", "jpg", "json")
 
@@ -124,3 +128,16 @@ def remove(output: str, leftover: Leftover) -> None:
 def remove_empty_folders(output: str) -> None:
     """Removes the folders of actions that have no clip any more."""
     storage.remove_empty_folders(storage.join(output, "clips"))
+
+
+def remove_unfinished(output: str) -> None:
+    """Removes the files that killed runs had begun to write; no other run may be writing. On gs:// there are none."""
+    if storage.is_remote(output):
+        return
+    for place, folders, files in os.walk(output):
+        if place == output:  # the user may have folders of their own there
+            folders[:] = [name for name in folders if name in _OWN_FOLDERS]
+        for name in files:
+            if name.startswith(storage.UNFINISHED):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(place, name))

@@ -20,6 +20,8 @@ from typing import IO, Any
 from transforms.core import tally
 from transforms.core.tasks import disk_full_message
 
+#: How the names of files begin that are still written; a run that is killed leaves them.
+UNFINISHED = ".writing-"
 _BLOCK_BYTES = 1 << 20
 _PATIENCE_SECONDS = 120.0
 _SHORT_PATIENCE_SECONDS = 15.0
@@ -67,7 +69,7 @@ def resolve(output: str, uri: str) -> str:
 
 
 @contextmanager
-def _explained(uri: str) -> Iterator[None]:
+def explained(uri: str) -> Iterator[None]:
     """Turns every library's errors into StorageError with a code."""
     from google.api_core import exceptions as api
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
@@ -122,12 +124,12 @@ def _cloud() -> _Cloud:
 
 
 @contextmanager
-def _bucket(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+def bucket_of(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
     """Gives a URI's bucket, the name in it and a call's `retry` and `timeout`, and turns errors into StorageError."""
     from google.api_core.exceptions import RetryError
 
     bucket, _, name = uri.removeprefix("gs://").partition("/")
-    with _explained(uri):
+    with explained(uri):
         cloud = _cloud()
         try:
             name.encode()
@@ -145,8 +147,8 @@ def _bucket(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
 
 @contextmanager
 def _object(uri: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Gives the object of a URI, which need not exist, and a call's `retry` and `timeout`; see `_bucket`."""
-    with _bucket(uri) as (bucket, name, patience):
+    """Gives the object of a URI, which need not exist, and a call's `retry` and `timeout`; see `bucket_of`."""
+    with bucket_of(uri) as (bucket, name, patience):
         if not name:
             raise StorageError(f"{uri}: names a bucket, not an object", "not_found")
         yield bucket.blob(name), patience
@@ -191,7 +193,7 @@ def read_bytes(uri: str) -> bytes:
       StorageError: It does not exist, may not be read, or the storage failed.
     """
     if not is_remote(uri):
-        with _explained(uri), open(uri, "rb") as file:
+        with explained(uri), open(uri, "rb") as file:
             return file.read()
     content = io.BytesIO()
     _download(uri, content)
@@ -201,7 +203,7 @@ def read_bytes(uri: str) -> bytes:
 def write_bytes(uri: str, data: bytes) -> None:
     """Writes a whole file; it appears complete or not at all."""
     if not is_remote(uri):
-        with _explained(uri), _replacing(uri) as file:
+        with explained(uri), _replacing(uri) as file:
             file.write(data)
         return
     with _object(uri) as (blob, patience):
@@ -211,7 +213,7 @@ def write_bytes(uri: str, data: bytes) -> None:
 def move_in(local: str, uri: str) -> None:
     """Brings a finished local file to its final name, on whichever storage; the local file is gone after."""
     if not is_remote(uri):
-        with _explained(uri):
+        with explained(uri):
             os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
             try:
                 os.replace(local, uri)
@@ -232,7 +234,7 @@ def delete(uri: str) -> None:
             with _object(uri) as (blob, patience):
                 blob.delete(**patience)
         else:
-            with _explained(uri):
+            with explained(uri):
                 os.unlink(uri)
     except StorageError as error:
         if error.code != "not_found":
@@ -243,7 +245,7 @@ def is_folder(uri: str) -> bool:
     """Tells whether the URI names a folder, on gs:// one that objects lie below; a slash at its end does not matter."""
     if not is_remote(uri):
         return os.path.isdir(uri)
-    with _bucket(uri) as (bucket, name, patience):
+    with bucket_of(uri) as (bucket, name, patience):
         return any(bucket.list_blobs(prefix=name.rstrip("/") + "/" if name else "", max_results=1, **patience))
 
 
@@ -258,7 +260,7 @@ def remove_empty_folders(folder: str) -> None:
 def walk_files(folder: str, prefix: str = "") -> Iterator[str]:
     """Yields the relative names of all files below `folder` that start with `prefix`, in no order."""
     if is_remote(folder):
-        with _bucket(folder) as (bucket, path, patience):
+        with bucket_of(folder) as (bucket, path, patience):
             base = path.rstrip("/") + "/" if path else ""
             for blob in bucket.list_blobs(prefix=base + prefix, **patience):
                 if not blob.name.endswith("/"):
@@ -290,7 +292,7 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="clipscout-", dir=scratch) as folder:
         path = os.path.join(folder, "file")
-        with _explained(uri), open(path, "wb") as file:
+        with explained(uri), open(path, "wb") as file:
             _download(uri, file)
         yield path
 
@@ -301,7 +303,7 @@ def facts(uri: str) -> tuple[int, str]:
         with _object(uri) as (blob, patience):
             blob.reload(**patience)
             return int(blob.size), f"crc32c:{blob.crc32c}"
-    with _explained(uri), open(uri, "rb") as file:
+    with explained(uri), open(uri, "rb") as file:
         return os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
@@ -310,7 +312,7 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
     """Opens a temporary file beside `path` and moves it there once the block ends well."""
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
