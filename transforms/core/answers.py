@@ -73,30 +73,34 @@ class Answers:
         scores = stored.scores
         if self._any_label:
             return _with(scores, wanted, np.repeat(scores.top_scores[:, None], len(wanted), axis=1))
-        found = tracks.columns_of(scores, wanted)
-        if found is not None:
-            return found
-        if not stored.has_outputs:
+        new = [labels for labels in wanted if labels not in scores.wanted]
+        if new and not stored.has_outputs:
             return None
         ask = partial(responses.of_labels, index=self._index, activation=self._spec.activation)
-        said = [ask(outputs, wanted=wanted, any_label=False).responses for outputs in stored.outputs()]
-        return _with(scores, wanted, np.concatenate(said))
+        said = [ask(outputs, wanted=new, any_label=False).responses for outputs in stored.outputs()] if new else []
+        return _with(scores, wanted, _beside(scores, new, said, wanted))
 
     def _of_texts(self, stored: Stored, wanted: Wanted) -> Scores | None:
+        scores = stored.scores
         if stored.asked == self.asked(wanted):
-            return tracks.columns_of(stored.scores, wanted)
+            return tracks.columns_of(scores, wanted)
         if not stored.has_outputs:
             return None
         texts = self._texts({name for labels in wanted for name in labels}, stored.source)
         said = [responses.of_texts(outputs, texts, wanted, self._any_label) for outputs in stored.outputs()]
-        return Scores(
-            stored.scores.times,
-            stored.scores.frame_indices,
+        fresh = Scores(
+            scores.times,
+            scores.frame_indices,
             tuple(wanted),
             np.concatenate([part.responses for part in said]),
             tuple(label for part in said for label in part.top_labels),
             np.concatenate([part.top_scores for part in said]),
         )
+        if self._any_label or stored.asked != self.asked(scores.wanted):  # asked in other words: nothing of it holds
+            return fresh
+        new = [labels for labels in wanted if labels not in scores.wanted]
+        columns = [fresh.responses[:, [wanted.index(labels) for labels in new]]]
+        return _with(fresh, wanted, _beside(scores, new, columns, wanted))
 
     def _texts(self, names: set[str], file: pq.ParquetFile) -> Texts:
         """Returns the embeddings of names, from storage or from the model, whose answer is kept."""
@@ -141,6 +145,20 @@ class _Kept:
     def write(self, embeddings: np.ndarray, scale: float) -> None:
         facts = {"embeddings": embeddings.tolist(), "scale": scale}
         storage.write_bytes(self._uri, json.dumps(facts).encode())
+
+
+def _beside(scores: Scores, new: Wanted, said: Sequence[np.ndarray], wanted: Wanted) -> np.ndarray:
+    """Returns float32[n, wanted]: what stands there as it is, exact, and beside it what outputs said of new labels.
+
+    Args:
+      scores: The samples with the responses that stand there.
+      new: The labels of the others.
+      said: Their responses, a part of the samples after the other; unused where there are none.
+      wanted: The order.
+    """
+    names = [*scores.wanted, *new]
+    every = np.concatenate([scores.responses, np.concatenate(said)], axis=1) if new else scores.responses
+    return every[:, [names.index(labels) for labels in wanted]]
 
 
 def _with(scores: Scores, wanted: Wanted, responses_of: np.ndarray) -> Scores:
