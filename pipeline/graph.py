@@ -52,8 +52,12 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
         found.merged, fetched.videos, spans, cut.clips, cut.not_wanted, failures,
     ) | "AllRecords" >> beam.Flatten()  # fmt: skip
     written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
-    counted = (read.queries, records) | "Counted" >> beam.Flatten() | "Tally" >> beam.FlatMap(funnel.tallies)
-    tallies = (found.tallies, counted) | "AllTallies" >> beam.Flatten()
+    counted = records | "Tally" >> beam.FlatMap(funnel.tallies)
+    # each side of an equation of the funnel is counted where it is made, not where it goes
+    rows = (read.queries, read.failures) | "Rows" >> beam.Flatten() | "TallyRows" >> beam.FlatMap(funnel.row_tallies)
+    scored_tallies = scored.tracks | "TallyScored" >> beam.FlatMap(funnel.tallies)
+    proposed_tallies = proposals | "TallyProposed" >> beam.FlatMap(funnel.proposal_tallies)
+    tallies = (rows, found.tallies, scored_tallies, proposed_tallies, counted) | "AllTallies" >> beam.Flatten()
     allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
     write = WriteSummary(config.output, config.about(), config.replace, allowed)
     summary = (tallies, written.paths, written.leftovers) | write

@@ -43,7 +43,7 @@ class Found(NamedTuple):
     Attributes:
       merged: VideoRequest, one per video, refused ones included.
       requests: Those of them that are to be fetched.
-      tallies: (name, number) for the funnel: rows that led to candidates, and candidates before merging.
+      tallies: (name, number) for the funnel: rows that led to candidates, candidates, and those that were merged.
       failures: Failure, one per row that led nowhere, and one of category `skipped` per video that is not wanted.
     """
 
@@ -76,7 +76,7 @@ def folder_failure(query: ActionQuery) -> Failure | None:
 def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
     found_by = query.query or query.url or query.path
     ask = Ask(query.action, query.classes, query.row, rank, found_by, query.extra)
-    return key, VideoRequest(key, (ask,), **source)
+    return naming.folded(key), VideoRequest(key, (ask,), **source)
 
 
 def _tallied(candidates: list[_Candidate]) -> Iterator[_Candidate | _Tally]:
@@ -166,12 +166,28 @@ def _row_order(query: ActionQuery) -> tuple[str, int]:
     return name, int(line) if line.isdecimal() else 0
 
 
-def merge(keyed: tuple[str, Iterable[VideoRequest]]) -> VideoRequest:
-    """Merges all requests of one key: every distinct ask once, in order of action, row and rank."""
-    requests = sorted(keyed[1], key=lambda request: (request.source, request.asks[0].row))
+def merge(requests: Iterable[VideoRequest]) -> VideoRequest:
+    """Merges all requests of one video: every distinct ask once, in order of action, row and rank."""
+    requests = sorted(requests, key=lambda request: (request.source, request.asks[0].row))
     asks = {(ask.action, ask.row, ask.rank): ask for request in requests for ask in request.asks}
     listed = max((request.listed for request in requests), key=len)
     return replace(requests[0], asks=tuple(asks[place] for place in sorted(asks)), listed=listed)
+
+
+class _MergeAsks(beam.DoFn):
+    """Makes one request of all that ask for a video, and counts those that went into it.
+
+    Its files have its key in their names: of keys that differ in case alone only the first stays as it is.
+    """
+
+    def process(self, keyed: tuple[str, Iterable[VideoRequest]]) -> Iterator[VideoRequest | _Tally]:
+        by_key: dict[str, list[VideoRequest]] = {}
+        for request in keyed[1]:
+            by_key.setdefault(request.key, []).append(request)
+        for place, key in enumerate(sorted(by_key)):
+            merged = merge(by_key[key])
+            yield replace(merged, key=naming.told_apart(key)) if place else merged
+            yield TaggedOutput(_TALLIES, ("candidates.merged", len(by_key[key]) - 1))
 
 
 class _Filter(beam.DoFn):
@@ -187,7 +203,7 @@ class _Filter(beam.DoFn):
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, request: VideoRequest, excluded: dict[str, None]) -> Iterator[VideoRequest | Failed]:
-        if is_excluded(request.key, request.url, excluded):
+        if is_excluded(naming.as_it_was(request.key), request.url, excluded):
             yield _rejected(self._metrics, request, "excluded", "named by an exclude file")
         elif refused := filters.refusal(request.listed, self._rule, complete=False):
             yield _rejected(self._metrics, request, *refused)
@@ -247,9 +263,10 @@ class FindVideos(beam.PTransform):
         ask = beam.ParDo(do_fn).with_outputs(FAILURES, _TALLIES, main="candidates")
         asked = named[_ASKED] | "ByGroup" >> beam.GroupByKey() | "AskSites" >> ask
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
-        merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> beam.Map(merge)
+        merge_asks = beam.ParDo(_MergeAsks()).with_outputs(_TALLIES, main="requests")
+        merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> merge_asks
         filtered = _Filter(self.rule.filter, count=self.rule.max_per_channel is None)
-        kept = merged | "Filter" >> beam.ParDo(filtered, beam.pvalue.AsDict(excluded)).with_outputs(
+        kept = merged.requests | "Filter" >> beam.ParDo(filtered, beam.pvalue.AsDict(excluded)).with_outputs(
             FAILURES, main="requests"
         )
         requests, rejected = kept.requests, [kept[FAILURES]]
@@ -263,5 +280,5 @@ class FindVideos(beam.PTransform):
             )
             requests, rejected = capped.kept, [*rejected, capped[FAILURES]]
         failures = (named[FAILURES], asked[FAILURES], *rejected) | "Failures" >> beam.Flatten()
-        tallies = (named[_TALLIES], asked[_TALLIES]) | "Tallies" >> beam.Flatten()
-        return Found(merged, requests, tallies, failures)
+        tallies = (named[_TALLIES], asked[_TALLIES], merged[_TALLIES]) | "Tallies" >> beam.Flatten()
+        return Found(merged.requests, requests, tallies, failures)

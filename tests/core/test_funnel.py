@@ -1,16 +1,30 @@
 """The funnel: its numbers add up, and it says so where they do not."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from transforms.core import funnel, highlights
 from transforms.failures import Failure
-from transforms.records import ActionQuery, Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
+from transforms.records import (
+    ActionQuery,
+    Ask,
+    CandidateSpan,
+    Clip,
+    ScoredVideo,
+    ScoreTrack,
+    Video,
+    VideoRequest,
+    VideoSpans,
+)
 
 BALANCED = {
     "rows.read": 10,
     "rows.failed": 2,
     "rows.matched": 8,
     "candidates.found": 20,
+    "candidates.merged": 5,
     "requests.unique": 15,
     "requests.failed": 5,
     "requests.in_place": 4,
@@ -48,9 +62,7 @@ def test_nothing_adds_up_to_nothing():
     assert {number for verbs in summary["funnel"].values() for number in verbs.values()} == {0}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in BALANCED if not name.startswith(("failure.", "candidates.")) and BALANCED[name]]
-)
+@pytest.mark.parametrize("name", [name for name in BALANCED if not name.startswith("failure.") and BALANCED[name]])
 def test_one_lost_item_is_noticed(name):
     assert funnel.assemble({**BALANCED, name: BALANCED[name] - 1})["adds_up"] is False
 
@@ -120,10 +132,53 @@ def clip(request, score, *, reused=False):
     return Clip(span(request, score), "clips/red/a_0_1000.mp4", 1.0, 1, 2, 2, False, "", reused=reused)
 
 
+def track():
+    nothing = np.zeros(0)
+    return ScoreTrack(FILE.key, {}, nothing, nothing, np.zeros((0, 0)), (), nothing, 0.0, 0)
+
+
+#: A job in which everything happens at least once: where a tally is made, and of what.
+JOB = [
+    *((funnel.row_tallies, ActionQuery("red", f"q:{n}", path="a")) for n in (1, 2)),
+    (funnel.row_tallies, Failure("ReadQueries", "bad_row", "m", row="q:3")),
+    (funnel.tallies, Failure("ReadQueries", "bad_row", "m", row="q:3")),
+    (funnel.tallies, Failure("MatchLabels", "unknown_label", "m", row="q:2")),
+    *((list, [pair]) for pair in (("rows.matched", 1), ("candidates.found", 7), ("candidates.merged", 1))),
+    *((funnel.tallies, replace(FILE, key=f"file-{n}")) for n in range(6)),
+    (funnel.tallies, Failure("FindVideos", "excluded", "m", key="file-0")),
+    (funnel.tallies, Failure("FindVideos", "too_long", "m", key="file-1")),
+    (funnel.tallies, Failure("DownloadVideos", "blocked", "m", key="file-2")),
+    (funnel.tallies, video(FILE, "/videos/a.mp4")),
+    *((funnel.tallies, video(FILE, "videos/file-a.mp4")) for _ in range(2)),
+    (funnel.tallies, Failure("ScoreVideos", "no_frames", "m", key="file-3")),
+    *((funnel.tallies, ScoredVideo(video(FILE, "a"), track())) for _ in range(2)),
+    (funnel.proposal_tallies, VideoSpans(video(FILE, "a"), (), 1.0, 2)),
+    (funnel.proposal_tallies, VideoSpans(video(FILE, "a"), tuple(span(FILE, n / 10) for n in range(4)), 1.0, 2)),
+    (funnel.tallies, VideoSpans(video(FILE, "a"), (span(FILE, 0.5),), 1.0, 2, dropped=(("clips_per_video", 1),))),
+    (funnel.tallies, Failure("CutClips", "cut_failed", "m", key="file-a", action="red")),
+    (funnel.tallies, span(FILE, 0.5)),
+    (funnel.tallies, clip(FILE, 0.5)),
+]
+
+
+@pytest.mark.parametrize("lost", [None, *range(len(JOB))])
+def test_every_record_that_is_lost_is_noticed(lost):
+    """No side of an equation is made of the other: each of them can fail."""
+    kept = [JOB[place] for place in range(len(JOB)) if place != lost]
+    totals = {}
+    for name, value in (pair for tally, record in kept for pair in tally(record)):
+        totals[name] = highlights.added(totals.get(name), value)
+    totals.setdefault("asked.red", 1)
+    assert funnel.assemble(totals)["adds_up"] is (lost is None)
+
+
 def summed(*records):
     """Returns what the summary tells of records."""
     totals = {}
-    for name, value in (pair for record in records for pair in funnel.tallies(record)):
+    by_kind = (
+        (funnel.row_tallies if isinstance(record, ActionQuery) else funnel.tallies)(record) for record in records
+    )
+    for name, value in (pair for pairs in by_kind for pair in pairs):
         totals[name] = highlights.added(totals.get(name), value)
     return funnel.assemble(totals)
 
@@ -148,12 +203,13 @@ def test_the_words_fit_how_a_video_came(one, expected, reused):
 
 def test_actions_and_what_was_reused_are_told():
     proposal = VideoSpans(video(FILE, FILE.path), (span(FILE, 0.5), span(FILE, 0.25)), 1.0, 2, reused=True)
+    scored = ScoredVideo(proposal.video, track(), reused=True)
     queries = [
         ActionQuery("red", "q:1", path="a"),
         ActionQuery("red", "q:2", path="b"),
         ActionQuery("a.b", "q:3", path="c"),
     ]
-    summary = summed(*queries, proposal, clip(FILE, 0.5, reused=True), clip(FILE, 0.25))
+    summary = summed(*queries, scored, proposal, clip(FILE, 0.5, reused=True), clip(FILE, 0.25))
     assert summary["actions"] == {
         "a.b": {"rows": 1, "spans": 0, "clips": 0, "best": None, "median": None},
         "red": {"rows": 2, "spans": 2, "clips": 2, "best": 0.5, "median": 0.375},

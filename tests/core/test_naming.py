@@ -136,3 +136,12 @@ def test_clip_path_has_milliseconds():
 def test_digest_is_the_start_of_the_sha256():
     assert naming.digest("clipscout") == "9a8b19f01dc2"
     assert naming.digest("clipscout", 8) == "9a8b19f0"
+
+
+def test_keys_that_differ_in_case_alone_are_told_apart():
+    one, other = "youtube-AbCdEfGhIjK", "youtube-abcdefghijk"
+    assert naming.folded(one) == naming.folded(other)
+    apart = naming.told_apart(one)
+    assert SAFE.fullmatch(apart)
+    assert naming.folded(apart) not in (naming.folded(one), naming.folded(naming.told_apart(other)))
+    assert [naming.as_it_was(key) for key in (apart, one, other)] == [one, one, other]

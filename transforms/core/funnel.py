@@ -6,10 +6,20 @@ from typing import Any
 
 from transforms.core.highlights import Scores
 from transforms.failures import CODES, Failure, is_final
-from transforms.records import ActionQuery, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
+from transforms.records import (
+    ActionQuery,
+    CandidateSpan,
+    Clip,
+    Flush,
+    ScoredVideo,
+    Video,
+    VideoRequest,
+    VideoSpans,
+)
 
-#: What enters -> the ways to leave. `failed` counts come from the failures themselves. A video is used in place, or
-#: stored below the output: by this run or an earlier one, which `reused` tells apart.
+#: What enters -> the ways to leave. The sides are counted in different places: what is lost between them is noticed.
+#: `failed` counts come from the failures themselves. A video is used in place, or stored below the output: by this run
+#: or an earlier one, which `reused` tells apart.
 EQUATIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("rows.read",), ("rows.failed", "rows.matched")),
     (("candidates.found",), ("candidates.merged", "requests.unique")),
@@ -33,26 +43,28 @@ def tallies(record: Any) -> list[tuple[str, Any]]:
     """Returns what a record counts in the summary, as (name, value) pairs for `transforms.core.highlights`.
 
     Args:
-      record: A row that was read, a merged request, a video, a video's spans, a clip, a span that is not to be cut, or
-        a failure of any stage.
+      record: A merged request, a video, a scored video, a video's spans after the selection, a clip, a span that is not
+        to be cut, or a failure of any stage; a Flush counts nothing.
     """
     match record:
         case Failure():
             return [*_failure_tallies(record), (f"message.{record.code}", (record.place, record.message))]
-        case ActionQuery():
-            return [("rows.read", 1), (f"asked.{record.action}", 1)]
         case VideoRequest():
             return [("requests.unique", 1)]
         case Video(in_place=True):
             return [("requests.in_place", 1)]
         case Video():
             return [("requests.stored", 1), *_reused(record.reused, "videos")]
+        case ScoredVideo():
+            return [("videos.scored", 1), *_reused(record.reused, "tracks")]
         case VideoSpans():
-            return [*_span_tallies(record), *_reused(record.reused, "tracks")]
+            return _selection_tallies(record)
         case CandidateSpan():
             return [("spans.not_cut", 1)]
         case Clip():
             return [("clips.written", 1), (f"clip.{record.span.action}", 1), *_reused(record.reused, "clips")]
+        case Flush():
+            return []
     raise TypeError(f"the funnel does not count {record!r}")
 
 
@@ -60,16 +72,24 @@ def _reused(reused: bool, what: str) -> list[tuple[str, Any]]:
     return [(f"reused.{what}", 1)] if reused else []
 
 
-def _span_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
-    dropped = sum(number for _, number in record.dropped)
-    proposed = len(record.spans) + dropped
-    if not proposed:
-        return [("videos.scored", 1), ("videos.without_span", 1)]
+def row_tallies(record: ActionQuery | Failure) -> list[tuple[str, int]]:
+    """Returns what a row counts that was read, or could not be; see `tallies`."""
+    asked = [] if isinstance(record, Failure) else [(f"asked.{record.action}", 1)]
+    return [("rows.read", 1), *asked]
+
+
+def proposal_tallies(record: VideoSpans | Flush) -> list[tuple[str, int]]:
+    """Returns what a video's spans count before the selection; see `tallies`."""
+    if isinstance(record, Flush):
+        return []
+    if not record.spans:
+        return [("videos.without_span", 1)]
+    return [("videos.with_spans", 1), ("spans.proposed", len(record.spans))]
+
+
+def _selection_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
     return [
-        ("videos.scored", 1),
-        ("videos.with_spans", 1),
-        ("spans.proposed", proposed),
-        ("spans.dropped", dropped),
+        *(("spans.dropped", number) for _, number in record.dropped),
         *((f"dropped.{rule}", number) for rule, number in record.dropped),
         *((f"score.{span.action}", float(span.score)) for span in record.spans),
     ]
@@ -77,8 +97,6 @@ def _span_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
 
 def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
     pairs = [(f"failure.{failure.stage}.{failure.code}", 1)]
-    if failure.stage == "ReadQueries":
-        pairs.append(("rows.read", 1))
     if failure.stage == "CutClips":
         return [*pairs, ("spans.failed", 1)]
     if failure.stage == "ScoreVideos":
@@ -110,7 +128,6 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
         kind, _, rest = name.partition(".")
         kinds.setdefault(kind, {})[rest] = totals[name]
     numbers = {name: totals.get(name, 0) for name in NAMES}
-    numbers["candidates.merged"] = numbers["candidates.found"] - numbers["requests.unique"]
     funnel: dict[str, dict[str, int]] = {}
     for name, number in numbers.items():
         noun, verb = name.split(".")

@@ -52,6 +52,25 @@ def web_key(extractor: str, video_id: str) -> str:
     return "-".join(part for part in (site, readable, digest(video_id)) if part)
 
 
+def folded(key: str) -> str:
+    """Returns what a key is on a file system that does not tell upper from lower case."""
+    return key.lower()
+
+
+_TOLD_APART = re.compile(r"(.+)--case-[0-9a-f]{8}")
+
+
+def told_apart(key: str) -> str:
+    """Returns another key for one that differs from a second key in nothing but case: their files must not collide."""
+    return f"{key}--case-{digest(key, 8)}"
+
+
+def as_it_was(key: str) -> str:
+    """Returns the key that a site's id gives, also for one that was told apart."""
+    found = _TOLD_APART.fullmatch(key)
+    return found[1] if found else key
+
+
 def is_youtube_id(text: str) -> bool:
     """Tells whether `text` has the form of a YouTube video id (11 characters of base64url)."""
     return _YOUTUBE_ID.fullmatch(text) is not None

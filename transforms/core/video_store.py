@@ -38,6 +38,9 @@ class VideoStore:
             raise
         except (ValueError, TypeError, KeyError, AttributeError):  # damaged, or not ours: fetch again
             return None
+        stored = video.uri.startswith(f"{self._folder}/")
+        if stored and os.path.splitext(os.path.basename(video.uri))[0] != video.key:
+            return None  # another's, whose key differs in case alone, on a file system that does not tell
         size = storage.size(storage.resolve(self._output, video.uri))
         return video if size == video.size_bytes else None
 
