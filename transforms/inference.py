@@ -28,10 +28,15 @@ class LazyClassifier:
 
     It may live in another process than its callers (`model_copies`), so that every method takes and gives numpy. Every
     method raises UnusableClassifierError where it cannot be loaded: that is no fault of the batch, and ends the job.
+
+    Args:
+      rule: What to load and how.
+      metrics: The stage's.
+      anywhere: Whether a machine without the GPU that the rule asks for loads it on its processor: texts are few.
     """
 
-    def __init__(self, rule: LoadRule, metrics: StageMetrics) -> None:
-        self._rule, self._metrics = rule, metrics
+    def __init__(self, rule: LoadRule, metrics: StageMetrics, *, anywhere: bool = False) -> None:
+        self._rule, self._metrics, self._anywhere = rule, metrics, anywhere
         self._loaded: TorchClassifier | None = None
         self._lock = threading.Lock()
 
@@ -42,7 +47,9 @@ class LazyClassifier:
                     with self._metrics.time("load-msec"):
                         from transforms.core.classifiers import torch_models
 
-                        self._loaded = torch_models.load(self._rule)
+                        # the very rule where it can be followed: a process loads one classifier for all its steps
+                        rule = torch_models.as_here(self._rule) if self._anywhere else self._rule
+                        self._loaded = torch_models.load(rule)
                 except (ValueError, RuntimeError, storage.StorageError, ImportError, OSError, MemoryError) as error:
                     why = " ".join(str(error).split()) or type(error).__name__
                     raise UnusableClassifierError(f"--classifier: {why}") from error

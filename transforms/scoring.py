@@ -4,6 +4,8 @@ Between the decoder and the model nothing is shuffled: frame batches pass by ref
 memory as a whole. What leaves the stage are times and responses.
 """
 
+import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +22,7 @@ from transforms.core.windows import Placed, Windows, margin_seconds
 from transforms.flow import AROUND, Flow, GatherByContent, Spread
 from transforms.inference import ClassifierHandler, Following
 from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, FrameBatch, Segment
+from transforms.records import DecodeReport, FrameBatch, Segment, Video
 from transforms.score_tracks import Assemble, SaveScores
 from transforms.scoring_rule import ScoringRule
 from transforms.stored_scores import FindStored
@@ -55,12 +57,11 @@ class _Decode(beam.DoFn):
         if not isinstance(segment, Segment):
             yield segment
             return
-        video = segment.video
         report = DecodeReport(segment)
         window = self._rule.spec.window
         windows = window and Windows(window, self._rule.sampling, segment.start_seconds, segment.end_seconds)
         try:
-            with storage.local_copy(storage.resolve(self._output, video.uri)) as path:
+            with self._copy_of_any(segment.videos) as path:
                 for message in self._messages(path, segment):
                     if "report" in message.facts:
                         facts = message.facts["report"]
@@ -81,6 +82,24 @@ class _Decode(beam.DoFn):
         self._metrics.count("frames-decoded", report.frames_decoded)
         self._metrics.observe("decode-msec", report.cpu_msec)
         yield report
+
+    @contextlib.contextmanager
+    def _copy_of_any(self, videos: tuple[Video, ...]) -> Iterator[str]:
+        """Gives a local path to read a content from: of the first of its videos whose file can be read, else the last.
+
+        Raises:
+          StorageError: The last one's file cannot be fetched either.
+        """
+        *others, last = dict.fromkeys(storage.resolve(self._output, video.uri) for video in videos)
+        with contextlib.ExitStack() as copies:
+            found = ""
+            for uri in others:
+                with contextlib.suppress(storage.StorageError):
+                    path = copies.enter_context(storage.local_copy(uri))
+                    found = path if os.access(path, os.R_OK) else ""
+                if found:
+                    break
+            yield found or copies.enter_context(storage.local_copy(last))
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
         """Yields the child's messages; after its first death those already seen are left out."""

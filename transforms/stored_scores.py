@@ -1,7 +1,6 @@
 """Scores that are stored: found before anything is decoded, under the content's name."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import apache_beam as beam
@@ -44,11 +43,9 @@ class StoredScores(beam.DoFn):
 
     def setup(self) -> None:
         """Prepares answers from what is stored; no model is loaded."""
-        rule = self._rule.load_rule()
-        if rule.device == "cuda":  # this step may be far from any GPU
-            rule = replace(rule, device="cpu", precision="fp32")
         folder = storage.join(self._output, "scores", self._fingerprint)
-        ask_model = partial(LazyClassifier.texts, LazyClassifier(rule, self._metrics))
+        classifier = LazyClassifier(self._rule.load_rule(), self._metrics, anywhere=True)  # maybe far from any GPU
+        ask_model = partial(LazyClassifier.texts, classifier)
         self._answers = Answers(self._rule.spec, self._rule.response, folder, ask_model)
 
     def _place(self, content_key: str) -> Place:

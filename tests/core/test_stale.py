@@ -1,5 +1,7 @@
 """An earlier clip goes where another one stands in its place or its absence is final, and nowhere else."""
 
+import os
+
 import pytest
 
 from transforms.core import funnel, stale
@@ -85,3 +87,29 @@ def test_files_find_their_video_and_strange_ones_are_nobodys(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert list(stale.earlier_clips(str(tmp_path))) == [EarlierClip(KEY, f"clips/{OLD}.mp4")]
+
+
+def test_what_a_killed_run_began_goes_and_what_the_next_one_needs_stays(tmp_path):
+    files = {
+        ".writing-a": 1,
+        "clips/red/.writing-b": 1,
+        "mine/.writing-c": 1,
+        "scores/f00d/aa.parquet": 5,
+        "scores/f00d/aa-0-10000.parquet": 3,  # of an earlier length
+        "scores/f00d/aa-590000-end.parquet": 3,
+        "scores/f00d/aa-0-20000.parquet": 7,  # of a video that is scored again
+        "scores/f00d/bb-0-10000.parquet": 3,  # of a track that is not complete yet
+    }
+    for name, time in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (time, time))
+    stale.remove_unfinished(str(tmp_path))
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {*files} - left == {
+        ".writing-a",
+        "clips/red/.writing-b",
+        "scores/f00d/aa-0-10000.parquet",
+        "scores/f00d/aa-590000-end.parquet",
+    }

@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from pipeline.run import main
-from tests.conftest import read_jsonl
+from tests.conftest import BUCKET, read_jsonl
 from tests.jobs import arguments, scene_video
+from transforms.core import storage
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -48,3 +49,11 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     assert main(given) == 0
     assert len(read_jsonl(output / "spans.jsonl")) == 6
     assert {row["clip_flags"] == [] for row in read_jsonl(output / "spans.jsonl")} == {True}
+
+
+def test_a_disk_that_a_copy_of_an_object_fills_is_named(cloud, small_disk):
+    storage.write_bytes(f"gs://{BUCKET}/large.mp4", bytes(300_000))
+    told = f"^{small_disk}: No space left on device"
+    with pytest.raises(storage.DiskFullError, match=told), storage.local_copy(f"gs://{BUCKET}/large.mp4", small_disk):
+        pass
+    assert list(small_disk.iterdir()) == []

@@ -301,3 +301,18 @@ def test_a_segment_that_fits_no_track_is_scored_again(tmp_path, colour_spec, mon
 
 def _killed(*_):
     raise storage.StorageError("killed here")
+
+
+@pytest.mark.parametrize("flow", [STREAMS, SHUFFLES], ids=["streams", "shuffles"])
+def test_a_content_is_read_from_any_of_its_files(tmp_path, colour_spec, flow):
+    scene_video(tmp_path / "a.mp4", ("grey", 1), ("red", 1))
+    (tmp_path / "b.mp4").write_bytes((tmp_path / "a.mp4").read_bytes())
+    videos = [video_of(tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    (tmp_path / "a.mp4").unlink()
+    found, failures, counters = score(tmp_path / "out", rule_of(colour_spec), [], videos, flow)
+    if flow.streams:  # a video comes alone, and its own file is gone
+        assert [failure["code"] for failure in failures] == ["not_found"]
+    else:
+        assert failures == []
+        assert counters["ScoreVideos/out-tracks"] == 2
+    assert len(found["b"].times) == 20

@@ -95,3 +95,13 @@ def test_a_device_that_fails_is_no_fault_of_a_batch(colour_spec):
 def test_what_ends_a_job_is_caught_with_no_fault_of_an_item():
     """Stages turn these into failures of the item at hand."""
     assert not issubclass(UnusableClassifierError, (ValueError, RuntimeError, OSError, storage.StorageError))
+
+
+def test_texts_are_embedded_by_the_model_that_scores_where_there_is_a_gpu(colour_spec, monkeypatch):
+    """The step that answers from stored embeddings loads no second copy beside it; far from a GPU it loads one."""
+    rule = specs.LoadRule(resolve(colour_spec), "cuda", "fp16", threads=1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert torch_models.as_here(rule) is rule
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (torch_models.as_here(rule).device, torch_models.as_here(rule).precision) == ("cpu", "fp32")
+    assert torch_models.load(torch_models.as_here(rule)).device == "cpu"

@@ -5,6 +5,7 @@ long as its DoFn, works on one request at a time and answers with a stream of me
 watches its signs of life, and replaces it after a crash, a hang or an overrun: those reach the caller as ChildError.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -80,7 +81,9 @@ def _environment() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
-    return ForkServer("transforms.core.downloader", dict(environment))
+    server = ForkServer("transforms.core.downloader", dict(environment))
+    atexit.register(server.close)  # as long as the program lives its next job has no second to wait for it
+    return server
 
 
 def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:

@@ -15,6 +15,8 @@ from transforms.failures import Failure, is_final
 from transforms.records import Clip, EarlierClip, VideoRequest, VideoSpans
 
 _OWN_FILE = re.compile(r"(clips/([^/]+)/(.+)_\d+_\d+)\.(mp4|jpg|json)")
+#: As `transforms.core.tracks` names them.
+_SEGMENT = re.compile(r"(.+/scores/[0-9a-f]+/[0-9a-f]+)-\d+-(?:\d+|end)\.parquet")
 #: The folders of an output that are ours.
 _OWN_FOLDERS = ("clips", "found", "scores", "videos", "videos_for_clips")
 #: A clip goes before what lies beside it, so that none is left without its record.
@@ -131,13 +133,29 @@ def remove_empty_folders(output: str) -> None:
 
 
 def remove_unfinished(output: str) -> None:
-    """Removes the files that killed runs had begun to write; no other run may be writing. On gs:// there are none."""
+    """Removes what killed runs had begun and nobody needs: files half written, and segments of tracks that are whole.
+
+    No other run may be writing. On gs:// nothing is half written, and nothing is looked for.
+    """
     if storage.is_remote(output):
         return
     for place, folders, files in os.walk(output):
         if place == output:  # the user may have folders of their own there
             folders[:] = [name for name in folders if name in _OWN_FOLDERS]
         for name in files:
-            if name.startswith(storage.UNFINISHED):
+            path = os.path.join(place, name)
+            if name.startswith(storage.UNFINISHED) or _is_superseded(path):
                 with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(place, name))
+                    os.unlink(path)
+
+
+def _is_superseded(path: str) -> bool:
+    """Tells whether a file is a segment of a track that was completed later, from segments of another length."""
+    segment = _SEGMENT.fullmatch(path)
+    if segment is None:
+        return False
+    try:
+        # a younger one is of a video that is scored again
+        return os.path.getmtime(path) < os.path.getmtime(f"{segment[1]}.parquet")
+    except OSError:  # there is no such track yet
+        return False

@@ -292,8 +292,12 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="clipscout-", dir=scratch) as folder:
         path = os.path.join(folder, "file")
-        with explained(uri), open(path, "wb") as file:
-            _download(uri, file)
+        try:
+            with explained(path), open(path, "wb") as file:
+                _download(uri, file)
+        except DiskFullError as full:  # of the object's name nobody learns which disk it was
+            check_space(full.__cause__ or full, os.path.dirname(folder))
+            raise
         yield path
 
 

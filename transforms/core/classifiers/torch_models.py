@@ -8,6 +8,7 @@ import resource
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -200,6 +201,13 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise SpecError("device is 'cuda', but torch finds no usable CUDA device")
     return device
+
+
+def as_here(rule: LoadRule) -> LoadRule:
+    """Returns a rule for a machine that need not have the GPU that it asks for; where there is one, the rule itself."""
+    if rule.device != "cuda" or torch.cuda.is_available():
+        return rule
+    return replace(rule, device="cpu", precision="fp32")
 
 
 @lru_cache(maxsize=1)
