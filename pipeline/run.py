@@ -38,7 +38,13 @@ from transforms.outputs import TooManyFailuresError
 EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
 #: What ends a job by its own words, raised here or told in a worker's text.
-_OWN_ERRORS = (TooManyFailuresError, UnusableClassifierError, storage.StorageError, storage.DiskFullError)
+_OWN_ERRORS = (
+    TooManyFailuresError,
+    UnusableClassifierError,
+    child.ChildStartError,
+    storage.StorageError,
+    storage.DiskFullError,
+)
 _WORKER_IS_GONE = "Channel closed prematurely"  # in Beam's words
 
 

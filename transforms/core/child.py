@@ -47,6 +47,10 @@ class ChildError(Exception):
         self.fatal = kind in ("crashed", "timeout", "memory")
 
 
+class ChildStartError(Exception):
+    """A child ended before it was given anything: no item's failure but the installation's, so the job ends."""
+
+
 @dataclass(frozen=True)
 class Message:
     """One answer of a task: `facts` from JSON, and raw bytes where it has any."""
@@ -114,6 +118,7 @@ class _Process:
 
     def __init__(self, *, forked: bool = False) -> None:
         self.connection, theirs = Pipe(duplex=True)
+        self.status = 0
         # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         start = _fork if forked else _spawn
@@ -121,7 +126,12 @@ class _Process:
             self._popen: subprocess.Popen[bytes] | Forked = start(theirs.fileno(), self._log.fileno())
 
     def begin(self, limits: Limits) -> None:
-        """Sets the limits and waits until the child is ready."""
+        """Sets the limits and waits until the child is ready.
+
+        Raises:
+          ChildStartError: It ended by itself.
+          ChildError: It was killed, or took too long.
+        """
         with socket.socket(fileno=os.dup(self.connection.fileno())) as channel:  # reads that began and do not end
             longest = struct.pack("ll", max(1, round(limits.stall_seconds)), 0)
             channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, longest)
@@ -131,12 +141,15 @@ class _Process:
                 raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
             self.connection.recv_bytes()
         except (EOFError, OSError) as error:
-            raise self.post_mortem() from error
+            end = self.post_mortem()
+            if self.status > 0 and end.kind == "crashed":  # by itself, before it was given anything
+                raise ChildStartError(f"child processes do not start: {end}") from error
+            raise end from error
 
     def post_mortem(self) -> ChildError:
         """Returns why the child is gone."""
         try:
-            status = self._popen.wait(timeout=5)
+            status = self.status = self._popen.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return ChildError("crashed", "the child closed its connection")
         self._log.seek(0)
@@ -210,6 +223,7 @@ class Child:
 
         Raises:
           ChildError: The task refused the input, or the child crashed, hung or overran its memory.
+          ChildStartError: There is no child: the installation is at fault.
           DiskFullError: There was no space for what it writes.
         """
         if self._process is None or self._served >= self._limits.requests:
@@ -271,7 +285,7 @@ class Child:
         self._process, self._served = _Process(forked=True) if self._forked else _next_process(), 0
         try:
             self._process.begin(self._limits)
-        except ChildError:
+        except (ChildError, ChildStartError):
             self.close()
             raise
 

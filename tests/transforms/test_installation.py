@@ -1,4 +1,4 @@
-"""A classifier that a worker cannot load or run ends the job at once, in one line: no video is at fault."""
+"""What a worker cannot load, start or run ends the job at once, in one line: no video is at fault."""
 
 import json
 import os
@@ -71,6 +71,25 @@ def test_a_load_that_fails_on_a_worker_ends_the_job_at_once(tmp_path, installed,
     shutil.rmtree(installed / "__pycache__", ignore_errors=True)
     assert main(arguments(tmp_path, every, installed / "spec.json", *options)) == 0
     assert len(read_jsonl(tmp_path / "output/videos.jsonl")) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_installation_whose_children_do_not_start_ends_the_job(tmp_path, colour_spec, capsys, monkeypatch, workers):
+    """A decoder that is not installed is no damage of a video, which would be remembered."""
+    scene_video(tmp_path / "a.mp4", ("red", 1))
+    given = arguments(tmp_path, [{"action": "red", "path": f"{tmp_path}/a.mp4"}], colour_spec, f"--workers={workers}")
+    broken = tmp_path / "broken/av"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('libavcodec.so: cannot open shared object file')")
+    monkeypatch.syspath_prepend(str(broken.parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(broken.parent), str(ROOT), os.environ["PYTHONPATH"]]))
+    assert main(given) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("clipscout: the job failed: child processes do not start: ")
+    assert line.endswith("libavcodec.so: cannot open shared object file")
+    assert not (tmp_path / "output/failures.jsonl").exists()
+    monkeypatch.undo()
+    assert main(given) == 0
 
 
 class Lost(ColourModel):
