@@ -12,6 +12,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.clip_cutter import LOW_QUALITY
 from transforms.core.lanes import Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
 from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
@@ -33,7 +34,7 @@ class _BetterFetcher(WebFetcher):
         outcome: Outcome = super().work(proposal.video.request, stopped)
         if outcome.video is not None:
             return replace(proposal, better=outcome.video)
-        return replace(proposal, source_flags=(f"low_quality_{getattr(outcome.error, 'code', 'storage_error')}",))
+        return replace(proposal, source_flags=(f"{LOW_QUALITY}{getattr(outcome.error, 'code', 'storage_error')}",))
 
 
 def _is_wanted(proposal: VideoSpans) -> bool:
@@ -56,7 +57,7 @@ class _FetchBetter(beam.DoFn):
 
     def _told(self, proposal: VideoSpans) -> VideoSpans:
         for flag in proposal.source_flags:
-            self._metrics.count(flag.replace("low_quality_", "not-better-"))
+            self._metrics.count(flag.replace(LOW_QUALITY, "not-better-"))
         if proposal.better is not None:
             self._metrics.count("out-videos")
         return proposal

@@ -17,6 +17,8 @@ from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Clip, VideoSpans
 
 _STAGE = "CutClips"
+#: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
+LOW_QUALITY = "low_quality_"
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,25 @@ class ClipCutter:
         try:
             record = json.loads(storage.read_bytes(self._record(span)))
             files = filter(None, (record["path"], record["poster"]))
-            if record.pop("made") != self._made(proposal):
+            flags = self._flags_today(record.pop("made"), record["flags"], proposal)
+            if flags is None:
                 return None
             if not all(storage.exists(storage.join(self._output, file)) for file in files):
                 return None
-            return Clip(span, **{**record, "flags": tuple(record["flags"]), "reused": True})
+            return Clip(span, **{**record, "flags": flags, "reused": True})
         except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
             return None
+
+    def _flags_today(self, made: dict[str, Any], stored: list[str], proposal: VideoSpans) -> tuple[str, ...] | None:
+        """Returns the flags of a stored clip that stands for what would be cut now; None where it does not.
+
+        One of a better video stands for one of low quality too: nothing good goes because that video fails today.
+        """
+        own, wanted = tuple(flag for flag in stored if not flag.startswith(LOW_QUALITY)), self._made(proposal)
+        if made == wanted:
+            return (*own, *proposal.source_flags)
+        is_better = proposal.source_flags and len(own) == len(stored)
+        return own if is_better and {**made, "content": ""} == {**wanted, "content": ""} else None
 
     def _made(self, proposal: VideoSpans) -> dict[str, Any]:
         """Returns what decides a clip besides its span."""

@@ -1,5 +1,7 @@
 """Scan low, fetch high: scored at 144 lines, cut from 360; the pictures are the same to the frame."""
 
+import shutil
+
 import av
 import pytest
 
@@ -65,6 +67,18 @@ def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):  # noqa: 
     assert span["clip_height"] == 144
     assert span["clip_flags"] == ["low_quality_not_found"]
     assert summary_of(output)["adds_up"]
+
+
+def test_a_good_clip_is_not_replaced_by_one_of_low_quality_because_today_the_site_refuses(site, job):  # noqa: F811
+    server = site(catalogue())
+    _, output = job(ROWS, *OPTIONS)
+    before = {path: path.read_bytes() for path in output.glob("clips/*/*.mp4")}
+    shutil.rmtree(output / "videos_for_clips")
+    server.set(catalogue(fault="429", fault_from_height=360))
+    assert job(ROWS, *OPTIONS, "--download_attempts=1")[0] == 0
+    assert {path: path.read_bytes() for path in output.glob("clips/*/*.mp4")} == before
+    spans = read_jsonl(output / "spans.jsonl")
+    assert {(span["clip_height"], tuple(span["clip_flags"])) for span in spans} == {(360, ())}
 
 
 def test_a_second_run_fetches_and_cuts_nothing(site, job):  # noqa: F811
