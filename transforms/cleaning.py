@@ -19,12 +19,15 @@ class _Clean(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._refused = False
+        self._a_row_failed: bool | None = None
 
     def process(
         self, leftover: Leftover, totals: Mapping[str, Any], _written: Iterable[str]
     ) -> Iterator[tuple[str, Any]]:
         removed = False
-        goes = leftover.may_go(a_row_failed=funnel.a_row_failed(totals))
+        if self._a_row_failed is None:
+            self._a_row_failed = funnel.a_row_failed(totals)
+        goes = leftover.may_go(a_row_failed=self._a_row_failed)
         if self._remove and goes and not self._refused:  # a storage that refused once is not asked for each clip
             try:
                 stale.remove(self._output, leftover)

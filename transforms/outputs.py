@@ -53,7 +53,8 @@ class _DescribeVideo(beam.DoFn):
         key, records = keyed[0], list(keyed[1])
         yield from (TaggedOutput(_LEFTOVERS, leftover) for leftover in stale.leftovers(records))
         request = only(records, VideoRequest)
-        if request is None:  # an earlier run's
+        if request is None:  # of an earlier run, and of nothing else
+            assert len(of_type(records, EarlierClip)) == len(records), key
             return
         proposal = only(records, VideoSpans)
         clips = {
