@@ -37,10 +37,11 @@ _SAME_PICTURE = 0.9
 
 #: Black or white for so long is a shot of its own.
 _BLANK_SECONDS = 0.5
-#: Contrast is the luma's range without the outer twentieths. Black and white have next to none; a fade leads from them
-#: over a first trace of a picture to a clear one, and both are much the same picture.
-_BLANK_CONTRAST, _TRACE_CONTRAST, _CLEAR_CONTRAST = 6, 10, 20
+#: Contrast is the luma's range without the outer twentieths. Black and white have next to none. On the way from them a
+#: picture has at first a third of the contrast, or less, that it has when it is clear, and correlates with itself.
+_BLANK_CONTRAST, _CLEAR_CONTRAST = 6, 20
 _BLACK, _WHITE = 32, 220
+_FADING = 3
 _SAME_FADING = 0.8
 _OUTER_PIXELS = LUMA_PIXELS // 20
 _ROUNDING_SECONDS = 1e-9
@@ -239,9 +240,11 @@ def _likeness(one: _Frame, other: _Frame) -> float:
 
 
 def _clear_after_fading(frames: Sequence[_Frame]) -> _Frame | None:
-    """Returns the first clear picture on the way from black or white, None if it is not that of the first trace."""
-    trace = next((frame for frame in frames if _contrast(frame.pixels) >= _TRACE_CONTRAST), None)
-    clear = next((frame for frame in frames if _contrast(frame.pixels) >= _CLEAR_CONTRAST), None)
-    if trace is None or clear is None or trace is clear or _likeness(trace, clear) < _SAME_FADING:
+    """Returns the first clear picture on the way from black or white, None if it was not there faintly before."""
+    shown = [(frame, _contrast(frame.pixels)) for frame in frames if not frame.blank]
+    if not shown:
         return None
-    return clear
+    faint, contrast = shown[0]
+    least = max(_CLEAR_CONTRAST, _FADING * contrast)
+    clear = next((frame for frame, contrast in shown if contrast >= least), None)
+    return clear if clear and _likeness(faint, clear) >= _SAME_FADING else None
