@@ -19,7 +19,7 @@ THUMBNAIL_BYTES = LUMA_PIXELS + 2 * CHROMA_PIXELS
 #: A hard cut: least change from the frame before (see `_Frame`), and least multiple of the motion around it.
 #: On real footage nothing changes between 1.5 and 12, and between 1.8 and 2.6 (`benchmarks/shots.py`).
 LEAST_CHANGE = 5.0
-LEAST_RATIO = 2.2
+LEAST_RATIO = 2.0
 #: Of two changes closer than this the larger one counts; and a picture that is back so soon was never gone (a flash).
 MIN_SHOT_SECONDS = 0.2
 #: Over more time than this between two frames motion looks like a cut: such a change tells nothing.
@@ -63,8 +63,8 @@ class BoundaryDetector:
     Method: a change from one frame to the next is a hard cut where it stands out among its neighbours on both sides,
     so that fast motion is none (the adaptive detector of PySceneDetect), without repeated frames, with the colours
     beside the pixels (motion moves pixels, a cut changes colours as well), and unless the picture before and the one
-    after are the same but for their brightness (a flash, a change of light). Dissolves and wipes are not found, nor
-    anything in videos of three frames a second or among key frames alone.
+    after are the same but for their brightness (a flash, a change of light). Not found are dissolves and wipes, jump
+    cuts within one view, and anything in videos of three frames a second or among key frames alone.
 
     What is said of a frame depends on the frames within `REACH_SECONDS` of it and the one before those: so a segment
     that is decoded from a second before its start until `settled` has the boundaries of the whole video.
