@@ -145,16 +145,19 @@ class BoundaryDetector:
         if not frame.edge:
             return False
         before, after = self._around(frame)
-        if any(self._is_cut(other) for other in (*before, *after) if _near(other, frame)):
+        if frame.blank:
+            flickers = any(other.blank and _near(other, frame) for other in before)
+        else:
+            flickers = not all(
+                other.blank for other in before if frame.time_seconds - other.time_seconds <= _BLANK_SECONDS
+            )
+        if flickers or any(self._is_cut(other) for other in (*before, *after) if _near(other, frame)):
             return False
         if not frame.blank:
-            held = [other for other in before if frame.time_seconds - other.time_seconds <= _BLANK_SECONDS]
-            return all(other.blank for other in held) and _clear_after_fading([frame, *after]) is not None
+            return _clear_after_fading([frame, *after]) is not None
         clear = _clear_after_fading(before)
-        if clear is None or any(other.blank and _near(other, frame) for other in before):
-            return False
         shown = [other for other in after if _contrast(other.pixels) >= _CLEAR_CONTRAST]
-        return all(_likeness(clear, other) < _SAME_PICTURE for other in shown)
+        return clear is not None and all(_likeness(clear, other) < _SAME_PICTURE for other in shown)
 
     def _around(self, frame: _Frame) -> tuple[list[_Frame], list[_Frame]]:
         """Returns the neighbours before and after a frame, nearest first."""
