@@ -19,7 +19,7 @@ from transforms.core.shot_boundaries import (
     distance,
     least_change,
 )
-from transforms.core.shot_frames import ShotFinder
+from transforms.core.shot_frames import ShotFinder, bytes_of
 
 RATE = 25
 BLACK, WHITE = 0.0, 255.0
@@ -318,6 +318,14 @@ def test_distance_is_the_mean_of_the_differences():
 def test_a_thumbnail_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"\(10,\).*\(864,\)"):
         BoundaryDetector().add(0.0, np.zeros(10, np.uint8))
+
+
+@pytest.mark.parametrize("width", [32, 20], ids=["whole rows", "padded rows"])
+def test_the_bytes_of_a_picture_come_plane_after_plane(width):
+    pixels = np.random.default_rng(0).integers(0, 256, (27, width)).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, format="yuv420p")
+    assert (frame.planes[0].line_size == width) is (width == 32)
+    np.testing.assert_array_equal(bytes_of(frame), pixels.ravel())
 
 
 def thumbnails():

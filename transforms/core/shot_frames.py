@@ -13,14 +13,17 @@ from transforms.core.shot_boundaries import (
 )
 
 
-class Thumbnails:
-    """Scales frames down to what is compared."""
+class ShotFinder:
+    """Finds the shot boundaries of a video or segment while it is decoded; see `BoundaryDetector`."""
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
+        self._detector = BoundaryDetector()
+        self.settled = self._detector.settled
+        self.finish = self._detector.finish
 
-    def thumbnail(self, frame: VideoFrame) -> np.ndarray:
-        """Returns uint8[THUMBNAIL_BYTES]: the small picture of a frame, plane after plane."""
+    def add(self, frame: VideoFrame, time_seconds: float) -> list[float]:
+        """Takes the next frame; returns the boundaries that it made certain, in seconds."""
         small = self._scaler.reformat(
             frame,
             width=THUMBNAIL_WIDTH,
@@ -29,8 +32,12 @@ class Thumbnails:
             interpolation=Interpolation.FAST_BILINEAR,
             threads=1,
         )
-        # to_ndarray would take as long as all the rest
-        return np.frombuffer(b"".join(map(_without_padding, small.planes)), np.uint8)
+        return self._detector.add(time_seconds, bytes_of(small))
+
+
+def bytes_of(frame: VideoFrame) -> np.ndarray:
+    """Returns uint8[n]: a planar picture plane after plane; to_ndarray would take as long as scaling it."""
+    return np.frombuffer(b"".join(map(_without_padding, frame.planes)), np.uint8)
 
 
 def _without_padding(plane: VideoPlane) -> VideoPlane | bytes:
@@ -38,17 +45,3 @@ def _without_padding(plane: VideoPlane) -> VideoPlane | bytes:
         return plane
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width].tobytes()
-
-
-class ShotFinder:
-    """Finds the shot boundaries of a video or segment while it is decoded; see `BoundaryDetector`."""
-
-    def __init__(self) -> None:
-        self._thumbnails = Thumbnails()
-        self._detector = BoundaryDetector()
-        self.settled = self._detector.settled
-        self.finish = self._detector.finish
-
-    def add(self, frame: VideoFrame, time_seconds: float) -> list[float]:
-        """Takes the next frame; returns the boundaries that it made certain, in seconds."""
-        return self._detector.add(time_seconds, self._thumbnails.thumbnail(frame))
