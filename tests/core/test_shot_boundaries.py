@@ -416,3 +416,10 @@ def test_decoded_segments_have_the_boundaries_of_the_whole(tmp_path):
         assert [cut for report in reports for cut in report["cuts"]] == whole["cuts"]
         assert sum(report["frames_decoded"] for report in reports) == 250
         assert [report["reached_end"] for report in reports] == [False] * (len(reports) - 1) + [True]
+
+
+def test_a_segment_is_decoded_on_until_what_began_in_it_is_settled(tmp_path):
+    path = make_video(tmp_path / "pan.mp4", frames=75, picture=lambda index: shown(part(24 * max(0, index - 36))))
+    reports = [report_of(path), report_of(path, 0.0, 1.5), report_of(path, 1.5)]
+    assert [report["cuts"] for report in reports] == [[], [], []]
+    assert [report["frames_decoded"] for report in reports] == [75, 38, 37]
