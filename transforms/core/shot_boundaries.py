@@ -17,7 +17,7 @@ CHROMA_PIXELS = LUMA_PIXELS // 4
 THUMBNAIL_BYTES = LUMA_PIXELS + 2 * CHROMA_PIXELS
 
 #: A hard cut: least change from the frame before (see `_Frame`), and least multiple of the motion around it.
-#: On real footage nothing changes between 1.5 and 12, and between 1.8 and 2.6 (`benchmarks/shots.py`).
+#: On real footage nothing changes between 1.5 and 8, and between 1.8 and 2.3.
 LEAST_CHANGE = 5.0
 LEAST_RATIO = 2.0
 #: Of two changes closer than this the larger one counts; and a picture that is back so soon was never gone (a flash).
