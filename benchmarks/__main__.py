@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks import material
 from benchmarks.flow import Flow
 from benchmarks.processes import CORES, RIVALS_FOLDER, install, measure
+from benchmarks.shots import Shots
 
 STRIDE, TWO_PER_SECOND, KEYFRAMES = '{"frame_stride": 2}', '{"fps": 2}', '{"keyframes": true}'
 RIVALS = {"opencv": "opencv-python-headless", "decord": "decord", "torchcodec": "torchcodec"}
@@ -196,6 +197,7 @@ def main() -> None:
     parts = {
         **dict.fromkeys(("scoring", "kinds", "decoding", "cutting", "memory", "workers"), Bench),
         **dict.fromkeys(("lanes", "overlap", "first_clip", "small_files"), Flow),
+        "shots": Shots,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("folder", type=Path)

@@ -220,5 +220,12 @@ def library(name: str, video: str, fps: str) -> dict[str, Any]:
     return timed(lambda: rivals.SAMPLERS[name](video, float(fps)))
 
 
+def shots(video: str, folder: str) -> dict[str, Any]:
+    """Shot boundaries by this project and by others, and where they disagree."""
+    from benchmarks import shot_detectors
+
+    return shot_detectors.compare(video, folder)
+
+
 if __name__ == "__main__":
     print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))

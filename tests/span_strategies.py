@@ -35,7 +35,7 @@ def track_of(times, responses, decoded_seconds, actions=("red",), cuts=()):
 
 @st.composite
 def tracks(draw, units=(EIGHTH, FRAME), levels=(*LEVELS, np.nan), most_cuts=12):
-    """Tracks in eighths of a second or in frames of film, with shot changes; a cut may sit on a sample."""
+    """Tracks in eighths of a second or in frames of film, with shot boundaries; a cut may sit on a sample."""
     unit = draw(st.sampled_from(units))
     places = sorted(draw(st.lists(st.integers(0, 400), min_size=1, max_size=40, unique=True)))
     responses = draw(st.lists(st.sampled_from(levels), min_size=len(places), max_size=len(places)))
@@ -65,7 +65,7 @@ def rules(**narrowed):
 
 
 def plain_tracks():
-    """Tracks of finite responses without shot changes, at times that floating point is exact about."""
+    """Tracks of finite responses without shot boundaries, at times that floating point is exact about."""
     return tracks(units=(EIGHTH,), levels=LEVELS, most_cuts=0)
 
 

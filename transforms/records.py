@@ -245,7 +245,7 @@ class DecodeReport:
       attempts: How often it was tried.
       cpu_msec: Processor time of the decoder in milliseconds.
       reached_end: Whether decoding came to the end of the video.
-      cuts: Times of shot changes in seconds.
+      cuts: Times of shot boundaries in seconds.
     """
 
     segment: Segment
@@ -351,7 +351,7 @@ class ScoreTrack:
       decoded_seconds: End of the last decoded frame.
       frames_decoded: Frames that came out of the decoder.
       flags: Flags of the decoding.
-      cuts: Shot changes in seconds, ascending: the time of the first frame of each new shot.
+      cuts: Shot boundaries in seconds, ascending: the time of the first frame of each new shot.
     """
 
     key: str
@@ -410,7 +410,7 @@ class CandidateSpan:
       score: The response there, smoothed where that is wanted.
       rank: Place among the action's spans in the video, from 1.
       top_label, top_score: The classifier's best label of the peak, and its score.
-      cuts: How many shot changes it holds.
+      cuts: How many shot boundaries it holds.
     """
 
     key: str

@@ -51,7 +51,7 @@ class ProposeSpans(beam.PTransform):
     """Picks the strongest responses of each wanted action and the span around each.
 
     Attributes:
-      rule: Length, number, spacing, threshold, and what to do about shot changes.
+      rule: Length, number, spacing, threshold, and what to do about shot boundaries.
     """
 
     rule: SpanRule

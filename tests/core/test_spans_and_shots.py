@@ -1,4 +1,4 @@
-"""Spans and shot changes: avoided where the shot is long enough, trimmed, or crossed and told."""
+"""Spans and shot boundaries: avoided where the shot is long enough, trimmed, or crossed and told."""
 
 import dataclasses
 
@@ -61,7 +61,7 @@ def test_trimmed_spans_are_parts_of_the_whole_ones(track, rule):
         ("segments", "trim", [(17, 23, 0), (37, 48, 0)]),
     ],
 )
-def test_spans_and_shot_changes(mode, shots, expected):
+def test_spans_and_shot_boundaries(mode, shots, expected):
     times = np.arange(60)
     responses = np.where((times >= 16) & (times < 26), 0.6, 0) + np.where((times >= 36) & (times < 48), 0.55, 0)
     responses[[20, 40]] = 0.9, 0.8

@@ -28,9 +28,9 @@ def test_the_bike_ride_is_found_in_the_untrimmed_minute(demo):
     start, end = run_demo.BIKE_RIDE_SECONDS
     ride = best(demo / "results")["riding a bike"]
     assert start <= ride["peak_seconds"] < end
-    # the span lies in the ride, which has shots of its own, and the clip is there
-    assert start <= ride["start_seconds"] < ride["end_seconds"] <= end
-    assert ride["end_seconds"] - ride["start_seconds"] >= 4
+    # the span is one shot of the ride, from the cut between the taxis and the cyclist on, and the clip is there
+    assert ride["start_seconds"] == pytest.approx(start + 3.04, abs=1e-3)
+    assert start + 5 < ride["end_seconds"] <= end
     assert ride["cuts"] == 0
     assert (demo / "results" / ride["clip"]).is_file()
     assert abs(by_source(demo / "results")["untrimmed_minute.mp4"]["decoded_seconds"] - 60) < 0.1

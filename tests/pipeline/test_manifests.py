@@ -15,7 +15,7 @@ from transforms.core import manifests
 
 
 def scene_video(path, *parts, **settings):
-    """Scenes of plain colours: the numbers that other tests stamp on their frames would pass for shot changes."""
+    """Scenes of plain colours: the numbers that other tests stamp on their frames would pass for shot boundaries."""
     colours = [COLOURS[colour] for colour, seconds in parts for _ in range(seconds * RATE)]
     picture = lambda index: np.full((108, 192, 3), colours[index], np.uint8)  # noqa: E731
     return make_video(path, len(colours), rate=RATE, picture=picture, **settings)

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from transforms.core import media
 from transforms.core.geometry import FrameRule
 from transforms.core.sampling import Sampling
-from transforms.core.shots import THUMBNAIL_FORMAT, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH, CutFinder
+from transforms.core.shot_frames import ShotFinder
 from transforms.core.tasks import Item, TaskError
 
 #: Decoded frames held back so that times can be put in order: containers such as AVI store none, and FFmpeg's guesses
@@ -31,7 +31,8 @@ from transforms.core.tasks import Item, TaskError
 _REORDER_FRAMES = 16
 _REORDER_BYTES = 64 << 20
 _SIGN_OF_LIFE_FRAMES = 500
-#: A segment is decoded from a key frame so long before it: the chooser needs the frame before the first.
+#: A segment is decoded from a key frame so long before it: the chooser needs the frame before the first, and the shot
+#: finder what lies within its reach (0.95 s).
 _LEAD_SECONDS = 1.0
 _UNKNOWN_INDEX = -(1 << 40)
 _TRUNCATED_SECONDS = 1.0
@@ -80,7 +81,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
     chooser = sampling.chooser()
     start, end = request.get("start_seconds") or 0.0, request.get("end_seconds")
     margin = request.get("margin_seconds") or 0.0
-    first, last = max(0.0, start - margin), math.inf if end is None else end + margin
+    stop = math.inf if end is None else end
+    first, last = max(0.0, start - margin), stop + margin
     report, cpu_seconds = Report(), time.process_time()
     with media.opened(request["path"]) as container:
         limits = request.get("max_pixels", media.MAX_PIXELS), request.get("threads", 1)
@@ -90,26 +92,28 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), stream)
         first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
         frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
-        shots = None if sampling.keyframes else _Shots()
+        shots, cuts = None if sampling.keyframes else ShotFinder(), []
+        report.reached_end = True
         for index, (frame, time_seconds) in enumerate(frames, start=first_index):
             taken = chooser.takes(index, time_seconds)
-            own = time_seconds >= start and (end is None or time_seconds < end)
             if shots is None:
                 report.flags.add("shots_unknown")
-            elif shots.begins(frame, time_seconds) and own:
-                report.cuts.append(time_seconds)
-            if not own:
+            else:
+                cuts += shots.add(frame, time_seconds)
+            if not start <= time_seconds < stop:
                 report.frames_decoded -= 1  # another segment counts it
             if time_seconds >= last:
-                break
-            if taken and time_seconds >= first:
+                report.reached_end = False
+                if shots is None or shots.settled(stop):
+                    break
+            elif taken and time_seconds >= first:
                 known = index >= 0 and not sampling.keyframes
                 yield from batch.add(frame, index if known else -1, time_seconds)
             elif index % _SIGN_OF_LIFE_FRAMES == 0:
                 yield {}, None
-        else:
-            report.reached_end = True
         yield from batch.take()
+        cuts += shots.finish() if shots else []
+        report.cuts = [cut for cut in cuts if start <= cut < stop]
         if end is None:
             _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
     report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
@@ -232,36 +236,6 @@ def _tolerant(container: av.container.InputContainer, stream: VideoStream, repor
 def _reorder_depth(frame: VideoFrame) -> int:
     frame_bytes = max(1, frame.width * frame.height * 3 // 2)
     return max(4, min(_REORDER_FRAMES, _REORDER_BYTES // frame_bytes))
-
-
-class _Shots:
-    """Looks for shot changes on small pictures of all frames."""
-
-    def __init__(self) -> None:
-        self._finder = CutFinder()
-        self._scaler = VideoReformatter()
-        #: Luma, and beside it both chroma planes one below the other.
-        self._pixels = np.zeros((THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH * 3 // 2), np.uint8)
-
-    def begins(self, frame: VideoFrame, time_seconds: float) -> bool:
-        """Tells whether a frame is the first of a new shot."""
-        small = self._scaler.reformat(
-            frame,
-            width=THUMBNAIL_WIDTH,
-            height=THUMBNAIL_HEIGHT,
-            format=THUMBNAIL_FORMAT,
-            interpolation=Interpolation.FAST_BILINEAR,
-            threads=1,
-        )
-        # to_ndarray would take as long as all the rest
-        planes = [
-            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size) for plane in small.planes
-        ]
-        self._pixels[:, :THUMBNAIL_WIDTH] = planes[0][:, :THUMBNAIL_WIDTH]
-        for half, plane in enumerate(planes[1:]):
-            rows = slice(half * plane.shape[0], (half + 1) * plane.shape[0])
-            self._pixels[rows, THUMBNAIL_WIDTH:] = plane[:, : THUMBNAIL_WIDTH // 2]
-        return self._finder.add(time_seconds, self._pixels)
 
 
 class _Batch:

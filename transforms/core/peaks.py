@@ -34,7 +34,7 @@ class SpanRule:
       merge_gap_seconds: Regions with a smaller gap become one.
       min_span_seconds: A shorter region grows to both sides to this length; no span is shortened below it at a cut.
       max_span_seconds: A longer region is narrowed around its peak to this length.
-      shots: What spans do about shot changes: `avoid`, `trim` or `ignore` them, see `shots.place`.
+      shots: What spans do about shot boundaries: `avoid`, `trim` or `ignore` them, see `shots.place`.
     """
 
     clip_seconds: float = 10.0
@@ -191,7 +191,7 @@ def propose(track: ScoreTrack, rule: SpanRule) -> list[CandidateSpan]:
     """Returns the candidate spans of every action of a track, by action and rank.
 
     Spans lie inside `[0, decoded_seconds]` and hold their peak. Edges are whole milliseconds, but for one that sits
-    on a shot change (or on a peak): that has the frame's own time.
+    on a shot boundary (or on a peak): that has the frame's own time.
     """
     video_seconds = _video_seconds(track)
     spans = []
@@ -217,7 +217,7 @@ def _video_seconds(track: ScoreTrack) -> float:
 
 
 def _off_cuts(track: ScoreTrack, regions: list[Region], video_seconds: float, rule: SpanRule) -> list[Region]:
-    """Places regions, best first, with regard to the shot changes; segments stay clear of each other."""
+    """Places regions, best first, with regard to the shot boundaries; segments stay clear of each other."""
     placed = list(regions)
     for number, (start, end, peak) in enumerate(regions):
         low, high = 0.0, video_seconds
