@@ -345,6 +345,7 @@ def test_what_was_written_is_told(tmp_path):
         "width": 192,
         "height": 108,
         "has_audio": True,
+        "audio_missing_seconds": 0.0,
         "poster": False,
         "flags": [],
         "path": str(tmp_path / "clip0.mp4"),

@@ -14,8 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from transforms.core import media, posters, seeking
-from transforms.core.clip_facts import Outcome, Span, Written
-from transforms.core.frame_walk import frame_seconds
+from transforms.core.clip_facts import Outcome, Span, Wish, Written
 from transforms.core.sound import SoundSource
 from transforms.core.tasks import TaskError
 
@@ -43,7 +42,7 @@ class Extent:
             raise TaskError("cut_failed", "two frames have one time, which a copy cannot mend; --cut=exact can")
 
 
-def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome | None]:
+def copy(path: str, spans: list[Span], wish: Wish) -> Iterator[Outcome | None]:
     """Copies spans out of one video, from the last key frame at or before each to the next one at or after its end.
 
     The video is opened once, and once more for its sound.
@@ -51,7 +50,7 @@ def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome 
     Args:
       path: The video.
       spans: What to copy.
-      wants_posters: Whether each clip gets a poster.
+      wish: How they are cut; `height` has no meaning here.
 
     Yields:
       How each span ended, in order of time; None as a sign of life.
@@ -62,11 +61,13 @@ def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome 
     with media.opened(path) as container:
         stream = media.video_stream(container)
         _check_fitness(container, stream)
-        with contextlib.closing(SoundSource(path, container)) as sound:
+        if wish.in_order:
+            raise TaskError("cut_failed", "the clock of the video jumps, which a copy cannot mend; --cut=exact can")
+        with contextlib.closing(SoundSource(path, container, stream)) as sound:
             for span in sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.index)):
                 yield None
                 try:
-                    yield from _copy_one(container, stream, sound, span, wants_posters)
+                    yield from _copy_one(container, stream, sound, span, wish)
                 except MemoryError:
                     raise
                 except (TaskError, *media.DAMAGE) as error:
@@ -84,15 +85,16 @@ def _check_fitness(container: av.container.InputContainer, stream: VideoStream) 
 
 
 def _copy_one(
-    container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wants_posters: bool
+    container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wish: Wish
 ) -> Iterator[Outcome | None]:
     extent = _extent(container, stream, span)
+    wants_sound = sound.exists and wish.sound
     try:
-        sound_seconds = yield from _write(container, stream, extent, span.path, sound if sound.exists else None)
+        sound_seconds = yield from _write(container, stream, extent, span.path, sound if wants_sound else None)
     except MemoryError:
         raise
     except media.DAMAGE:
-        if not sound.exists:
+        if not wants_sound:
             raise
         sound_seconds = yield from _write(container, stream, extent, span.path, None)  # mp4 may refuse what it names
     base, origin = stream.time_base or Fraction(1), stream.start_time or 0
@@ -101,9 +103,8 @@ def _copy_one(
         start,
         end,
         len(extent.stamps),
-        frame_seconds(stream),
         sound_seconds,
-        poster=wants_posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
+        poster=wish.posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
         flags=("audio_dropped",) if sound.exists and sound_seconds is None else (),
     )
     yield Outcome(span, written)
@@ -152,10 +153,18 @@ def _extent(container: av.container.InputContainer, stream: VideoStream, span: S
     covers = seeking.first_tick(stream, span.end_seconds)
     stamps, end = _chosen(_read(container, stream, key), starts_by, covers)
     if end is None:
-        end = max(stamps, default=0) + max(1, round(frame_seconds(stream) / float(stream.time_base or 1)))
+        end = max(stamps, default=0) + _last_duration(stream, stamps)
     if not stamps or stamps[0] >= covers or end <= starts_by:
         raise TaskError("cut_failed", f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s")
     return Extent(stamps, end, key)
+
+
+def _last_duration(stream: VideoStream, stamps: list[int]) -> int:
+    """Returns how long the last picture is shown, in ticks, where nothing tells: as long as the one before."""
+    shown = sorted(stamps)
+    if len(shown) > 1:
+        return shown[-1] - shown[-2]
+    return max(1, round(1 / ((stream.average_rate or stream.guessed_rate or 25) * (stream.time_base or 1))))
 
 
 def _read(
