@@ -26,6 +26,7 @@ class Wish:
       height: Largest height of the clips in pixels; None keeps that of the video.
       posters: Whether each clip gets a poster.
       sound: Whether they get the sound of the video, if it has one.
+      sound_kills: Whether the sound has ended processes, so that it is left alone and told to be missing.
       in_order: Whether the clock of the file jumps, so that it has to be read from its beginning.
       keep_hdr: Whether clips of a high dynamic range keep it, in ten bits, instead of being mapped to the standard one.
     """
@@ -33,6 +34,7 @@ class Wish:
     height: int | None = None
     posters: bool = False
     sound: bool = True
+    sound_kills: bool = False
     in_order: bool = False
     keep_hdr: bool = False
 

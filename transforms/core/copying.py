@@ -88,7 +88,7 @@ def _copy_one(
     container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wish: Wish
 ) -> Iterator[Outcome | None]:
     extent = _extent(container, stream, span)
-    wants_sound = sound.exists and wish.sound
+    wants_sound = sound.exists and wish.sound and not wish.sound_kills
     try:
         sound_seconds = yield from _write(container, stream, extent, span.path, sound if wants_sound else None)
     except MemoryError:
@@ -99,13 +99,15 @@ def _copy_one(
         sound_seconds = yield from _write(container, stream, extent, span.path, None)  # mp4 may refuse what it names
     base, origin = stream.time_base or Fraction(1), stream.start_time or 0
     start, end = float((extent.stamps[0] - origin) * base), float((extent.end - origin) * base)
+    is_dropped = sound.exists and wish.sound and sound_seconds is None
     written = Written(
         start,
         end,
         len(extent.stamps),
         sound_seconds,
         poster=wish.posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
-        flags=("audio_dropped",) if sound.exists and sound_seconds is None else (),
+        flags=("audio_dropped",) if is_dropped else (),
+        missing_seconds=end - start if is_dropped else 0.0,
     )
     yield Outcome(span, written)
 

@@ -20,9 +20,9 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
         the start of the video stream, and optionally `peak_seconds`, the moment that the poster shows (default: the
         middle). Optional, for all spans: `mode`, `exact` (default) or `copy`; `height`, the largest height of the
         clips in pixels, even, which scales down with the aspect kept and never enlarges, in `exact` alone; `poster`,
-        whether each clip gets a JPEG beside it (its path with `.jpg`); `sound`, false for clips without it; `in_order`,
-        whether the clock of the file jumps, as its decoding has found; `keep_hdr`, whether a high dynamic range is
-        kept in ten bits, as HEVC.
+        whether each clip gets a JPEG beside it (its path with `.jpg`); `sound`, false for clips without it;
+        `sound_kills`, whether it has ended processes, so that it is left alone; `in_order`, whether the clock of the
+        file jumps, as its decoding has found; `keep_hdr`, whether a high dynamic range is kept in ten bits, as HEVC.
 
     `exact` encodes anew, as H.264 and AAC, upright and with square pixels: a clip begins with the first frame at or
     after its start, or, where the one before is on screen for long after it, with that, from the start of the span on;
@@ -81,6 +81,7 @@ def _cutter(request: dict[str, Any], spans: list[Span]) -> Iterator[Outcome | No
         request.get("height"),
         bool(request.get("poster")),
         sound=bool(request.get("sound", True)),
+        sound_kills=bool(request.get("sound_kills")),
         in_order=bool(request.get("in_order")),
         keep_hdr=bool(request.get("keep_hdr")),
     )

@@ -169,13 +169,13 @@ class _Clip:
         self._picture = pictures.PictureEncoder(self._output, studio.rate, shape, self._tags)
         self._sound: deque[Packet] = deque()
         self._has_sound, self._missing_seconds = False, 0.0
-        if studio.sound.exists:
+        if studio.sound.exists and studio.wish.sound:
             self._add_sound(span.end_seconds - self._zero)
 
     def _add_sound(self, seconds: float) -> None:
         studio = self._studio
         start = studio.origin_seconds + self._zero
-        encoded = studio.sound.encode(self._output, start, seconds) if studio.wish.sound else None
+        encoded = None if studio.wish.sound_kills else studio.sound.encode(self._output, start, seconds)
         self._has_sound = encoded is not None
         if encoded is None:
             self._flags.append("audio_dropped")
