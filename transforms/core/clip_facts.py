@@ -134,11 +134,9 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise TaskError("cut_failed", f"the clip holds {kinds or 'no streams'}, expected video")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        frames, starts_with_key = 0, False
-        for packet in container.demux(stream):
-            if packet.pts is not None:
-                starts_with_key = packet.is_keyframe if not frames else starts_with_key
-                frames += 1
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        frames = sum(not packet.is_discard for packet in packets)
+        hides = frames < len(packets)
         container.seek(0, backward=True)
         first = next(iter(container.decode(stream)), None)
         if first is None or first.time is None:
@@ -156,7 +154,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
             "height": height,
             "has_audio": bool(sounds),
         }
-        begins = starts_with_key and first.key_frame
+        begins = packets[0].is_keyframe and (first.key_frame or hides)
         return found, {"streams": kinds, "key_frame": begins, "picture_seconds": first.time, "sound_seconds": sound}
 
 

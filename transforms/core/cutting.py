@@ -28,7 +28,7 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
     after its start, or, where the one before is on screen for long after it, with that, from the start of the span on;
     it ends with the last frame before the end, which is not shown for long after it. `copy` copies packets, from the
     last key frame at or before the start to the next one at or after the end; sound that mp4 does not hold is dropped.
-    Where a file hides frames before its start by an edit list, a copy begins with them, before 0.
+    What a file hides by an edit list before its start or behind its end, a copy hides too.
 
     Yields:
       For each span, in the order of the request, `{"index", "start_seconds", "end_seconds", "duration_seconds",
