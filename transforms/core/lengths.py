@@ -23,8 +23,10 @@ _Ends = dict[int, float]
 def promised_seconds(container: av.container.InputContainer, stream: VideoStream) -> float | None:
     """Returns the duration that the header promises, from the picture's start; None where it does not.
 
-    It is that of the stream, or else of the container, whose sound may begin before the picture and end after it.
+    In containers whose clock may jump there is no promise, only FFmpeg's guess. Elsewhere it is that of the stream, or else of the container, whose sound may begin before the picture and end after it.
     """
+    if media.clock_may_jump(container):
+        return None
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if not container.duration:
@@ -57,12 +59,15 @@ def is_all_there(
 ) -> Generator[Item, None, bool]:
     """Tells whether packets of any stream reach a time that a header promises, in seconds from the picture's start.
 
+    Fragments of a longer file promise its end: a time from zero.
+
     Yields:
       Signs of life.
     """
     streams = [other for other in container.streams if other.type in ("video", "audio")]
     ends = yield from _ends(container, stream, streams)
-    return max(ends.values(), default=0.0) > seconds - _ROUNDING_SECONDS
+    begin = max(0.0, _picture_start(stream, 0.0))
+    return begin + max(ends.values(), default=0.0) > seconds - _ROUNDING_SECONDS
 
 
 def _ends(
@@ -71,9 +76,8 @@ def _ends(
     """Returns when the last packet of each stream ends, in seconds from the picture's start, as far as it was seen."""
     begin = (container.start_time or 0) / 1e6
     start, promised = _picture_start(picture, begin), promised_seconds(container, picture)
-    is_tail_enough = promised is not None and not media.clock_may_jump(container)
-    for back in _BACK_SECONDS if is_tail_enough else ():
-        target = start + (promised or 0.0) - back
+    for back in () if promised is None else _BACK_SECONDS:
+        target = start + promised - back
         if target <= begin:
             break
         try:

@@ -83,9 +83,7 @@ class Timeline:
 
     def _mended(self, clock: _Clock, packet: Packet) -> Packet:
         due, shown = clock.due(packet), clock.shown(packet)
-        if clock.shown_before is None and clock.due_before is None:
-            self._mend_start(clock, packet)
-        elif self._leaves(clock, due, shown):
+        if self._leaves(clock, due, shown):
             if self._comes_back(clock):
                 self._put(clock, packet)
             elif due is not None and clock.due_before is not None and self._is_jump(due - clock.due_before):
@@ -124,15 +122,6 @@ class Timeline:
             packet.dts = round((clock.due_before + clock.length) / clock.base)
         if packet.pts is not None and clock.shown_before is not None:
             packet.pts = round((clock.shown_before + clock.length) / clock.base)
-
-    def _mend_start(self, clock: _Clock, packet: Packet) -> None:
-        """Puts a first packet that is far behind all that follow where they begin."""
-        following = [other.pts for other in clock.window if other.pts is not None]
-        if packet.pts is None or len(following) < _AHEAD_PACKETS // 2:
-            return
-        if (packet.pts - max(following)) * clock.base > _FORWARD_SECONDS:
-            self._flags.add("times_repaired")
-            packet.pts = packet.dts = min(following) - (packet.duration or 1)
 
     def _offset(self, clock: _Clock, due: float) -> float:
         """Returns what to add after a jump: what another stream found for the same jump, or a new offset."""
