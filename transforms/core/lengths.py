@@ -23,7 +23,8 @@ _Ends = dict[int, float]
 def promised_seconds(container: av.container.InputContainer, stream: VideoStream) -> float | None:
     """Returns the duration that the header promises, from the picture's start; None where it does not.
 
-    In containers whose clock may jump there is no promise, only FFmpeg's guess. Elsewhere it is that of the stream, or else of the container, whose sound may begin before the picture and end after it.
+    In containers whose clock may jump there is no promise, only FFmpeg's guess. Elsewhere it is that of the stream, or
+    else of the container, whose sound may begin before the picture and end after it.
     """
     if media.clock_may_jump(container):
         return None
