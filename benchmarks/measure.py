@@ -62,7 +62,7 @@ def decode(video: str, sampling: str, mode: str, threads: str = "1") -> dict[str
     request = {"path": video, "sampling": json.loads(sampling), "frame_rule": rule, "batch_frames": 16}
     request["threads"] = int(threads)
     child = Child(Limits())
-    list(child.call("media:probe", {"path": video}))
+    list(child.call("probing:probe", {"path": video}))
 
     def work() -> int:
         taken = sum(len(message.facts.get("times", ())) for message in child.call("decode:samples", request))
@@ -183,7 +183,7 @@ def cut(video: str, mode: str, folder: str) -> dict[str, Any]:
     from transforms.core.child import Child, Limits
 
     child = Child(Limits())
-    list(child.call("media:probe", {"path": video}))
+    list(child.call("probing:probe", {"path": video}))
 
     def work() -> int:
         spans = [

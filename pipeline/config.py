@@ -110,6 +110,8 @@ class Config:
             "cut": self.cut.mode,
             "clip_height": self.cut.height,
             "posters": self.cut.posters,
+            "clip_sound": self.cut.sound,
+            "clip_hdr": "keep" if self.cut.keep_hdr else "tonemap",
             "clip_max_height": fetch.clip_max_height,
             "max_height": fetch.max_height,
             "max_height_cap": fetch.height_cap,

@@ -107,6 +107,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("clips_per_action", _SELECT, None, "integer", "Most spans per action over all videos, strongest first. Default: no cap.", 1, 1_000_000_000),
     Option("cut", _CLIPS, "exact", "exact|copy|none", "exact: re-encode, first and last frame right. copy: no re-encoding, fast, widened to the next key frames; the manifest tells the true range. none: spans only."),
     Option("clip_height", _CLIPS, None, "integer", "Scale larger clips down to this height in pixels (with --cut=exact). Default: the video's own.", 16, 8192),
+    Option("clip_sound", _CLIPS, "true", "flag", "Clips have the sound of their video, if it has any."),
+    Option("clip_hdr", _CLIPS, "tonemap", "tonemap|keep", "Clips of videos with a high dynamic range (PQ, HLG; with --cut=exact): tonemap maps them to the standard range, which plays everywhere; keep leaves it, in ten bits, as HEVC."),
     Option("posters", _CLIPS, "true", "flag", "A picture of each clip's peak beside it."),
     Option("clip_max_height", _CLIPS, None, "integer", "Scan low, fetch high: fetch the web videos that have a span again at this height (smaller side), and cut from those. Default: cut from what was scored.", 16, 8192),
     Option("stall_seconds", _LIMITS, "120", "number", "A decoder or cutter that is silent for so long is ended, and its video is a failure.", 1, 86_400),

@@ -14,7 +14,7 @@ from transforms.core import funnel, stale, storage
 _FETCH = {"max_height", "max_height_cap"}
 _RULES = {"min_video_seconds", "max_video_seconds", "licence", "max_video_mb"}
 _ASKED = {"response", "prompts", "background_prompts"}
-_CUT = {"cut", "clip_height", "posters", "clip_max_height"}
+_CUT = {"cut", "clip_height", "posters", "clip_sound", "clip_hdr", "clip_max_height"}
 
 
 def plan(config: Config, changes: Mapping[str, str]) -> list[str]:

@@ -108,6 +108,8 @@ def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping
         mode=choices["cut"],
         height=cap(numbers["clip_height"]),
         posters=flags["posters"],
+        sound=flags["clip_sound"],
+        keep_hdr=choices["clip_hdr"] == "keep",
         stall_seconds=numbers["stall_seconds"],
         memory_bytes=int(numbers["decode_memory_mb"]) << 20,
     )

@@ -34,13 +34,6 @@ def times(clip):
     return [time for time, _ in read_video(clip["path"])]
 
 
-def nominal_seconds(path):
-    """Returns the duration of a frame as the file tells it."""
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        return 1 / float(stream.average_rate or stream.guessed_rate)
-
-
 def onset(path):
     """Returns the second at which the tone begins, and the seconds of sound."""
     with av.open(path) as container:

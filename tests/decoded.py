@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.media_maker import stamp_of
-from transforms.core import decode, media
+from transforms.core import decode, probing
 
 EVERY_FRAME = {"frame_stride": 1}
 
@@ -35,7 +35,7 @@ class Decoded:
 
 
 def probe(path):
-    ((facts, payload),) = media.probe({"path": path})
+    *_, (facts, payload) = probing.probe({"path": path})
     assert payload is None
     return facts
 

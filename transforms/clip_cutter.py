@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from transforms.records import CandidateSpan, Clip, VideoSpans
 _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
 LOW_QUALITY = "low_quality_"
+_DEATHS_WITH_SOUND = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class CutRule:
       mode: `exact` (re-encoded, right to the frame), `copy` (not re-encoded, from key frame to key frame) or `none`.
       height: Larger pictures are scaled down to this height in pixels; None keeps the video's own.
       posters: Whether a picture of its peak is put beside each clip.
+      sound: Whether clips have the sound of their video.
+      keep_hdr: Whether clips of a high dynamic range keep it.
       stall_seconds: Longest silence of the cutter.
       memory_bytes: Memory cap of the cutter.
     """
@@ -36,6 +40,8 @@ class CutRule:
     mode: str
     height: int | None
     posters: bool
+    sound: bool
+    keep_hdr: bool
     stall_seconds: float
     memory_bytes: int
 
@@ -110,13 +116,17 @@ class ClipCutter:
     def _cut_all(
         self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str, stopped: threading.Event
     ) -> Iterator[Clip | Failure]:
-        """Cuts all spans in one call; after a death of the child one by one, so that none pays for another."""
+        """Cuts all spans in one call; after a death of the child one by one, so that none pays for another.
+
+        What kills the child twice may be the sound: the third time it is left out.
+        """
         targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
-        calls, tried_alone = [list(range(len(spans)))], -1
+        calls = deque([(list(range(len(spans))), 0)])
         while calls:
-            left = calls.pop(0)
+            left, deaths = calls.popleft()
             try:
-                messages = self._child.call("cutting:cut", self._request(source, spans, targets, left))
+                request = self._request(proposal, source, [(spans[place], targets[place]) for place in left])
+                messages = self._child.call("cutting:cut", {**request, "sound_kills": deaths >= _DEATHS_WITH_SOUND})
                 for message in self._metrics.waited(f"cutting {proposal.key}", messages):
                     if "index" in message.facts:  # not a mere sign of life
                         place = left.pop(0)
@@ -124,23 +134,27 @@ class ClipCutter:
             except ChildError as error:
                 if stopped.is_set():
                     return
-                if error.fatal and len(left) > 1:
-                    calls = [[place] for place in left]
-                elif error.fatal and left and tried_alone != left[0]:
-                    tried_alone = left[0]
-                    calls.insert(0, left)
-                else:
-                    code = f"cut_{error.kind}" if error.fatal else error.kind
-                    for place in left:
-                        yield self._failed(spans[place], code, str(error))
+                most = _DEATHS_WITH_SOUND if self._rule.sound else _DEATHS_WITH_SOUND - 1
+                if error.fatal and deaths < most:
+                    calls.extendleft(reversed([([place], deaths + 1) for place in left]))
+                    continue
+                code = f"cut_{error.kind}" if error.fatal else error.kind
+                for place in left:
+                    yield self._failed(spans[place], code, str(error))
 
-    def _request(
-        self, source: str, spans: list[CandidateSpan], targets: list[str], places: list[int]
-    ) -> dict[str, Any]:
+    def _request(self, proposal: VideoSpans, source: str, wanted: list[tuple[CandidateSpan, str]]) -> dict[str, Any]:
         names = ("start_seconds", "end_seconds", "peak_seconds")
-        wishes = [{**{name: getattr(spans[p], name) for name in names}, "path": targets[p]} for p in places]
         rule = self._rule
-        return {"path": source, "spans": wishes, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
+        return {
+            "path": source,
+            "spans": [{**{name: getattr(span, name) for name in names}, "path": target} for span, target in wanted],
+            "mode": rule.mode,
+            "height": rule.height,
+            "poster": rule.posters,
+            "sound": rule.sound,
+            "keep_hdr": rule.keep_hdr,
+            "in_order": proposal.better is None and "time_jumps" in proposal.flags,
+        }
 
     def _finished(
         self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]
@@ -199,7 +213,8 @@ class ClipCutter:
     def _made(self, proposal: VideoSpans) -> dict[str, Any]:
         """Returns what decides a clip besides its span."""
         rule = self._rule
-        return {"content": proposal.source.content, "mode": rule.mode, "height": rule.height, "poster": rule.posters}
+        how = {"mode": rule.mode, "height": rule.height, "poster": rule.posters}
+        return {"content": proposal.source.content, **how, "sound": rule.sound, "keep_hdr": rule.keep_hdr}
 
     def _record(self, span: CandidateSpan) -> str:
         return storage.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")

@@ -240,6 +240,7 @@ class DecodeReport:
       segment: The segment.
       frames_decoded: Frames that came out of the decoder.
       decoded_seconds: End of the last decoded frame, from the start of the video stream.
+      lost_seconds: How long the pictures last that could not be decoded.
       flags: E.g. `truncated`, `no_timestamps`, `damaged`.
       failure_code, failure_message: Set when it could not be decoded.
       attempts: How often it was tried.
@@ -251,6 +252,7 @@ class DecodeReport:
     segment: Segment
     frames_decoded: int = 0
     decoded_seconds: float = 0.0
+    lost_seconds: float = 0.0
     flags: tuple[str, ...] = ()
     failure_code: str = ""
     failure_message: str = ""
@@ -352,6 +354,7 @@ class ScoreTrack:
       frames_decoded: Frames that came out of the decoder.
       flags: Flags of the decoding.
       cuts: Shot boundaries in seconds, ascending: the time of the first frame of each new shot.
+      lost_seconds: How long the pictures last that could not be decoded.
     """
 
     key: str
@@ -365,6 +368,7 @@ class ScoreTrack:
     frames_decoded: int
     flags: tuple[str, ...] = ()
     cuts: tuple[float, ...] = ()
+    lost_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         shape = (len(self.times), len(self.actions))
@@ -444,6 +448,7 @@ class VideoSpans:
       dropped: (rule, number) of the spans that a rule of the selection took out.
       better: The same video in a better quality, which clips are cut from; None where there is none.
       source_flags: What is to be said of the video that clips are cut from.
+      lost_seconds: How long the pictures last that could not be decoded.
       reused: Whether all of its track was stored by an earlier run; for the summary alone.
     """
 
@@ -456,6 +461,7 @@ class VideoSpans:
     dropped: tuple[tuple[str, int], ...] = ()
     better: Video | None = None
     source_flags: tuple[str, ...] = ()
+    lost_seconds: float = 0.0
     reused: bool = False
 
     @property
@@ -497,6 +503,8 @@ class Clip:
       flags: E.g. `audio_dropped`.
       start_seconds, end_seconds: What of the video it shows: the span to the frame, more where nothing is re-encoded.
       poster: A picture of its peak, relative to the output folder; empty where none is wanted.
+      audio_missing_seconds: For how long its sound is silence because the video has none there, or none that can be
+        decoded.
       reused: Whether an earlier run cut it; for the summary alone.
     """
 
@@ -512,6 +520,7 @@ class Clip:
     start_seconds: float | None = None
     end_seconds: float | None = None
     poster: str = ""
+    audio_missing_seconds: float = 0.0
     reused: bool = False
 
     @property

@@ -212,6 +212,7 @@ def _joined_report(parts: list[ScoredSegment]) -> DecodeReport:
         reports[0],
         frames_decoded=sum(report.frames_decoded for report in reports),
         decoded_seconds=max(report.decoded_seconds for report in reports),
+        lost_seconds=sum(report.lost_seconds for report in reports),
         flags=tuple(sorted({flag for report in reports for flag in report.flags})),
         cuts=tuple(sorted(cut for report in reports for cut in report.cuts)),
         reached_end=reports[-1].reached_end,
@@ -234,6 +235,7 @@ def _track(video: Video, scores: Scores, report: DecodeReport) -> ScoreTrack:
         frames_decoded=report.frames_decoded,
         flags=report.flags,
         cuts=report.cuts,
+        lost_seconds=report.lost_seconds,
     )
 
 

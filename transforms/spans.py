@@ -42,8 +42,16 @@ class _Propose(beam.DoFn):
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
         said = notes(track, spans, self._rule)
-        samples = len(track.times)
-        yield VideoSpans(video, spans, track.decoded_seconds, samples, track.flags, said, reused=scored.reused)
+        yield VideoSpans(
+            video,
+            spans,
+            track.decoded_seconds,
+            len(track.times),
+            track.flags,
+            said,
+            lost_seconds=track.lost_seconds,
+            reused=scored.reused,
+        )
 
 
 @dataclass

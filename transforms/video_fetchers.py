@@ -147,7 +147,7 @@ class VideoFetcher:
         for attempt in (1, 2):
             try:
                 request = {"path": path, "max_pixels": self._rule.max_pixels}
-                (answer,) = self._child.call("media:probe", request, _PROBE_LIMITS)
+                *_, answer = self._child.call("probing:probe", request, _PROBE_LIMITS)
                 return answer.facts
             except ChildError as error:
                 if not error.fatal or attempt == 2:

@@ -97,7 +97,7 @@ def test_payloads_are_writable(child, video):
 
 def test_refused_input_is_the_tasks_own_code_and_keeps_the_process(child, video, tmp_path):
     (tmp_path / "a.mp4").write_text("<html></html>")
-    list(child.call("media:probe", {"path": video}))
+    list(child.call("probing:probe", {"path": video}))
     pid = child._process.pid
     with pytest.raises(ChildError, match="no readable video container") as caught:
         list(child.call("decode:samples", request(str(tmp_path / "a.mp4"))))
@@ -120,12 +120,12 @@ def test_a_killed_child_is_a_crash_and_the_next_request_is_served(child, video, 
 
 
 def test_a_child_killed_between_requests_is_a_crash_once(child, video):
-    list(child.call("media:probe", {"path": video}))
+    list(child.call("probing:probe", {"path": video}))
     os.kill(child._process.pid, signal.SIGKILL)
     with pytest.raises(ChildError) as caught:
-        list(child.call("media:probe", {"path": video}))
+        list(child.call("probing:probe", {"path": video}))
     assert caught.value.kind == "crashed"
-    assert len(list(child.call("media:probe", {"path": video}))) == 1
+    assert len(list(child.call("probing:probe", {"path": video}))) == 1
 
 
 @pytest.mark.parametrize("kind", ["small", "large"])
@@ -153,7 +153,7 @@ def test_a_frozen_child_is_a_timeout(video, large_video, kind):
 
 def test_the_total_time_counts_only_waiting(video):
     child = Child(Limits(stall_seconds=20, total_seconds=1.0))
-    list(child.call("media:probe", {"path": video}))  # starting up and importing are over
+    list(child.call("probing:probe", {"path": video}))  # starting up and importing are over
     messages = child.call("decode:samples", request(video))
     next(messages)
     time.sleep(1.2)
@@ -161,7 +161,7 @@ def test_the_total_time_counts_only_waiting(video):
     os.kill(child._process.pid, signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(ChildError) as caught:
-        list(child.call("media:probe", {"path": video}))
+        list(child.call("probing:probe", {"path": video}))
     assert caught.value.kind == "timeout"
     assert 0.9 < time.monotonic() - started < 3
     child.close()
@@ -179,7 +179,7 @@ def test_the_memory_cap_is_an_error_of_its_own(video, large_video, megabytes, ba
     child.close()
 
 
-@pytest.mark.parametrize("task", ["media:probe", "cutting:cut", "decode:samples"])
+@pytest.mark.parametrize("task", ["probing:probe", "cutting:cut", "decode:samples"])
 def test_every_task_reports_the_memory_cap(large_video, tmp_path, task):
     """FFmpeg tells of its own failed allocations as invalid data, or as no frame at all."""
     child = Child(Limits(memory_bytes=128 << 20))
@@ -193,7 +193,7 @@ def test_every_task_reports_the_memory_cap(large_video, tmp_path, task):
 def test_a_child_that_cannot_start_is_no_fault_of_the_request_and_the_next_one_is_served(child, video, monkeypatch):
     monkeypatch.setenv("PYTHONMALLOC", "nonsense")  # no interpreter starts with it
     with pytest.raises(ChildStartError, match="child processes do not start: the child ended with exit status 1"):
-        list(child.call("media:probe", {"path": video}))
+        list(child.call("probing:probe", {"path": video}))
     assert not issubclass(ChildStartError, (ChildError, OSError))  # stages make failures of these
     monkeypatch.delenv("PYTHONMALLOC")
     assert stamps(child, video) == list(range(FRAMES))
@@ -203,7 +203,7 @@ def test_a_cap_too_small_for_the_interpreter_is_a_failure_of_the_child(video):
     child = Child(Limits(memory_bytes=1 << 10))
     for _ in range(2):
         with pytest.raises(ChildError) as caught:
-            list(child.call("media:probe", {"path": video}))
+            list(child.call("probing:probe", {"path": video}))
         assert caught.value.fatal
     child.close()
 
@@ -238,7 +238,7 @@ def test_a_child_is_replaced_after_its_share_of_requests(video):
     child = Child(Limits(requests=2))
     pids = []
     for _ in range(5):
-        list(child.call("media:probe", {"path": video}))
+        list(child.call("probing:probe", {"path": video}))
         pids.append(child._process.pid)
     assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
     assert is_gone(pids[0])

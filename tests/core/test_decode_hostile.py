@@ -138,7 +138,8 @@ def test_a_truncated_file_gives_what_is_there_and_the_flag(tmp_path, part, how):
     assert "truncated" in decoded.report["flags"]
     assert decoded.report["frames_decoded"] == count
     assert decoded.report["decoded_seconds"] == pytest.approx(decoded.times[-1] + 1 / 25, abs=0.002)
-    assert probe(path)["duration_seconds"] == pytest.approx(12, abs=0.1)
+    # of some of the packets that are there nothing can be decoded
+    assert decoded.report["decoded_seconds"] - 0.01 <= probe(path)["duration_seconds"] < 12 * part + 1
 
 
 def test_a_truncated_mp4_without_its_index_is_unreadable(tmp_path):

@@ -61,7 +61,7 @@ def outcome_of(child, path):
     rule = {"mode": "squash", "width": 64, "height": 64}
     span = {"start_seconds": 0.2, "end_seconds": 1.0, "path": str(path.parent / "clip.mp4")}
     try:
-        list(child.call("media:probe", {"path": str(path)}))
+        list(child.call("probing:probe", {"path": str(path)}))
         *_, last = child.call("decode:samples", {**request, "frame_rule": rule})
         assert last.facts["report"]["frames_decoded"] > 0
         list(child.call("cutting:cut", {"path": str(path), "spans": [span]}))

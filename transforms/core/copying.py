@@ -14,8 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from transforms.core import media, posters, seeking
-from transforms.core.clip_facts import Outcome, Span, Written
-from transforms.core.frame_walk import frame_seconds
+from transforms.core.clip_facts import Outcome, Span, Wish, Written
 from transforms.core.sound import SoundSource
 from transforms.core.tasks import TaskError
 
@@ -30,11 +29,13 @@ class Extent:
     Attributes:
       stamps: Presentation times of the packets, in the order of decoding; the first is that of a key frame, and the
         earliest.
+      zero: When the first frame is shown: that of the key frame, unless the file hides some by an edit list.
       end: When the last frame ends.
       key: The way to the first packet; None from the beginning.
     """
 
     stamps: list[int]
+    zero: int
     end: int
     key: seeking.KeyFrame | None
 
@@ -43,7 +44,7 @@ class Extent:
             raise TaskError("cut_failed", "two frames have one time, which a copy cannot mend; --cut=exact can")
 
 
-def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome | None]:
+def copy(path: str, spans: list[Span], wish: Wish) -> Iterator[Outcome | None]:
     """Copies spans out of one video, from the last key frame at or before each to the next one at or after its end.
 
     The video is opened once, and once more for its sound.
@@ -51,7 +52,7 @@ def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome 
     Args:
       path: The video.
       spans: What to copy.
-      wants_posters: Whether each clip gets a poster.
+      wish: How they are cut; `height` has no meaning here.
 
     Yields:
       How each span ended, in order of time; None as a sign of life.
@@ -62,11 +63,13 @@ def copy(path: str, spans: list[Span], wants_posters: bool) -> Iterator[Outcome 
     with media.opened(path) as container:
         stream = media.video_stream(container)
         _check_fitness(container, stream)
-        with contextlib.closing(SoundSource(path, container)) as sound:
+        if wish.in_order:
+            raise TaskError("cut_failed", "the clock of the video jumps, which a copy cannot mend; --cut=exact can")
+        with contextlib.closing(SoundSource(path, container, stream)) as sound:
             for span in sorted(spans, key=lambda span: (span.start_seconds, span.end_seconds, span.index)):
                 yield None
                 try:
-                    yield from _copy_one(container, stream, sound, span, wants_posters)
+                    yield from _copy_one(container, stream, sound, span, wish)
                 except MemoryError:
                     raise
                 except (TaskError, *media.DAMAGE) as error:
@@ -84,27 +87,29 @@ def _check_fitness(container: av.container.InputContainer, stream: VideoStream) 
 
 
 def _copy_one(
-    container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wants_posters: bool
+    container: av.container.InputContainer, stream: VideoStream, sound: SoundSource, span: Span, wish: Wish
 ) -> Iterator[Outcome | None]:
     extent = _extent(container, stream, span)
+    wants_sound = sound.exists and wish.sound and not wish.sound_kills
     try:
-        sound_seconds = yield from _write(container, stream, extent, span.path, sound if sound.exists else None)
+        sound_seconds = yield from _write(container, stream, extent, span.path, sound if wants_sound else None)
     except MemoryError:
         raise
     except media.DAMAGE:
-        if not sound.exists:
+        if not wants_sound:
             raise
         sound_seconds = yield from _write(container, stream, extent, span.path, None)  # mp4 may refuse what it names
     base, origin = stream.time_base or Fraction(1), stream.start_time or 0
-    start, end = float((extent.stamps[0] - origin) * base), float((extent.end - origin) * base)
+    start, end = float((extent.zero - origin) * base), float((extent.end - origin) * base)
+    is_dropped = sound.exists and wish.sound and sound_seconds is None
     written = Written(
         start,
         end,
-        len(extent.stamps),
-        frame_seconds(stream),
+        sum(stamp >= extent.zero for stamp in extent.stamps),
         sound_seconds,
-        poster=wants_posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
-        flags=("audio_dropped",) if sound.exists and sound_seconds is None else (),
+        poster=wish.posters and posters.write_from_clip(span.path, span.peak_seconds - start, span.poster_path),
+        flags=("audio_dropped",) if is_dropped else (),
+        missing_seconds=end - start if is_dropped else 0.0,
     )
     yield Outcome(span, written)
 
@@ -116,9 +121,7 @@ def _write(
     base, sound_seconds = stream.time_base or Fraction(1), None
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
         packets = _pictures(container, stream, extent, output)
-        copied = (
-            sound.copy(output, float(extent.stamps[0] * base), float(extent.end * base)) if sound is not None else None
-        )
+        copied = sound.copy(output, float(extent.zero * base), float(extent.end * base)) if sound is not None else None
         if copied is not None:
             sound_seconds = copied[0]
             packets = _side_by_side((packets, float(base)), (copied[1], 1 / copied[2]))
@@ -150,12 +153,20 @@ def _extent(container: av.container.InputContainer, stream: VideoStream, span: S
             key = seeking.key_frame_before(container, stream, span.start_seconds)
     starts_by = seeking.last_tick(stream, span.start_seconds)
     covers = seeking.first_tick(stream, span.end_seconds)
-    stamps, end = _chosen(_read(container, stream, key), starts_by, covers)
+    stamps, zero, end = _chosen(_read(container, stream, key), starts_by, covers)
     if end is None:
-        end = max(stamps, default=0) + max(1, round(frame_seconds(stream) / float(stream.time_base or 1)))
+        end = max(stamps, default=0) + _last_duration(stream, stamps)
     if not stamps or stamps[0] >= covers or end <= starts_by:
         raise TaskError("cut_failed", f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s")
-    return Extent(stamps, end, key)
+    return Extent(stamps, zero, end, key)
+
+
+def _last_duration(stream: VideoStream, stamps: list[int]) -> int:
+    """Returns how long the last picture is shown, in ticks, where nothing tells: as long as the one before."""
+    shown = sorted(stamps)
+    if len(shown) > 1:
+        return shown[-1] - shown[-2]
+    return max(1, round(1 / ((stream.average_rate or stream.guessed_rate or 25) * (stream.time_base or 1))))
 
 
 def _read(
@@ -174,11 +185,13 @@ def _read(
         return
 
 
-def _chosen(packets: Iterable[Packet], starts_by: int, covers: int) -> tuple[list[int], int | None]:
+def _chosen(packets: Iterable[Packet], starts_by: int, covers: int) -> tuple[list[int], int, int | None]:
     """Chooses packets in the order of decoding: from the last key frame at or before a time to one after another.
 
     In an open group of pictures some frames are decoded after a key frame and shown before it. They need what is on
     both sides: at the beginning they are left out, and where the span needs them the end is the next key frame but one.
+    Frames that an edit list hides before the first shown one go with it, as hidden ones; at those behind the last one
+    the copy ends.
 
     Args:
       packets: Of the video, in the order of decoding.
@@ -186,7 +199,8 @@ def _chosen(packets: Iterable[Packet], starts_by: int, covers: int) -> tuple[lis
       covers: The earliest end.
 
     Returns:
-      The presentation times of the chosen packets, and the end; None where that of the last packet is not told.
+      The presentation times of the chosen packets, that of the first shown one, and the end; None where that of the
+      last packet is not told.
 
     Raises:
       TaskError: `cut_failed`: a packet has no presentation time.
@@ -194,22 +208,28 @@ def _chosen(packets: Iterable[Packet], starts_by: int, covers: int) -> tuple[lis
     chosen: list[int] = []
     pending: list[int] = []  # a key frame that may be the end, and frames that are shown before it
     latest = 0, 0  # presentation time and duration
+    shown: list[int] = []
     for packet in packets:
         if packet.pts is None:
             raise TaskError("cut_failed", "the video does not tell when each frame is shown; --cut=exact finds out")
+        if packet.is_discard and shown and packet.pts > max(shown):
+            break
+        if not packet.is_discard:
+            shown = [packet.pts] if not shown else [min(shown[0], packet.pts), max(shown[-1], packet.pts)]
         if packet.is_keyframe and (packet.pts <= starts_by or not chosen):
             chosen, pending, latest = [packet.pts], [], (0, 0)
         elif chosen and packet.pts > chosen[0]:
             if pending and (packet.is_keyframe or packet.pts > pending[0]):
                 if min(pending) >= covers:
-                    return chosen, min(pending)
+                    return chosen, max(chosen[0], shown[0]), min(pending)
                 chosen, pending = chosen + pending, []
             is_end = packet.is_keyframe and packet.pts >= covers
             (pending if pending or is_end else chosen).append(packet.pts)
         latest = max(latest, (packet.pts, packet.duration or 0))
+    zero = max(chosen[:1] + shown[:1], default=0)
     if pending and min(pending) >= covers:
-        return chosen, min(pending)
-    return chosen + pending, sum(latest) if latest[1] else None
+        return chosen, zero, min(pending)
+    return chosen + pending, zero, sum(latest) if latest[1] else None
 
 
 def _pictures(
@@ -226,19 +246,19 @@ def _pictures(
 
 
 def _moved(packets: Iterator[Packet], target: VideoStream, extent: Extent) -> Iterator[Packet]:
-    """Yields the packets of an extent for another stream, with times from 0 on.
+    """Yields the packets of an extent for another stream, with times from 0 on; hidden ones lie before that.
 
     Decoding times are the presentation times in order, shifted: many containers store none, and so a track lasts as
     long as its frames are shown.
     """
-    zero = extent.stamps[0]
+    first, zero = extent.stamps[0], extent.zero
     shown = sorted(extent.stamps)
     durations = {stamp: after - stamp for stamp, after in pairwise([*shown, extent.end])}
     delay = max(due - stamp for due, stamp in zip(shown, extent.stamps, strict=True))
     places = iter(zip(extent.stamps, shown, strict=True))
     stamp, due = next(places)
     for packet in packets:
-        if packet.pts != stamp or (stamp == zero and not packet.is_keyframe):
+        if packet.pts != stamp or (stamp == first and not packet.is_keyframe):
             continue
         packet.pts, packet.dts, packet.duration = stamp - zero, due - delay - zero, durations[stamp]
         packet.stream = target

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from transforms.core import copying, media, reencoding
-from transforms.core.clip_facts import Outcome, Span, describe, facts
-from transforms.core.tasks import Item, TaskError
+from transforms.core.clip_facts import Outcome, Span, Wish, describe, facts
+from transforms.core.tasks import SIGN_OF_LIFE, Item, TaskError
 
 __all__ = ["cut", "describe"]
 
@@ -20,19 +20,21 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
         the start of the video stream, and optionally `peak_seconds`, the moment that the poster shows (default: the
         middle). Optional, for all spans: `mode`, `exact` (default) or `copy`; `height`, the largest height of the
         clips in pixels, even, which scales down with the aspect kept and never enlarges, in `exact` alone; `poster`,
-        whether each clip gets a JPEG beside it (its path with `.jpg`).
+        whether each clip gets a JPEG beside it (its path with `.jpg`); `sound`, false for clips without it;
+        `sound_kills`, whether it has ended processes, so that it is left alone; `in_order`, whether the clock of the
+        file jumps, as its decoding has found; `keep_hdr`, whether a high dynamic range is kept in ten bits, as HEVC.
 
     `exact` encodes anew, as H.264 and AAC, upright and with square pixels: a clip begins with the first frame at or
-    after its start, or, where the frame before is a long one of a varying rate, with that, from the start of the span
-    on; it ends with the last frame before the end. `copy` copies packets, from the last key frame at or before the
-    start to the next one at or after the end; sound that mp4 does not hold is dropped. Where a file hides frames before
-    its start by an edit list, a copy begins with them, before 0.
+    after its start, or, where the one before is on screen for long after it, with that, from the start of the span on;
+    it ends with the last frame before the end, which is not shown for long after it. `copy` copies packets, from the
+    last key frame at or before the start to the next one at or after the end; sound that mp4 does not hold is dropped.
+    What a file hides by an edit list before its start or behind its end, a copy hides too.
 
     Yields:
       For each span, in the order of the request, `{"index", "start_seconds", "end_seconds", "duration_seconds",
-      "frames", "width", "height", "has_audio", "poster", "flags"}`, of which the first two times are the range of the
-      video that the clip really shows, and flags may hold `audio_dropped`; or `{"index", "code", "message"}`, and there
-      is no file. Now and then `{}` as a sign of life.
+      "frames", "width", "height", "has_audio", "audio_missing_seconds", "poster", "flags"}`, of which the first two
+      times are the range of the video that the clip really shows, and flags may hold `audio_dropped` or
+      `audio_incomplete`; or `{"index", "code", "message"}`, and there is no file. Now and then a sign of life.
 
     Raises:
       ValueError: The mode is unknown.
@@ -44,7 +46,7 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
     due = 0
     for outcome in _outcomes(request, spans):
         if outcome is None:
-            yield {}, None
+            yield SIGN_OF_LIFE
             continue
         ready[outcome.span.index] = facts(outcome)
         if "code" in ready[outcome.span.index]:
@@ -75,10 +77,16 @@ def _outcomes(request: dict[str, Any], spans: list[Span]) -> Iterator[Outcome | 
 
 
 def _cutter(request: dict[str, Any], spans: list[Span]) -> Iterator[Outcome | None]:
-    path, wants_posters = request["path"], bool(request.get("poster"))
-    if request.get("mode") == "copy":
-        return copying.copy(path, spans, wants_posters)
-    return reencoding.recode(path, spans, request.get("height"), wants_posters)
+    wish = Wish(
+        request.get("height"),
+        bool(request.get("poster")),
+        sound=bool(request.get("sound", True)),
+        sound_kills=bool(request.get("sound_kills")),
+        in_order=bool(request.get("in_order")),
+        keep_hdr=bool(request.get("keep_hdr")),
+    )
+    cutter = copying.copy if request.get("mode") == "copy" else reencoding.recode
+    return cutter(request["path"], spans, wish)
 
 
 def _remove(span: Span) -> None:

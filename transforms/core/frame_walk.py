@@ -7,7 +7,7 @@ import av.container
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from transforms.core import decode, media, seeking
+from transforms.core import frames, media, seeking
 from transforms.core.clip_facts import EPSILON_SECONDS
 
 #: A gap that is decoded rather than sought over, at first; longer ones once key frames turn out to be further apart.
@@ -15,17 +15,17 @@ _PATIENCE_SECONDS = 2.0
 
 
 class Shown(NamedTuple):
-    """A frame and when a player shows it, in seconds from the start of the stream."""
+    """A frame, width over height of its samples, and when it is shown, in seconds from the start of the stream."""
 
     frame: VideoFrame
+    aspect: float
     seconds: float
     until_seconds: float
 
-
-def frame_seconds(stream: VideoStream) -> float:
-    """Returns the nominal duration of a frame of the stream."""
-    rate = stream.average_rate or stream.guessed_rate or 25
-    return 1 / float(rate)
+    @property
+    def picture(self) -> frames.Picture:
+        """The frame with the shape of its samples."""
+        return frames.Picture(self.frame, self.aspect)
 
 
 class FrameWalk:
@@ -33,13 +33,18 @@ class FrameWalk:
 
     The container is opened once; where its times allow seeking, long gaps are sought over. A seek that leads nowhere
     useful is made good by reading from the beginning.
+
+    Args:
+      container: The opened file.
+      stream: Its picture.
+      in_order: Whether the clock of the file jumps, so that it has to be read from its beginning.
     """
 
-    def __init__(self, container: av.container.InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: av.container.InputContainer, stream: VideoStream, in_order: bool = False) -> None:
         self._container, self._stream = container, stream
-        self._can_seek = seeking.can_seek(container, stream)
+        self._can_seek = not in_order and seeking.can_seek(container, stream)
         self._patience_seconds = _PATIENCE_SECONDS
-        self._next: tuple[VideoFrame, float] | None = None
+        self._next: frames.Timed | None = None
         self._seconds = 0.0  # up to here the frames are gone
         self._is_new = True
         self._read()
@@ -59,7 +64,7 @@ class FrameWalk:
             self._restart()
         if self._is_new:
             self._prime()
-            if self._seconds and (self._next is None or self._next[1] > seconds + EPSILON_SECONDS):
+            if self._seconds and (self._next is None or self._next.seconds > seconds + EPSILON_SECONDS):
                 self._restart()  # the key frame was none, or the index points behind it
                 self._prime()
 
@@ -71,23 +76,17 @@ class FrameWalk:
         """Returns the next frame; None at the end of what can be decoded."""
         if self._next is None:
             return None
-        frame, seconds = self._next
+        shown = self._next
         self._next = next(self._frames, None)
-        if self._next is not None:
-            until = self._next[1]
-        elif frame.duration and self._stream.time_base:
-            until = seconds + float(frame.duration * self._stream.time_base)
-        else:
-            until = seconds + frame_seconds(self._stream)
-        self._seconds = until
-        return Shown(frame, seconds, until)
+        self._seconds = self._report.decoded_seconds if self._next is None else self._next.seconds
+        return Shown(*shown, self._seconds)
 
     def _prime(self) -> None:
         self._is_new, self._next = False, next(self._frames, None)
 
     def _read(self, first_stamp: int | None = None) -> None:
-        self._report = decode.Report()
-        self._frames: Iterator[tuple[VideoFrame, float]] = decode.ordered_frames(
+        self._report = frames.Report()
+        self._frames: Iterator[frames.Timed] = frames.ordered_frames(
             self._container, self._stream, self._report, first_stamp=first_stamp
         )
 

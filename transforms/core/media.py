@@ -5,6 +5,7 @@ The facts behind each guard were found by experiment; ARCHITECTURE.md ("Hostile 
 
 import errno
 import math
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,14 @@ import av
 import av.container
 import av.error
 import av.logging
+from av.audio.stream import AudioStream
 from av.sidedata.sidedata import Type
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from transforms.core import geometry
-from transforms.core.tasks import Item, TaskError
+from transforms.core.tasks import TaskError
 
 #: FFmpeg's names of the containers that users bring. No playlist (concat, hls, dash, sdp) and no device is among them.
 CONTAINERS = (
@@ -41,6 +44,7 @@ CONTAINERS = (
     "gif",
 )
 _ATTACHED_PICTURE = 0x0400
+_CLOCK_MAY_JUMP = 0x0200  # AVFMT_TS_DISCONT
 _PICTURES_OF_A_DECODER = 20
 _LARGE_PIXELS = 640 * 480
 MAX_PIXELS = 8192 * 8192
@@ -112,45 +116,9 @@ def check_memory(stream: VideoStream) -> None:
     bytearray(_PICTURES_OF_A_DECODER * 2 * max(1, stream.width) * max(1, stream.height))
 
 
-def sample_aspect(stream: VideoStream) -> float:
-    """Returns width over height of the stream's samples; 1 where it is absent or absurd."""
-    ratio = stream.sample_aspect_ratio or Fraction(1)
-    return float(ratio) if Fraction(1, 8) <= ratio <= 8 else 1.0
-
-
-def probe(request: dict[str, Any]) -> Iterator[Item]:
-    """Child task: yields the facts of the file `request["path"]`, after one frame was really decoded.
-
-    Raises:
-      TaskError: `unreadable_video`, `no_video` or `no_frames`.
-    """
-    with opened(request["path"]) as container:
-        stream = video_stream(container, request.get("max_pixels", MAX_PIXELS))
-        try:
-            frame = next(iter(container.decode(stream)), None)
-        except MemoryError:
-            raise
-        except DAMAGE as error:
-            check_memory(stream)
-            raise TaskError("no_frames", f"not one frame could be decoded: {reason(error)}") from error
-        if frame is None:
-            check_memory(stream)
-            raise TaskError("no_frames", "the video stream holds no frame")
-        turns, _ = orientation(frame)
-        width, height = geometry.displayed_size(frame.width, frame.height, sample_aspect(stream), turns)
-        rate = stream.average_rate or stream.guessed_rate
-        yield (
-            {
-                "duration_seconds": claimed_seconds(container, stream),
-                "width": width,
-                "height": height,
-                "frame_rate": float(rate) if rate else 0.0,
-                "container": container.format.name,
-                "codec": stream.codec_context.name,
-                "has_audio": bool(container.streams.audio),
-            },
-            None,
-        )
+def sample_aspect(ratio: Fraction | None) -> float:
+    """Returns width over height of samples; 1 where it is absent or absurd."""
+    return float(ratio) if ratio and Fraction(1, 8) <= ratio <= 8 else 1.0
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
@@ -168,12 +136,47 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
     return geometry.quarter_turns(degrees), mirrored
 
 
-def claimed_seconds(container: av.container.InputContainer, stream: VideoStream) -> float | None:
-    """Returns the duration that the stream, or else the container, claims; None where neither does."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if not container.duration:
-        return None
-    # Matroska counts its duration from 0, not from the start of a recording that begins late
-    late = (container.start_time or 0) if "matroska" in container.format.name else 0
-    return (container.duration - late) / 1e6
+def clock_may_jump(container: av.container.InputContainer) -> bool:
+    """Tells whether FFmpeg expects that the clock of a container of this format jumps, as that of MPEG-TS does."""
+    return bool(container.format.flags & _CLOCK_MAY_JUMP)
+
+
+def sound_stream(container: av.container.InputContainer, picture: VideoStream) -> AudioStream | None:
+    """Returns the best sound of the programme that a picture belongs to; None where it has none."""
+    stream = container.streams.best("audio", related=picture)
+    return stream if isinstance(stream, AudioStream) else None
+
+
+def programme(container: av.container.InputContainer, picture: VideoStream) -> list[Stream]:
+    """Returns a picture and its sound: they are read together, so that jumps of the clock are found alike."""
+    sound = sound_stream(container, picture)
+    return [picture] if sound is None else [picture, sound]
+
+
+def channel_layout(container: av.container.InputContainer, stream: AudioStream) -> str:
+    """Returns FFmpeg's description of a stream's channels, e.g. `stereo`; empty where it has none.
+
+    PyAV copies a layout with an order of its own so that it is freed twice, whenever it is looked at.
+    """
+    found = re.search(r": Audio: .* Hz, ([^,\n]+)", _description(container, stream))
+    return found[1].strip() if found else ""
+
+
+def cropping(container: av.container.InputContainer, stream: VideoStream) -> tuple[int, int, int, int] | None:
+    """Returns what a container cuts off the pictures of a stream: pixels left, right, top, bottom; None for nothing."""
+    found = re.search(r"^ +Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$", _description(container, stream), re.MULTILINE)
+    sides = tuple(int(side) for side in found.groups()) if found else (0, 0, 0, 0)
+    left, right, top, bottom = sides
+    fits = left + right < stream.width and top + bottom < stream.height
+    return (left, right, top, bottom) if fits and any(sides) else None
+
+
+def _description(container: av.container.InputContainer, stream: Stream) -> str:
+    """Returns what FFmpeg's dump of a file says of a stream: the only way to some facts."""
+    av.logging.set_level(av.logging.INFO)
+    try:
+        dump = cast(Any, container).dumps_format()
+    finally:
+        av.logging.set_level(None)
+    found = re.search(rf"^  Stream #0:{stream.index}\b.*?(?=^  Stream #|\Z)", dump, re.MULTILINE | re.DOTALL)
+    return found[0] if found else ""

@@ -8,15 +8,19 @@ from typing import cast
 import av.container
 import av.filter
 from av.packet import Packet
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation
 from av.video.stream import VideoStream
 
-from transforms.core import geometry, media
+from transforms.core import colours, geometry, media
+from transforms.core.colours import Converter, Tags
+from transforms.core.frames import Picture
 
 TICKS_PER_SECOND = 90_000
 _ENCODER = {"preset": "veryfast", "crf": "20", "a53cc": "0"}
+_HDR_ENCODER = {"preset": "veryfast", "crf": "22", "x265-params": "log-level=none:pools=none:frame-threads=1"}
+#: Pictures whose shape differs by less fill the clip: sizes are rounded to even numbers.
+_SAME_RATIO = 0.02
 #: A clip's bytes depend on the number of threads, so it is that of no machine.
 _THREADS = 4
 _SMALL_PIXELS = 320 * 240
@@ -44,16 +48,16 @@ class Shape:
         return (self.height, self.width) if self.turns % 2 else (self.width, self.height)
 
 
-def shape_of(frame: VideoFrame, stream: VideoStream, height: int | None = None) -> Shape:
-    """Returns the shape of a clip that begins with a frame.
+def shape_of(picture: Picture, height: int | None = None) -> Shape:
+    """Returns the shape of a clip that begins with a picture.
 
     Args:
-      frame: The decoded frame.
-      stream: What it was decoded from.
+      picture: The decoded frame and the shape of its samples.
       height: Largest height of the clip in pixels. A picture that is less high is not enlarged.
     """
+    frame = picture.frame
     turns, mirrored = media.orientation(frame)
-    size = geometry.displayed_size(frame.width, frame.height, media.sample_aspect(stream), turns)
+    size = geometry.displayed_size(frame.width, frame.height, picture.aspect, turns)
     if height is not None and height < size[1]:
         size = round(size[0] * height / size[1] / 2) * 2, height
     wide, high = (max(2, side - side % 2) for side in size)
@@ -61,64 +65,96 @@ def shape_of(frame: VideoFrame, stream: VideoStream, height: int | None = None) 
 
 
 class Fitter:
-    """Brings decoded frames into a shape; one that several clips share is fitted once."""
+    """Brings decoded pictures into a shape; one that several clips share is fitted once.
 
-    def __init__(self, shape: Shape) -> None:
-        self._shape = shape
-        self._scaler = VideoReformatter()
-        filters = ["hflip"] * shape.mirrored + _TRANSPOSE[shape.turns]
-        self._turn = self._turning_graph(filters) if filters else None
+    Args:
+      shape: The shape.
+      keep_hdr: Whether a high dynamic range is kept, in ten bits.
+    """
+
+    def __init__(self, shape: Shape, keep_hdr: bool = False) -> None:
+        self._shape, self._keep_hdr = shape, keep_hdr
+        #: The last picture, as it came and fitted.
         self._last: tuple[VideoFrame, VideoFrame] | None = None
+        self._converters: dict[str, Converter] = {}
+        self._graphs: dict[tuple[str, int, int], av.filter.Graph] = {}
 
-    def fit(self, frame: VideoFrame) -> VideoFrame:
-        """Returns the frame as yuv420p in the limited range; it may be the given one itself."""
-        if self._last is None or self._last[0] is not frame:
-            self._last = frame, self._fitted(frame)
+    def fit(self, picture: Picture) -> VideoFrame:
+        """Returns the picture as yuv420p (yuv420p10le for HDR) in the limited range; it may be the given frame itself.
+
+        A picture of another shape than the clip's gets black bars.
+        """
+        if self._last is None or self._last[0] is not picture.frame:
+            self._last = picture.frame, self._fitted(picture)
         return self._last[1]
 
-    def _fitted(self, frame: VideoFrame) -> VideoFrame:
-        size = self._shape.width, self._shape.height
-        is_scaled = size != (frame.width, frame.height)
-        fitted = self._scaler.reformat(
-            frame,
-            width=size[0],
-            height=size[1],
-            format="yuv420p",
-            interpolation=Interpolation.BICUBIC if is_scaled else None,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
-        if self._turn is not None:
+    def _fitted(self, picture: Picture) -> VideoFrame:
+        width, height = self._inner_size(picture)
+        is_scaled = (width, height) != (picture.frame.width, picture.frame.height)
+        name = "yuv420p10le" if self._keep_hdr and colours.is_hdr(picture.frame) else "yuv420p"
+        converter = self._converters.setdefault(name, Converter(name, self._keep_hdr))
+        fitted = converter.convert(picture.frame, width, height, Interpolation.BICUBIC if is_scaled else None)
+        graph = self._graph(fitted)
+        if graph is not None:
             fitted.pts, fitted.time_base = 0, Fraction(1, TICKS_PER_SECOND)
-            self._turn.push(fitted)
-            fitted = cast(VideoFrame, self._turn.pull())
+            graph.push(fitted)
+            fitted = cast(VideoFrame, graph.pull())
         return fitted
 
-    def _turning_graph(self, filters: list[str]) -> av.filter.Graph:
-        graph = av.filter.Graph()
-        width, height = self._shape.width, self._shape.height
-        picture_format = VideoFormat("yuv420p", width, height)
-        base = Fraction(1, TICKS_PER_SECOND)
-        nodes = [graph.add_buffer(width=width, height=height, format=picture_format, time_base=base)]
-        nodes += [graph.add(*(part.split("=") if "=" in part else (part,))) for part in filters]
-        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-        return graph
+    def _inner_size(self, picture: Picture) -> tuple[int, int]:
+        """Returns the size of a picture inside the clip, before it is turned: it fills it, or leaves room for bars."""
+        shape = self._shape
+        ratio = picture.frame.width * picture.aspect / picture.frame.height
+        if abs(ratio * shape.height / shape.width - 1) < _SAME_RATIO:
+            return shape.width, shape.height
+        width = min(shape.width, round(shape.height * ratio / 2) * 2)
+        height = min(shape.height, round(shape.width / ratio / 2) * 2)
+        return max(2, width), max(2, height)
+
+    def _graph(self, frame: VideoFrame) -> av.filter.Graph | None:
+        """Returns what pads and turns converted frames of a size; None where nothing is to be done."""
+        shape = self._shape
+        filters = [f"pad={shape.width}:{shape.height}:-1:-1"] * (
+            (frame.width, frame.height) != (shape.width, shape.height)
+        )
+        filters += ["hflip"] * shape.mirrored + _TRANSPOSE[shape.turns]
+        if not filters:
+            return None
+        kind = frame.format.name, frame.width, frame.height
+        if kind not in self._graphs:
+            graph = av.filter.Graph()
+            base = Fraction(1, TICKS_PER_SECOND)
+            nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)]
+            nodes += [graph.add(*(part.split("=") if "=" in part else (part,))) for part in filters]
+            graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+            self._graphs[kind] = graph
+        return self._graphs[kind]
 
 
 class PictureEncoder:
-    """Encodes fitted frames for an output; the packets come back, to be written in order with the sound."""
+    """Encodes fitted frames for an output; the packets come back, to be written in order with the sound.
 
-    def __init__(self, output: av.container.OutputContainer, source: VideoStream, shape: Shape) -> None:
+    Args:
+      output: The clip.
+      rate: Nominal frames per second.
+      shape: The shape of the fitted frames.
+      tags: Their colours.
+    """
+
+    def __init__(self, output: av.container.OutputContainer, rate: Fraction, shape: Shape, tags: Tags) -> None:
         width, height = shape.shown_size
-        rate = source.average_rate or source.guessed_rate or 25
-        self._stream = output.add_stream("libx264", rate=rate, options=_ENCODER)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+        is_hdr = colours.are_hdr(tags)
+        codec, options = ("libx265", _HDR_ENCODER) if is_hdr else ("libx264", _ENCODER)
+        self._stream = cast(VideoStream, output.add_stream(codec, rate=rate, options=dict(options)))
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = "yuv420p10le" if is_hdr else "yuv420p"
         context = self._stream.codec_context
+        if is_hdr:
+            context.codec_tag = "hvc1"  # some players know no other
         context.time_base = Fraction(1, TICKS_PER_SECOND)
         context.thread_count = _THREADS if width * height > _SMALL_PIXELS else 1
         context.thread_type = "FRAME"  # slices, the default here, make a picture worse
-        for name in ("colorspace", "color_primaries", "color_trc"):
-            setattr(context, name, getattr(source.codec_context, name))
+        context.colorspace, context.color_primaries, context.color_trc = tags.matrix, tags.primaries, tags.transfer
         context.color_range = ColorRange.MPEG
         self._durations: dict[int, int] = {}
         self._first_dts: int | None = None

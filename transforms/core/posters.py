@@ -8,15 +8,14 @@ import av.container
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
-from av.video.stream import VideoStream
+from av.video.reformatter import ColorRange
 
-from transforms.core import media, pictures
+from transforms.core import colours, media, pictures
+from transforms.core.colours import Tags
+from transforms.core.frames import Picture
 
 #: FFmpeg's quality scale of 2 (best) to 31, in its units of 118.
 _QUALITY = {"flags": "+qscale", "global_quality": str(3 * 118)}
-#: Colour spaces as codecs name them, and as the scaler does. JPEG is always BT.601.
-_COLOUR_SPACES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
 
 
 class PosterChoice:
@@ -34,27 +33,19 @@ class PosterChoice:
             self._distance, self.frame = distance, frame
 
 
-def write(frame: VideoFrame, source: VideoStream, path: str) -> bool:
+def write(frame: VideoFrame, tags: Tags, path: str) -> bool:
     """Writes a fitted frame as a JPEG.
 
     Args:
       frame: As `pictures.Fitter` gives it.
-      source: The stream that it was decoded from, which tells the colour space.
+      tags: Its colours.
       path: The file to write.
 
     Returns:
       Whether it was written; a clip is whole without it.
     """
     try:
-        picture = VideoReformatter().reformat(
-            frame,
-            format="yuvj420p",
-            src_colorspace=_COLOUR_SPACES.get(source.codec_context.colorspace),
-            dst_colorspace=Colorspace.ITU601 if source.codec_context.colorspace in _COLOUR_SPACES else None,
-            src_color_range=ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
+        picture = colours.to_jpeg(frame, tags)
         encoder = CodecContext.create("mjpeg", "w")
         assert isinstance(encoder, VideoCodecContext)
         encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, "yuvj420p"
@@ -94,8 +85,10 @@ def write_from_clip(clip: str, seconds: float, path: str) -> bool:
                         break
             if choice.frame is None:
                 return False
-            shape = pictures.shape_of(choice.frame, stream)
-            return write(pictures.Fitter(shape).fit(choice.frame), stream, path)
+            colours.mend(choice.frame)
+            picture = Picture(choice.frame, media.sample_aspect(stream.sample_aspect_ratio))
+            fitted = pictures.Fitter(pictures.shape_of(picture)).fit(picture)
+            return write(fitted, colours.clip_tags(choice.frame, keep_hdr=False), path)
     except MemoryError:
         raise
     except media.DAMAGE:

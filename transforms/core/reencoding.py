@@ -4,6 +4,7 @@ import contextlib
 import resource
 from collections import deque
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import count
 
 import av
@@ -11,21 +12,25 @@ import av.container
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from transforms.core import media, pictures, posters
-from transforms.core.clip_facts import EPSILON_SECONDS, Outcome, Span, Written
-from transforms.core.frame_walk import FrameWalk, Shown, frame_seconds
+from transforms.core import colours, media, pictures, posters
+from transforms.core.clip_facts import EPSILON_SECONDS, Outcome, Span, Wish, Written
+from transforms.core.frame_walk import FrameWalk, Shown
 from transforms.core.sound import RATE, SoundSource
 from transforms.core.tasks import TaskError
 
 _SIGN_OF_LIFE_FRAMES = 20
-#: A frame that lasts longer than so many nominal ones is held over the start of a span.
-_LONG_FRAMES = 1.5
+#: A frame that stays longer is held: a clip begins with the picture that is on screen at the start of its span and ends
+#: with the span. Others are shown in full where they begin inside.
+_HELD_SECONDS = 0.1
+_SHORTEST_SECONDS = 1e-3
+#: So much silence for want of sound is told.
+_MISSED_SECONDS = 0.1
 #: What encoders may take, of which an encoder takes so much (measured: 200 MB at 1280x720, 790 MB at 3840x2160).
 _MOST_ENCODER_BYTES = 1 << 30
 _ENCODER_BYTES, _ENCODER_BYTES_PER_PIXEL = 110 << 20, 90
 
 
-def recode(path: str, spans: list[Span], height: int | None, wants_posters: bool) -> Iterator[Outcome | None]:
+def recode(path: str, spans: list[Span], wish: Wish) -> Iterator[Outcome | None]:
     """Cuts spans out of one video, encoded anew.
 
     The video is opened once, and once more for its sound. Spans that overlap are cut side by side, as many at a time as
@@ -34,8 +39,7 @@ def recode(path: str, spans: list[Span], height: int | None, wants_posters: bool
     Args:
       path: The video.
       spans: What to cut.
-      height: Largest height of the clips in pixels; None keeps that of the video.
-      wants_posters: Whether each clip gets a poster.
+      wish: How they are cut.
 
     Yields:
       How each span ended, in the order of their ends; None as a sign of life.
@@ -45,9 +49,9 @@ def recode(path: str, spans: list[Span], height: int | None, wants_posters: bool
     """
     with media.opened(path) as container:
         stream = media.video_stream(container)
-        walk = FrameWalk(container, stream)
-        with contextlib.closing(SoundSource(path, container)) as sound:
-            studio = _Studio(stream, sound, height, wants_posters)
+        walk = FrameWalk(container, stream, wish.in_order)
+        with contextlib.closing(SoundSource(path, container, stream, wish.in_order)) as sound:
+            studio = _Studio(stream, sound, wish)
             for group in _groups(spans, _most_encoders(stream)):
                 yield from _cut_group(walk, studio, deque(group))
 
@@ -116,19 +120,18 @@ def _is_over(span: Span, shown: Shown) -> bool:
 class _Studio:
     """What all clips of a video share."""
 
-    def __init__(self, stream: VideoStream, sound: SoundSource, height: int | None, wants_posters: bool) -> None:
-        self.stream, self.sound, self.height, self.wants_posters = stream, sound, height, wants_posters
-        self.frame_seconds = frame_seconds(stream)
+    def __init__(self, stream: VideoStream, sound: SoundSource, wish: Wish) -> None:
+        self.stream, self.sound, self.wish = stream, sound, wish
+        self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         #: Of the container, where the stream begins.
         self.origin_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
         self._fitters: dict[pictures.Shape, pictures.Fitter] = {}
 
     def takes(self, span: Span, shown: Shown) -> bool:
-        """Tells whether a frame belongs to a span: it begins in it, or is a long one that is shown at its start."""
+        """Tells whether a frame belongs to a span: it begins in it, or stays for long after its start."""
         if shown.seconds >= span.start_seconds - EPSILON_SECONDS:
             return not _is_over(span, shown)
-        is_long = shown.until_seconds - shown.seconds > _LONG_FRAMES * self.frame_seconds
-        return is_long and shown.until_seconds > span.start_seconds + EPSILON_SECONDS
+        return shown.until_seconds > span.start_seconds + _HELD_SECONDS
 
     def start(self, span: Span, shown: Shown) -> "_Clip | Outcome":
         """Begins the clip of a span with its first frame, or tells why that cannot be."""
@@ -147,7 +150,7 @@ class _Studio:
 
     def fitter(self, shape: pictures.Shape) -> pictures.Fitter:
         """Returns what brings frames into a shape; clips of one shape share it."""
-        return self._fitters.setdefault(shape, pictures.Fitter(shape))
+        return self._fitters.setdefault(shape, pictures.Fitter(shape, self.wish.keep_hdr))
 
 
 class _Clip:
@@ -157,31 +160,41 @@ class _Clip:
         self._studio, self._span = studio, span
         is_held = first.seconds < span.start_seconds - EPSILON_SECONDS
         self._zero = self._until = span.start_seconds if is_held else first.seconds
-        self._frames, self._flags = 0, []
-        shape = pictures.shape_of(first.frame, studio.stream, studio.height)
+        self._frames, self._flags = 0, list[str]()
+        shape = pictures.shape_of(first.picture, studio.wish.height)
         self._fitter = studio.fitter(shape)
-        self._poster = posters.PosterChoice(span.peak_seconds) if studio.wants_posters else None
+        self._tags = colours.clip_tags(first.frame, studio.wish.keep_hdr)
+        self._poster = posters.PosterChoice(span.peak_seconds) if studio.wish.posters else None
         self._output = av.open(span.path, "w", format="mp4", options={"movflags": "+faststart"})
-        self._picture = pictures.PictureEncoder(self._output, studio.stream, shape)
+        self._picture = pictures.PictureEncoder(self._output, studio.rate, shape, self._tags)
         self._sound: deque[Packet] = deque()
-        self._has_sound = False
-        if studio.sound.exists:
-            packets = studio.sound.encode(
-                self._output, studio.origin_seconds + self._zero, span.end_seconds - self._zero
-            )
-            self._has_sound = packets is not None
-            self._sound.extend(packets or ())
-            self._flags += [] if self._has_sound else ["audio_dropped"]
+        self._has_sound, self._missing_seconds = False, 0.0
+        if studio.sound.exists and studio.wish.sound:
+            self._add_sound(span.end_seconds - self._zero)
+
+    def _add_sound(self, seconds: float) -> None:
+        studio = self._studio
+        start = studio.origin_seconds + self._zero
+        encoded = None if studio.wish.sound_kills else studio.sound.encode(self._output, start, seconds)
+        self._has_sound = encoded is not None
+        if encoded is None:
+            self._flags.append("audio_dropped")
+            self._missing_seconds = seconds
+            return
+        self._sound.extend(encoded.packets)
+        self._missing_seconds = encoded.missing_seconds
+        if encoded.missing_seconds > _MISSED_SECONDS:
+            self._flags.append("audio_incomplete")
 
     def write(self, shown: Shown) -> Outcome | None:
         """Adds a frame; returns how the clip ended where that was the last one."""
         begin = max(shown.seconds, self._zero)
         is_last = shown.until_seconds >= self._span.end_seconds - EPSILON_SECONDS
         until = shown.until_seconds
-        if is_last:  # a long frame is shown to the end of the span, others in full
-            until = min(until, max(self._span.end_seconds, begin + self._studio.frame_seconds))
+        if until > self._span.end_seconds + _HELD_SECONDS:
+            until = max(self._span.end_seconds, begin + _SHORTEST_SECONDS)
         try:
-            fitted = self._fitter.fit(shown.frame)
+            fitted = self._fitter.fit(shown.picture)
             if self._poster is not None:
                 self._poster.offer(fitted, begin)
             self._mux(self._picture.encode(fitted, begin - self._zero, until - self._zero))
@@ -204,15 +217,15 @@ class _Clip:
             return self._failed(error)
         has_poster = False
         if self._poster is not None and self._poster.frame is not None:
-            has_poster = posters.write(self._poster.frame, self._studio.stream, self._span.poster_path)
+            has_poster = posters.write(self._poster.frame, self._tags, self._span.poster_path)
         written = Written(
             self._zero,
             self._until,
             self._frames,
-            self._studio.frame_seconds,
             sound_seconds=0.0 if self._has_sound else None,
             poster=has_poster,
             flags=tuple(self._flags),
+            missing_seconds=self._missing_seconds,
         )
         return Outcome(self._span, written)
 

@@ -42,8 +42,11 @@ def go_to(container: av.container.InputContainer, stream: VideoStream, key: KeyF
 
 
 def rewind(container: av.container.InputContainer) -> None:
-    """Seeks to the beginning; with no stream named, because MPEG-TS then really begins at its first frame."""
-    container.seek(0, backward=True)
+    """Goes to the beginning; where the clock may jump, times do not tell where that is."""
+    if media.clock_may_jump(container):
+        container.seek(0, unsupported_byte_offset=True)
+    else:
+        container.seek(0, backward=True)
 
 
 def last_tick(stream: VideoStream, seconds: float) -> int:

@@ -2,10 +2,11 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from fractions import Fraction
 from itertools import chain, islice
+from typing import NamedTuple
 
 import av
 import av.container
@@ -18,38 +19,64 @@ from av.audio.stream import AudioStream
 from av.codec.context import Flags2
 from av.packet import Packet
 from av.stream import Discard
+from av.video.stream import VideoStream
 
-from transforms.core import media
+from transforms.core import frames, media
 
 RATE = 48_000
 #: What mp4 holds and players play.
 _COPIED_CODECS = frozenset(("aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"))
 #: Packets so long before a copied range go with it, hidden by the edit list: a decoder needs what was before.
 _LEAD_SECONDS = 0.1
+#: Encoded sound is decoded from so long before a range.
+_BEFORE_SECONDS = 1.0
 _JITTER_SECONDS = 2e-3
+#: Samples follow each other; only where the stamps of packets are so far off is there a gap, or an overlap.
+_GAP_SECONDS = 0.04
 #: So many packets may be damaged at the start of a copied range.
 _TRIED_PACKETS = 16
 
 
-class SoundSource:
-    """The sound of a video. It is opened once, when it is first wanted, and sought through for every clip."""
+class Encoded(NamedTuple):
+    """The sound of a clip, encoded.
 
-    def __init__(self, path: str, container: av.container.InputContainer) -> None:
-        """Takes the best sound of an opened container, which is not touched."""
-        stream = container.streams.best("audio")
-        self.exists = isinstance(stream, AudioStream)
-        self._index = stream.index if stream is not None else 0
+    Attributes:
+      packets: To be written among those of the picture.
+      missing_seconds: For how long there is silence because the video has no sound there, or none that can be decoded.
+    """
+
+    packets: list[Packet]
+    missing_seconds: float
+
+
+class SoundSource:
+    """The sound of a video. It is opened once, when it is first wanted, and sought through for every clip.
+
+    Args:
+      path: The video.
+      container: It, opened; it is not touched.
+      picture: The stream whose programme the sound belongs to.
+      in_order: Whether the clock of the file jumps, so that it has to be read from its beginning.
+    """
+
+    def __init__(
+        self, path: str, container: av.container.InputContainer, picture: VideoStream, in_order: bool = False
+    ) -> None:
+        stream = media.sound_stream(container, picture)
+        self.exists = stream is not None
         # FFmpeg does not know every codec
-        self._is_known = isinstance(stream, AudioStream) and stream.codec_context is not None
-        self._path = path
-        self._stack = ExitStack()
+        self._is_known = stream is not None and stream.codec_context is not None
+        self._layout = media.channel_layout(container, stream) if stream is not None and self._is_known else ""
+        self._index, self._picture_index = stream.index if stream is not None else 0, picture.index
+        self._path, self._in_order = path, in_order
+        self._stack = contextlib.ExitStack()
         self._opened: av.container.InputContainer | None = None
 
     def close(self) -> None:
         """Closes the file."""
         self._stack.close()
 
-    def encode(self, output: av.container.OutputContainer, start: float, seconds: float) -> list[Packet] | None:
+    def encode(self, output: av.container.OutputContainer, start: float, seconds: float) -> Encoded | None:
         """Adds a stream to an output and encodes the sound of [start, start + seconds) for it; gaps become silence.
 
         Args:
@@ -58,22 +85,29 @@ class SoundSource:
           seconds: The duration.
 
         Returns:
-          The packets, to be written among those of the picture, or None, and no stream, where nothing can be decoded.
+          The sound, or None, and no stream, where nothing can be decoded.
         """
         if not self._is_known:
             return None
-        container, stream = self._open()
-        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-        blocks = _blocks(_decoded(container, stream, layout, start), round(seconds * RATE))
-        first = next(blocks, None)
+        layout = "mono" if self._layout in ("mono", "1 channels") else "stereo"
+        total = round(seconds * RATE)
+        blocks = _blocks(_placed(self._decoded(start), layout, start), total)
+        try:
+            first = next(blocks, None)
+        except MemoryError:
+            raise
+        except media.DAMAGE:  # a kind of sound that cannot be converted
+            first = None
         if first is None:
             return None
         target = output.add_stream("aac", rate=RATE, layout=layout)
-        packets, written = target.encode(_frame(first, layout, 0)), first.shape[1]
-        for block in blocks:
+        packets: list[Packet] = []
+        written, sounding = 0, 0
+        for silence, block in chain([first], blocks):
             packets += target.encode(_frame(block, layout, written))
             written += block.shape[1]
-        return packets + target.encode(None)
+            sounding += block.shape[1] - silence
+        return Encoded(packets + target.encode(None), (total - sounding) / RATE)
 
     def copy(
         self, output: av.container.OutputContainer, start: float, end: float
@@ -92,12 +126,13 @@ class SoundSource:
         """
         if not self._is_known:
             return None
-        container, stream = self._open()
+        _, stream = self._open()
         if stream.codec_context.codec.canonical_name not in _COPIED_CODECS:
             return None
-        packets = _packets(container, stream, start, end)
+        packets = self._timed(start, end)
         first = list(islice(packets, _TRIED_PACKETS))
-        if not _is_sound([packet for _, packet in first], _fresh_decoder(stream)):
+        _, stream = self._open()  # where no seek led there, it was opened again
+        if not _is_sound([packet for _, packet in first], self._fresh_decoder(stream)):
             return None
         target = output.add_stream_from_template(stream)
         rate = stream.codec_context.sample_rate
@@ -107,101 +142,144 @@ class SoundSource:
     def _open(self) -> tuple[av.container.InputContainer, AudioStream]:
         if self._opened is None:
             self._opened = self._stack.enter_context(media.opened(self._path))
+            needed = {self._index, self._picture_index} if self._in_order else {self._index}
             for stream in self._opened.streams:
-                if stream.index != self._index:
+                if stream.index not in needed:
                     stream.discard = Discard.all
         stream = self._opened.streams[self._index]
         assert isinstance(stream, AudioStream)
         return self._opened, stream
 
+    def _packets(self, start: float) -> Iterator[Packet]:
+        """Yields the packets from some before a time on; where no seek leads there, from the beginning."""
+        packets = None if self._in_order else self._sought(start)
+        if packets is None:
+            self.close()
+            self._opened = None
+            container, _ = self._open()
+            read = [stream for stream in container.streams if stream.discard != Discard.all]
+            packets = frames.packets(container, read, set())
+        yield from (packet for packet in packets if packet.stream_index == self._index and packet.size)
 
-def _decoded(
-    container: av.container.InputContainer, stream: AudioStream, layout: str, start: float
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields sample offsets from `start` with float32[channels, n]; stops at damage."""
-    resampler = AudioResampler(format="fltp", layout=layout, rate=RATE)
-    try:
-        _go_before(container, start)
-        for frame in _frames(container, stream, _fresh_decoder(stream)):
-            for piece in resampler.resample(frame):
-                if piece.pts is None or piece.time_base is None:
-                    return
-                offset = round((float(piece.pts * piece.time_base) - start) * RATE)
-                samples = piece.to_ndarray()
-                if offset + samples.shape[1] > 0:
-                    yield max(offset, 0), samples[:, max(0, -offset) :]
-    except MemoryError:
-        raise
-    except media.DAMAGE:
-        return
-
-
-def _fresh_decoder(stream: AudioStream) -> AudioCodecContext:
-    """Returns a decoder for a stream that has decoded nothing so far.
-
-    Decoders keep some state over a seek: that of the noise that AAC and AC-3 fill gaps with. A clip would not have the
-    same bytes whatever was cut before. Only an output has a way to a second context with all settings of a stream.
-    """
-    try:
-        with av.open(io.BytesIO(), "w", format="nut") as nowhere:
-            decoder = nowhere.add_stream_from_template(stream, opaque=True).codec_context
-    except ValueError:  # it holds most codecs, not all
-        return stream.codec_context
-    decoder.flags2 |= Flags2.skip_manual  # it would lose the times where it skipped what comes before the first sample
-    return decoder
-
-
-def _frames(
-    container: av.container.InputContainer, stream: AudioStream, decoder: AudioCodecContext
-) -> Iterator[AudioFrame]:
-    """Yields the frames of a stream; a packet that cannot be decoded (the first after a seek, often) is left out."""
-    for packet in container.demux(stream):
+    def _sought(self, start: float) -> Iterator[Packet] | None:
+        """Returns the packets after a seek to some before a time; None where it leads nowhere, or behind it."""
+        container, stream = self._open()
+        base = float(stream.time_base or 1)
         try:
-            yield from decoder.decode(packet)
-        except av.error.InvalidDataError:
-            continue
+            container.seek(int((start - _BEFORE_SECONDS) / base), stream=stream, backward=True)
+        except MemoryError:
+            raise
+        except media.DAMAGE:
+            return None
+        packets = frames.packets(container, [stream], set())
+        first = next(packets, None)
+        if first is None:
+            return None
+        begin = stream.start_time or 0
+        stamp = first.dts if first.pts is None else first.pts
+        is_behind = stamp is None or stamp * base > max(start, begin * base + _GAP_SECONDS)
+        return None if is_behind else chain([first], packets)
+
+    def _decoded(self, start: float) -> Iterator[AudioFrame]:
+        """Yields the frames from some before a time on; what cannot be decoded (the first one, often) is left out."""
+        decoder = None
+        for packet in self._packets(start):
+            if decoder is None:
+                decoder = self._fresh_decoder(self._open()[1])
+            try:
+                yield from decoder.decode(packet)
+            except MemoryError:
+                raise
+            except media.DAMAGE:
+                continue
+
+    def _timed(self, start: float, end: float) -> Iterator[tuple[float, Packet]]:
+        """Yields the packets of [start, end), and those shortly before, with their times in seconds."""
+        for packet in self._packets(start):
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if stamp is None:
+                continue
+            seconds = float(stamp * packet.time_base)
+            if seconds >= end:
+                return
+            if seconds >= start - _LEAD_SECONDS:
+                yield seconds, packet
+
+    def _fresh_decoder(self, stream: AudioStream) -> AudioCodecContext:
+        """Returns a decoder for a stream that has decoded nothing so far.
+
+        Decoders keep some state over a seek: that of the noise that AAC and AC-3 fill gaps with. A clip would not have
+        the same bytes whatever was cut before. Only an output has a way to a second context with all settings.
+        """
+        try:
+            with av.open(io.BytesIO(), "w", format="nut") as nowhere:
+                decoder = nowhere.add_stream_from_template(stream, opaque=True).codec_context
+        except ValueError:  # it holds most codecs, not all
+            decoder = stream.codec_context
+        else:
+            # it would lose the times where it skipped what comes before the first sample
+            decoder.flags2 |= Flags2.skip_manual
+        if several := re.match(r"(\d+) channels \(", self._layout):  # an order of its own, which PyAV frees twice
+            decoder.options = {**decoder.options, "ch_layout": f"{several[1]}c"}
+        return decoder
 
 
-def _blocks(decoded: Iterator[tuple[int, np.ndarray]], total: int) -> Iterator[np.ndarray]:
-    """Yields float32[channels, n] that follow each other without a gap, up to `total` samples at most."""
+def _placed(decoded: Iterator[AudioFrame], layout: str, start: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields sample offsets from `start` with float32[channels, n].
+
+    Stamps are rounded in many containers, to milliseconds for instance: samples follow each other by their number, and
+    stamps are believed only where they are far off. Channels and rate may change on the way.
+    """
+    resampler: AudioResampler | None = None
+    kind, due, place = None, 0.0, 0
+    for frame in chain(decoded, [None]):
+        seconds = due if frame is None or frame.time is None else frame.time - start
+        is_new = frame is None or kind != _kind(frame) or abs(seconds - due) > _GAP_SECONDS
+        if resampler is not None and is_new:
+            for samples in _resampled(resampler, None):
+                yield place, samples
+                place += samples.shape[1]
+        if frame is None:
+            return
+        if resampler is None or is_new:
+            resampler, kind = AudioResampler(format="fltp", layout=layout, rate=RATE), _kind(frame)
+            place, due = round(seconds * RATE), seconds
+        due += frame.samples / frame.sample_rate
+        for samples in _resampled(resampler, frame):
+            yield place, samples
+            place += samples.shape[1]
+
+
+def _kind(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _resampled(resampler: AudioResampler, frame: AudioFrame | None) -> list[np.ndarray]:
+    return [piece.to_ndarray() for piece in resampler.resample(frame)]
+
+
+def _blocks(placed: Iterator[tuple[int, np.ndarray]], total: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields float32[channels, n] that follow each other without a gap, up to `total` samples at most.
+
+    Beside each comes how many of its samples, the first ones, are silence for a gap.
+    """
     written = 0
-    for offset, samples in decoded:
+    for offset, samples in placed:
         samples = samples[:, max(0, written - offset) :]
         offset = max(offset, written)
         if offset >= total:
             return
         silence = np.zeros((samples.shape[0], offset - written), np.float32)
         block = np.concatenate([silence, samples[:, : total - offset]], axis=1)
-        if block.shape[1]:
-            yield block
-        written += block.shape[1]
+        if samples.shape[1]:
+            yield silence.shape[1], block
+            written += block.shape[1]
 
 
 def _frame(block: np.ndarray, layout: str, position: int) -> AudioFrame:
     frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=layout)
     frame.sample_rate, frame.pts, frame.time_base = RATE, position, Fraction(1, RATE)
     return frame
-
-
-def _packets(
-    container: av.container.InputContainer, stream: AudioStream, start: float, end: float
-) -> Iterator[tuple[float, Packet]]:
-    """Yields the packets of [start, end), and those shortly before, with their times in seconds of the container."""
-    tick_seconds = float(stream.time_base or 0)
-    try:
-        _go_before(container, start)
-        for packet in container.demux(stream):
-            stamp = packet.dts if packet.pts is None else packet.pts
-            if stamp is None:
-                continue
-            if stamp * tick_seconds >= end:
-                return
-            if stamp * tick_seconds >= start - _LEAD_SECONDS:
-                yield stamp * tick_seconds, packet
-    except MemoryError:
-        raise
-    except media.DAMAGE:
-        return
 
 
 def _is_sound(packets: list[Packet], decoder: AudioCodecContext) -> bool:
@@ -231,8 +309,3 @@ def _moved(
         packet.duration = length
         expected = place + length
         yield packet
-
-
-def _go_before(container: av.container.InputContainer, seconds: float) -> None:
-    """Seeks to a second before a time of the container: decoders need what was before."""
-    container.seek(max(0, int((seconds - 1) * 1_000_000)), backward=True)

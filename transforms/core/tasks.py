@@ -9,6 +9,8 @@ DISK_FULL = "disk_full"
 
 #: What a task yields: JSON-able facts, and a bytes-like payload or None.
 Item = tuple[dict[str, Any], Any]
+#: What a task yields where it has nothing to say for long.
+SIGN_OF_LIFE: Item = ({}, None)
 
 
 def disk_full_message(error: BaseException, where: str) -> str:

@@ -1,0 +1,42 @@
+"""Looking into a file before anything is made of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from transforms.core import frames, geometry, lengths, media
+from transforms.core.tasks import Item, TaskError
+
+
+def probe(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: yields the facts of the file `request["path"]`, after one frame was really decoded.
+
+    Yields:
+      Signs of life; last `{"duration_seconds", "width", "height", "frame_rate", "container",
+      "codec", "has_audio"}`. The duration is that of the picture as its packets tell it, or what the header promises
+      where they do not.
+
+    Raises:
+      TaskError: `unreadable_video`, `no_video` or `no_frames`.
+    """
+    with media.opened(request["path"]) as container:
+        stream = media.video_stream(container, request.get("max_pixels", media.MAX_PIXELS))
+        picture = next(frames.decoded(container, stream, frames.Report()), None)
+        if picture is None:
+            media.check_memory(stream)
+            raise TaskError("no_frames", "not one frame could be decoded")
+        turns, _ = media.orientation(picture.frame)
+        width, height = geometry.displayed_size(picture.frame.width, picture.frame.height, picture.aspect, turns)
+        rate = stream.average_rate or stream.guessed_rate
+        measured = yield from lengths.measured_seconds(container, stream)
+        yield (
+            {
+                "duration_seconds": lengths.promised_seconds(container, stream) if measured is None else measured,
+                "width": width,
+                "height": height,
+                "frame_rate": float(rate) if rate else 0.0,
+                "container": container.format.name,
+                "codec": stream.codec_context.name,
+                "has_audio": bool(container.streams.audio),
+            },
+            None,
+        )
