@@ -18,13 +18,13 @@ from apache_beam.typehints.decorators import no_annotations
 from transforms.core import storage
 from transforms.core.lanes import Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
-from transforms.failures import CODES, Failure
+from transforms.failures import CODES, CURES, Failure
 from transforms.flow import Flow, Gates, WithoutFlush
 from transforms.grouping import GroupByVideo, only
 from transforms.metrics import StageMetrics
 from transforms.records import Flush, Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
-from transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher
+from transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher, unforbidden
 
 _STAGE = "DownloadVideos"
 _FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
@@ -57,21 +57,29 @@ class _Fetch(beam.DoFn):
         self._store = VideoStore(output, "videos")
         self._metrics = StageMetrics(_STAGE)
 
+    def setup(self) -> None:
+        self._options = self._rule.option_values()
+
     def process(self, group: tuple[tuple[str, int], Iterable[VideoRequest]]) -> Iterator[Video | Flush | Failed]:
         rule, (_, number) = self._rule, group[0]
         gate = self._gates.get(rule.politeness, number)
         web_lanes = Lanes(gate.lanes, partial(WebFetcher, rule, self._store, gate), _MOST_AHEAD)
         file_lane = Lanes(1, partial(FileFetcher, rule, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
+        forbidden: list[Outcome] = []
         with web_lanes, file_lane:
             for some in batched(group[1], _MOST_SORTED):
                 waiting = sorted(some, key=_by_rank)
                 web_videos = [request for request in waiting if request.url]
                 files = [request for request in waiting if not request.url]
                 for outcome in worked_off((web_lanes, web_videos), (file_lane, files)):
-                    if outcome is not None:
+                    if outcome is not None and getattr(outcome.error, "code", "") == "forbidden":
+                        forbidden.append(outcome)
+                    elif outcome is not None:
                         yield self._told(outcome)
                     elif self._flow.streams:
                         yield Flush()
+        for outcome in forbidden:  # only the end tells whether it was the one file, or all that the host has
+            yield self._told(unforbidden(outcome, gate))
 
     def _told(self, outcome: Outcome) -> Video | Failed:
         """Counts an outcome: lanes are threads, and Beam's counters know only the one that runs the step."""
@@ -88,7 +96,14 @@ class _Fetch(beam.DoFn):
         refused = int(CODES[error.code][0] == "blocked" and attempts > 0)
         message = f"{request.source}: {error}"
         refusals = request.refusals + refused
-        return failed(Failure(_STAGE, error.code, message, request.key, attempts=attempts, refusals=refusals))
+        return failed(
+            Failure(
+                *(_STAGE, error.code, message, request.key),
+                attempts=attempts,
+                refusals=refusals,
+                options={name: self._options[name] for name in CURES.get(error.code, ()) if name in self._options},
+            )
+        )
 
 
 def _by_rank(request: VideoRequest) -> tuple[int, int, str]:
@@ -103,6 +118,9 @@ class _Decided(beam.DoFn):
         self._rule, self._flow = rule, flow
         self._metrics = StageMetrics(_STAGE)
 
+    def setup(self) -> None:
+        self._options = self._rule.option_values()
+
     def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[tuple[tuple[str, int], VideoRequest] | Failed]:
         records = list(keyed[1])
         earlier, request = only(records, Failure), only(records, VideoRequest)
@@ -110,7 +128,7 @@ class _Decided(beam.DoFn):
             return
         self._metrics.count("in-requests")
         if request.url and earlier is not None:
-            if CODES[earlier.code][0] in ("permanent", "skipped") and earlier.code not in self._rule.retry_codes:
+            if earlier.is_final(self._options, self._rule.retry_codes):
                 self._metrics.count(f"failed-{earlier.code}")
                 yield failed(earlier)
                 return
@@ -133,7 +151,8 @@ def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
             row = json.loads(line)
             if row["stage"] == _STAGE and row["code"] in CODES:
                 names = ("stage", "code", "message", "key", "attempts")
-                yield Failure(**{name: row[name] for name in names}, refusals=row.get("refusals", 0))
+                more = {name: row[name] for name in ("refusals", "options") if name in row}
+                yield Failure(**{name: row[name] for name in names}, **more)
 
 
 @dataclass

@@ -307,7 +307,7 @@ def test_a_proxy_from_a_file_is_used_and_its_password_appears_nowhere(site, job,
     rows = [{"action": "red", "url": f"{server.url}/watch/a"}]
     _, output = job(rows, f"--proxy={proxy}", "--cut=none")
     (failure,) = read_jsonl(output / "failures.jsonl")
-    assert failure["code"] == "network"
+    assert (failure["code"], failure["category"]) == ("proxy_failed", "config")
     assert not server.log()
     written = b"".join(path.read_bytes() for path in output.rglob("*") if path.is_file())
     printed = capfd.readouterr()
@@ -365,11 +365,25 @@ def test_short_videos_and_a_lower_cap_are_refused(site, job):
     assert codes == {"a": "too_short", "b": "too_short", "c": "no_format"}
 
 
-def test_cookies_that_are_none_are_a_failure_of_the_options(site, job, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "text", "fault"),
+    [
+        ("cookies", "this is no cookies file", "line 1 is not '# Netscape HTTP Cookie File'"),
+        ("cookies", "# Netscape HTTP Cookie File\n\na.org\tFALSE\t/\tsecret-secret", "line 3 has 4 fields"),
+        ("proxy", "user:secret-secret@127.0.0.1:3128", "no URL like http://HOST:PORT"),
+        ("proxy", "ftp://secret-secret@127.0.0.1:3128", "no URL like http://HOST:PORT"),
+    ],
+)
+def test_cookies_and_proxies_of_a_wrong_form_stop_the_job_and_appear_nowhere(
+    site, job, tmp_path, capfd, option, text, fault
+):
     server = site({"a": video("ape")})
-    (tmp_path / "cookies.txt").write_text("this is no cookies file")
-    _, output = job(
-        [{"action": "red", "url": f"{server.url}/watch/a"}], f"--cookies={tmp_path}/cookies.txt", "--cut=none"
-    )
-    (failure,) = read_jsonl(output / "failures.jsonl")
-    assert (failure["code"], failure["category"]) == ("cookies_invalid", "config")
+    (tmp_path / "file.txt").write_text(text)
+    status, output = job([{"action": "red", "url": f"{server.url}/watch/a"}], f"--{option}={tmp_path}/file.txt")
+    assert status == 2
+    printed = capfd.readouterr()
+    assert f"--{option}: " in printed.err
+    assert fault in printed.err
+    assert "secret" not in printed.out + printed.err
+    assert not server.log()
+    assert not output.exists()
