@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from transforms.core import naming, storage
+from transforms.core import naming, storage, strict_json
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
@@ -168,7 +168,7 @@ class ClipCutter:
             storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
         record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
-        storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
+        strict_json.write(self._record(span), {**record, "made": self._made(proposal)})
         return clip
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:

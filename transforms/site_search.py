@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from transforms.core import naming, storage, web
+from transforms.core import naming, storage, strict_json, web
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Politeness
@@ -85,7 +85,7 @@ class Asker:
                 return query, [(url, {})]  # as one video, of which fetching tells what is wrong
             return query, error
         with contextlib.suppress(storage.StorageError):  # it only helps a later run
-            storage.write_bytes(stored, json.dumps(entries).encode())
+            strict_json.write(stored, entries)
         return query, entries
 
     def _ask(self, request: dict[str, Any], stopped: threading.Event) -> Entries:

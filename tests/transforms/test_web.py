@@ -3,6 +3,7 @@
 import json
 import os
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.run import main
@@ -52,6 +53,7 @@ def media(tmp_path_factory):
     """Media files that the site serves."""
     folder = tmp_path_factory.mktemp("site")
     make_video(folder / "small.mp4", 30, rate=10, picture=lambda index: stamped(index, background=COLOURS["red"]))
+    make_video(folder / "tall.mp4", 30, rate=10, size=(640, 360), picture=lambda index: stamped(index, 640, 360))
     (folder / "page.mp4").write_text("<html><body>no video here</body></html>")
     (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
     (folder / "large.mp4").write_bytes((folder / "small.mp4").read_bytes() + os.urandom(14_000_000))
@@ -211,6 +213,41 @@ def test_takes_the_smallest_format_that_serves_and_none_above_the_cap(site, job)
     media = {path for path in server.log() if path.startswith("/media")}
     assert media == {"/media/small/144/video.mp4", "/media/large/480/video.mp4"}
     assert by_key(output)["localvideo-huge"]["code"] == "no_format"
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_the_cap_holds_for_what_a_file_is_not_only_for_what_its_site_says(site, job, media, stated):
+    server = site({name: video("bird", media="tall.mp4", heights=[144], stated=stated) for name in "ab"})
+    rows = [{"action": "red", "query": "bird"}, {"action": "red", "url": f"{server.url}/media/a/144/video.mp4"}]
+    status, output = job(rows, "--cut=none", "--max_height_cap=200")
+    assert status == 0
+    assert [row["code"] for row in by_key(output).values()] == ["no_format"] * 3
+    assert {row["message"].partition(": ")[2] for row in read_jsonl(output / "failures.jsonl")} == {
+        "the smallest format is 640x360, --max_height_cap 200"
+    }
+    assert not list(output.glob("videos/*"))
+
+
+def test_numbers_that_are_none_pass_no_filter_and_reach_no_manifest(site, job):
+    absurd = (float("nan"), float("inf"), -1.0, 1e300, 10**400)
+    site({f"v{place}": video("bird", duration=value) for place, value in enumerate(absurd)})
+    rows = [{"action": "red", "query": "bird", "mine": float("nan"), "also": [float("inf")]}]
+    status, output = job(rows, "--max_video_seconds=10", "--min_video_seconds=2")
+    assert status == 0
+    assert {row["outcome"] for row in by_key(output).values()} == {"result"}  # as the file says, 3 s
+
+    def refuse(name):
+        raise AssertionError(f"{name} in {path}")
+
+    for path in (path for path in output.rglob("*") if path.suffix in (".json", ".jsonl")):
+        for text in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
+            json.loads(text, parse_constant=refuse)
+    for path in output.glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            for name in {"asks", "facts", "listed"} & {*row}:
+                json.loads(row[name], parse_constant=refuse)
+    refused = job(rows, "--max_video_seconds=2", output="other")[1]
+    assert {row["code"] for row in by_key(refused).values()} == {"too_long"}
 
 
 def test_a_blocked_lane_stops_and_the_next_run_goes_on(site, job):

@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from transforms.core import storage
+from transforms.core import storage, strict_json
 from transforms.records import Video, VideoRequest
 
 
@@ -55,7 +55,7 @@ class VideoStore:
         """Keeps the facts of a video that stays where it is; for `asked` see `find`."""
         names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
         record = {**{name: getattr(video, name) for name in names}, "asked": asked}
-        storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
+        strict_json.write(self._record(video.key), record, indent=1)
         return video
 
     def _record(self, key: str) -> str:
