@@ -109,9 +109,7 @@ def catalogue_of_faults():
 
 def test_every_fault_has_its_outcome_and_leaves_nothing(site, job):
     server = site(catalogue_of_faults())
-    status, output = job(
-        [{"action": "red", "query": "fault"}], "--download_lanes=4", "--blocked_limit=10", "--cut=none"
-    )
+    status, output = job([{"action": "red", "query": "fault"}], "--download_lanes=4", "--cut=none")
     assert status == 0
     rows = by_key(output)
     failures = {row["key"]: row for row in read_jsonl(output / "failures.jsonl")}
@@ -289,6 +287,45 @@ def test_a_rerun_leaves_permanent_failures_alone_unless_told(site, job):
     _, output = job(rows, "--cut=none", "--retry_failed=removed")
     codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
     assert codes == {"gone": "", "private": "private", "flaky": ""}
+
+
+def test_what_an_option_can_end_is_tried_again_with_another_value(site, job, tmp_path):
+    catalogue = {
+        "wall": video("bee", login=True),
+        "members": video("bee", page_error="Join this channel to get access to members-only content"),
+        "gone": video("bee", page_error="This video has been removed by the uploader"),
+        "slow": video("bee", fault="drip"),
+    }
+    server = site(catalogue)
+    rows = [{"action": "red", "query": "bee"}]
+    options = ["--cut=none", "--download_timeout_seconds=3"]
+    _, output = job(rows, *options)
+    codes = {"wall": "login_required", "members": "members_only", "gone": "removed", "slow": "fetch_timeout"}
+    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == codes
+    asked = {f"/page/{name}": 1 for name in codes}
+    job(rows, *options)
+    assert {path: count for path, count in server.log().items() if path.startswith("/page")} == asked
+
+    server.set({name: {"title": "bee"} for name in codes})
+    options[1] = "--download_timeout_seconds=20"
+    _, output = job(rows, *options)
+    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == {**codes, "slow": ""}
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\tvalue\n")
+    _, output = job(rows, *options, f"--cookies={cookies}")
+    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == {
+        **dict.fromkeys(codes, ""),
+        "gone": "removed",
+    }
+
+
+def test_hosts_of_ones_own_are_asked_once_they_are_named(site, job):
+    server = site({"a": video("fox")})
+    rows = [{"action": "red", "url": f"{server.url}/watch/a"}]
+    _, output = job(rows, "--allow_private_hosts=false", "--cut=none")
+    assert by_key(output)["localvideo-a"]["code"] == "refused_address"
+    _, output = job(rows, "--cut=none")
+    assert by_key(output)["localvideo-a"]["outcome"] == "result"
 
 
 def test_a_half_written_file_is_never_taken_for_a_video(site, job):
