@@ -18,7 +18,7 @@ from apache_beam.typehints.decorators import no_annotations
 from transforms.core import storage
 from transforms.core.lanes import Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
-from transforms.failures import CODES, CURES, Failure
+from transforms.failures import CODES, Failure
 from transforms.flow import Flow, Gates, WithoutFlush
 from transforms.grouping import GroupByVideo, only
 from transforms.metrics import StageMetrics
@@ -89,21 +89,9 @@ class _Fetch(beam.DoFn):
             self._metrics.count("out-videos")
             self._metrics.count("out-bytes", outcome.video.size_bytes)
             return replace(outcome.video, reused=outcome.reused)
-        error, request = outcome.error, outcome.request
-        assert error is not None
-        self._metrics.count(f"failed-{error.code}")
-        attempts = getattr(error, "attempts", 1)
-        refused = int(CODES[error.code][0] == "blocked" and attempts > 0)
-        message = f"{request.source}: {error}"
-        refusals = request.refusals + refused
-        return failed(
-            Failure(
-                *(_STAGE, error.code, message, request.key),
-                attempts=attempts,
-                refusals=refusals,
-                options={name: self._options[name] for name in CURES.get(error.code, ()) if name in self._options},
-            )
-        )
+        failure = outcome.failure(_STAGE, self._options)
+        self._metrics.count(f"failed-{failure.code}")
+        return failed(failure)
 
 
 def _by_rank(request: VideoRequest) -> tuple[int, int, str]:
@@ -150,9 +138,7 @@ def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
         for line in filter(None, storage.read_bytes(storage.join(output, name)).decode().split("\n")):
             row = json.loads(line)
             if row["stage"] == _STAGE and row["code"] in CODES:
-                names = ("stage", "code", "message", "key", "attempts")
-                more = {name: row[name] for name in ("refusals", "options") if name in row}
-                yield Failure(**{name: row[name] for name in names}, **more)
+                yield Failure.from_row(row)
 
 
 @dataclass

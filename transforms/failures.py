@@ -12,8 +12,8 @@ A code belongs to one category, and the category says whether another run may tr
 """
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 
@@ -217,6 +217,16 @@ class Failure:
         if self.category not in ("permanent", "skipped") or self.code in retry_codes:
             return False
         return all(options.get(name, value) == value for name, value in self.options.items())
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Returns the failure of a row of `failures*.jsonl`; rows of earlier versions may lack what has a default.
+
+        Raises:
+          KeyError, TypeError, ValueError: The row is none.
+        """
+        needed = {name: row[name] for name in ("stage", "code", "message")}
+        return cls(**needed, **{one.name: row[one.name] for one in fields(cls)[len(needed) :] if one.name in row})
 
     def to_row(self) -> dict[str, Any]:
         """Returns the failure as a row of `failures*.jsonl`."""

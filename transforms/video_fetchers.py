@@ -15,6 +15,7 @@ from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Politeness
 from transforms.core.video_store import VideoStore
+from transforms.failures import CODES, CURES, Failure
 from transforms.metrics import StageMetrics
 from transforms.records import Video, VideoRequest
 
@@ -87,6 +88,22 @@ class Outcome:
     error: FetchError | storage.StorageError | None = None
     reused: bool = False
     msec: int = 0
+
+    def failure(self, stage: str, options: Mapping[str, str]) -> Failure:
+        """Returns why there is no video.
+
+        Args:
+          stage: Who wanted it.
+          options: The values that options have, see `FetchRule.option_values`.
+        """
+        assert self.error is not None
+        code, attempts = self.error.code, getattr(self.error, "attempts", 1)
+        return Failure(
+            *(stage, code, f"{self.request.source}: {self.error}", self.request.key),
+            attempts=attempts,
+            refusals=self.request.refusals + int(CODES[code][0] == "blocked" and attempts > 0),
+            options={name: options[name] for name in CURES.get(code, ()) if name in options},
+        )
 
 
 class VideoFetcher:

@@ -213,6 +213,50 @@ def test_takes_the_smallest_format_that_serves_and_none_above_the_cap(site, job)
     assert by_key(output)["localvideo-huge"]["code"] == "no_format"
 
 
+def test_pages_of_every_kind_become_videos_and_a_rerun_fetches_none_again(site, job, tmp_path):
+    cc = {"license": "Creative Commons Attribution", "heights": [144, 360]}
+    server = site(
+        {
+            "single": video("x", **cc),
+            "closed": video("x", heights=[144]),
+            "both": video("x", parts=["p1", "p2"]),
+            **{name: video("x", channel_id="c1", **cc) for name in ("p1", "p2")},
+            "inner": video("needle", malformed="localvideo:p1"),
+            "odd": video("needle", malformed="ftp://127.0.0.1/a"),
+            "excluded": video("x", **cc),
+        }
+    )
+    exclude = tmp_path / "exclude.txt"
+    exclude.write_text("localpost-excluded\n")
+    pages = ["post/single", "post/closed", "post/both", "post/excluded", "post/gone", "home/c1", "list/c1"]
+    rows = [{"action": "red", "url": f"{server.url}/{page}"} for page in pages]
+    rows += [{"action": "red", "query": "needle"}]
+    options = ("--licence=creative_commons", f"--exclude={exclude}", "--cut=none")
+    status, output = job(rows, *options)
+    assert status == 0
+    assert {key: row["code"] for key, row in by_key(output).items() if not key.startswith("web-")} == {
+        "localpost-single": "",
+        "localpost-closed": "licence",
+        "localpost-both_1": "",
+        "localpost-both_2": "",
+        "localpost-excluded": "excluded",
+        "localpost-gone": "not_found",
+        "localvideo-p1": "",
+        "localvideo-p2": "",
+    }
+    assert [row["code"] for key, row in by_key(output).items() if key.startswith("web-")] == ["scheme_refused"]
+    assert {ask["found_by"].rpartition("/")[2] for ask in by_key(output)["localvideo-p1"]["asks"]} == {"c1", "needle"}
+    before = server.log()
+    assert all("/360/" not in path for path in before)
+    assert summary_of(output)["funnel"]["rows"] == {"read": 8, "failed": 0, "matched": 8}
+    job(rows, *options)
+    after = server.log()
+    assert {path: n for path, n in after.items() if path.startswith("/media")} == {
+        path: n for path, n in before.items() if path.startswith("/media")
+    }
+    assert after["/page/single"] == before["/page/single"]
+
+
 @pytest.mark.parametrize("stated", [False, True])
 def test_the_cap_holds_for_what_a_file_is_not_only_for_what_its_site_says(site, job, media, stated):
     server = site({name: video("bird", media="tall.mp4", heights=[144], stated=stated) for name in "ab"})

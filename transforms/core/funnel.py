@@ -97,6 +97,8 @@ def _selection_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
 
 def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
     pairs = [(f"failure.{failure.stage}.{failure.code}", 1)]
+    if failure.stage == "FetchBetterVideos":  # the clips come from what was scored
+        return list(pairs)
     if failure.stage == "CutClips":
         return [*pairs, ("spans.failed", 1)]
     if failure.stage == "ScoreVideos":
