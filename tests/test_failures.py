@@ -30,4 +30,4 @@ def test_what_may_end_a_failure_is_an_option_and_the_failure_would_stay_otherwis
     ],
 )
 def test_a_failure_is_final_until_an_option_changes(code, then, now, retry, final):
-    assert Failure("DownloadVideos", code, "m", options=then).is_final(now, retry) == final
+    assert Failure("DownloadVideos", code, "m", options=then).is_left_alone(now, retry) == final

@@ -59,14 +59,14 @@ class _BetterFetcher(WebFetcher):
         asked = self._asked(request)
         try:
             earlier = self._store.failure(request.key, asked)
-            if earlier is None or not earlier.is_final(self._options, self._rule.retry_codes):
+            if earlier is None or not earlier.is_left_alone(self._options, self._rule.retry_codes):
                 outcome: Outcome = unforbidden(super().work(request, stopped), self._gate)
                 if outcome.video is not None:
                     if earlier is not None:
                         self._store.forget_failure(request.key)
                     return replace(proposal, better=outcome.video), None
                 earlier = outcome.failure(_STAGE, self._options)
-                if earlier.is_final(self._options):
+                if earlier.is_left_alone(self._options):
                     self._store.note_failure(earlier, asked)
         except storage.StorageError as error:
             earlier = Outcome(request, error=error).failure(_STAGE, self._options)

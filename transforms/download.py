@@ -116,7 +116,7 @@ class _Decided(beam.DoFn):
             return
         self._metrics.count("in-requests")
         if request.url and earlier is not None:
-            if earlier.is_final(self._options, self._rule.retry_codes):
+            if earlier.is_left_alone(self._options, self._rule.retry_codes):
                 self._metrics.count(f"failed-{earlier.code}")
                 yield failed(earlier)
                 return

@@ -207,7 +207,7 @@ class Failure:
         """Its place in `failures*.jsonl`, where they are sorted by this."""
         return self.stage, self.row, self.key, self.action, self.message
 
-    def is_final(self, options: Mapping[str, str], retry_codes: Container[str] = ()) -> bool:
+    def is_left_alone(self, options: Mapping[str, str], retry_codes: Container[str] = ()) -> bool:
         """Tells whether another run leaves the item alone.
 
         Args:
