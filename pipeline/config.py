@@ -111,6 +111,7 @@ class Config:
             "clip_height": self.cut.height,
             "posters": self.cut.posters,
             "clip_max_height": fetch.clip_max_height,
+            "sound": fetch.sound or self.cut.mode == "none",
             "max_height": fetch.max_height,
             "max_height_cap": fetch.height_cap,
             "max_video_mb": fetch.max_bytes / 1e6,

@@ -62,6 +62,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_height", _FETCH, "144", "integer", "Wanted height (smaller side) in pixels: the smallest format that serves is taken.", 16, 8192),
     Option("max_height_cap", _FETCH, "720", "integer", "A video without a format that small is taken in the next larger one, never above this.", 16, 8192),
     Option("max_video_mb", _FETCH, "2000", "number", "Refuse larger files, while they come if their size is not told before.", 0.001, 1_000_000),
+    Option("sound", _FETCH, "true", "flag", "Fetch the sound of clips too where a site keeps it apart from the picture, and join the two. false: such clips are silent."),
     Option("download_timeout_seconds", _FETCH, "600", "number", "Longest time for one attempt at a download, by the wall clock.", 1, 86_400),
     Option("download_lanes", _FETCH, "2", "integer", "So many downloads are under way at once, over the whole job (where there are several workers, up to 32 on one of them).", 1, 1000),
     Option("download_interval", _FETCH, "1", "number", "Least seconds between two starts within a lane.", 0, 3600),

@@ -162,6 +162,7 @@ def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, st
         politeness=_politeness(numbers),
         max_pixels=int(numbers["max_pixels"]),
         retry_codes=values.parts("retry_failed"),
+        sound=values.flag("sound") and choices["cut"] != "none",
         probe=Limits(numbers["stall_seconds"], memory_bytes=int(numbers["decode_memory_mb"]) << 20),
         options={name: _told(values, name, numbers) for name in sorted(_CURING - {"cookies", "proxy"})},
         clip_max_height=cap(numbers["clip_max_height"]),

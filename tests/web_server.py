@@ -33,6 +33,8 @@ DEFAULTS = {
     "parts": [],
     "malformed": "",
     "stated": True,
+    "sound": "",
+    "sound_fault": "",
 }
 
 
@@ -137,12 +139,21 @@ class Site(BaseHTTPRequestHandler):
                 "ext": "mp4",
                 **({"width": height * 16 // 9, "height": height} if video["stated"] else {}),
                 "vcodec": "h264",
-                "acodec": "none",
+                "acodec": "aac" if video["sound"] == "muxed" else "none",
             }
             for height in video["heights"]
         ]
+        if video["sound"] == "separate":
+            url = f"{self.base()}/sound/{video_id}/sound.m4a"
+            formats.append({"url": url, "format_id": "s", "ext": "m4a", "vcodec": "none", "acodec": "aac", "abr": 64})
         page = {**video, "error": video["page_error"], "formats": formats}
         self.answer(200, json.dumps(page).encode(), "application/json")
+
+    def on_sound(self, video_id, name):
+        video = self.catalogue()[video_id]
+        self.media(
+            video["sound_fault"], self.counts[urlsplit(self.path).path], (self.folder / "sound.m4a").read_bytes()
+        )
 
     def on_media(self, video_id, height, name):
         video = self.catalogue()[video_id]

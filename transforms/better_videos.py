@@ -20,7 +20,7 @@ from transforms.core.video_store import VideoStore
 from transforms.failures import Failure
 from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from transforms.metrics import StageMetrics
-from transforms.records import Flush, VideoSpans
+from transforms.records import SOUND_NOT_FETCHED, Flush, VideoSpans
 from transforms.tags import FAILURES, Failed, failed
 from transforms.video_fetchers import FetchRule, Outcome, WebFetcher, unforbidden
 
@@ -70,7 +70,9 @@ class _BetterFetcher(WebFetcher):
                     self._store.note_failure(earlier, asked)
         except storage.StorageError as error:
             earlier = Outcome(request, error=error).failure(_STAGE, self._options)
-        return replace(proposal, source_flags=(f"{LOW_QUALITY}{earlier.code}",)), earlier
+        silent = self._rule.sound and proposal.video.facts.get("sound_left")
+        flags = (f"{LOW_QUALITY}{earlier.code}", *((SOUND_NOT_FETCHED,) if silent else ()))
+        return replace(proposal, source_flags=flags), earlier
 
 
 def _is_wanted(proposal: VideoSpans) -> bool:

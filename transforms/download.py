@@ -53,7 +53,9 @@ class _Fetch(beam.DoFn):
     """Fetches the requests of a group: files one after the other, web videos in the group's lanes, all side by side."""
 
     def __init__(self, output: str, rule: FetchRule, flow: Flow, gates: Gates) -> None:
-        self._rule, self._flow, self._gates = rule, flow, gates
+        # clips that are cut from a better video need no sound of this one
+        self._rule = replace(rule, sound=rule.sound and rule.clip_max_height is None)
+        self._flow, self._gates = flow, gates
         self._store = VideoStore(output, "videos")
         self._metrics = StageMetrics(_STAGE)
 

@@ -37,6 +37,7 @@ class FetchRule:
       max_pixels: Largest picture that is decoded.
       retry_codes: Codes of earlier permanent failures that are tried again.
       probe: What looking into a file may take.
+      sound: Whether videos that clips are cut from need their sound.
       options: The values of the options of `failures.CURES`, but for those that are secrets.
       clip_max_height: Height at which videos with a span are fetched again; None for not at all.
     """
@@ -51,6 +52,7 @@ class FetchRule:
     max_pixels: int
     retry_codes: tuple[str, ...]
     probe: Limits
+    sound: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
     clip_max_height: int | None = None
 
@@ -155,7 +157,7 @@ class VideoFetcher:
             raise FetchError(*refused)
         self._check_size(video.size_bytes)
         self._check_height(video)
-        return video
+        return None if self._rule.sound and video.facts.get("sound_left") else video
 
     def _check_size(self, size: int) -> None:
         if size > self._rule.max_bytes:
@@ -260,6 +262,7 @@ class WebFetcher(VideoFetcher):
                     "max_height": rule.max_height,
                     "height_cap": rule.height_cap,
                     "max_bytes": rule.max_bytes,
+                    "sound": rule.sound,
                     "filter": vars(rule.filter),
                 }
 

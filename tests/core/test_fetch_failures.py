@@ -118,6 +118,7 @@ def test_a_fragment_that_cannot_be_had_is_told_by_its_status(tmp_path, status):
         "max_height": 144,
         "height_cap": 720,
         "max_bytes": 10_000_000,
+        "sound": True,
         "filter": vars(FilterRule()),
         "web": {"allowed_hosts": ["true"], "socket_timeout_seconds": 5},
     }

@@ -11,16 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus
 
-from transforms.core import filters, web
+from transforms.core import filters, muxing, web
 from transforms.core.fetch_failures import ByteCapError
 from transforms.core.filters import FilterRule, number
 from transforms.core.session import Session, address_text, is_reference, is_several
-from transforms.core.tasks import Item, TaskError
+from transforms.core.tasks import DISK_FULL, Item, TaskError
 
 _CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=EgQQATAB"
 _FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
 _DOWNLOAD_FACTS = (*_FACTS, "format_id", "width", "height", "vcodec", "webpage_url", "extractor_key", "id")
 _LONGEST_TEXT = 500
+#: The sound of a clip needs no better one.
+_SOUND_KBIT = 128
 #: Protocols that yt-dlp fetches itself, below the guard; others would start programs.
 _NATIVE = "[protocol~='^(https?|m3u8_native|http_dash_segments)$']"
 
@@ -88,11 +90,12 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
     """Child task: downloads one video into an empty folder.
 
     Args:
-      request: `url`; `folder`; `max_height` and `height_cap` in pixels; `max_bytes`; `filter`, the fields of
-        FilterRule; `web`, see `Session`.
+      request: `url`; `folder`; `max_height` and `height_cap` in pixels; `max_bytes`; `sound`, whether the sound is
+        wanted too where the site keeps it apart; `filter`, the fields of FilterRule; `web`, see `Session`.
 
     Yields:
-      `{"path", "size_bytes", "content", "facts"}` of the finished file.
+      `{"path", "size_bytes", "content", "facts"}` of the finished file. Its facts have `sound_left` where there is a
+      sound that was not wanted, and `sound_missing`, a failure code, where there is one that could not be had.
 
     Raises:
       TaskError: With the code of the failure table, and yt-dlp's own message.
@@ -101,14 +104,13 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         "format": f"bv[protocol^=http]/bv*[protocol^=http]/bv*{_NATIVE}/b{_NATIVE}",
         # `res` is the smaller side, so that vertical video is treated alike
         "format_sort": [f"res:{request['max_height']}", "vcodec:h264", "+size"],
-        "outtmpl": os.path.join(request["folder"], "media.%(ext)s"),
-        "progress_hooks": [_byte_cap(request["max_bytes"])],
-        "max_filesize": request["max_bytes"],
+        **_file_options(request["folder"], request["max_bytes"]),
         "noplaylist": True,
     }
     page, item = web.page_and_item(request["url"])
     with Session(request["web"], options) as session:
-        info = session.process(session.video(page, item), download=False)
+        offered = session.video(page, item)
+        info = session.process(_copied(offered), download=False)
         refused = filters.refusal(info, FilterRule(**request["filter"]), complete=True)
         if refused is not None:
             raise TaskError(*refused)
@@ -123,10 +125,65 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         raise TaskError("too_large", f"no file was left: larger than {request['max_bytes']} bytes")
     if os.path.getsize(path) > request["max_bytes"]:
         raise TaskError("too_large", f"{os.path.getsize(path)} bytes, {request['max_bytes']} allowed")
+    facts = {**facts_of(info, _DOWNLOAD_FACTS), "yt_dlp_version": session.version}
+    if info.get("acodec") == "none" and _has_sound(offered):
+        if request["sound"]:
+            path, missing = _with_sound(request, offered, path)
+            facts |= {"sound_missing": missing} if missing else {}
+        else:
+            facts["sound_left"] = True
     with open(path, "rb") as file:
         content = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    facts = {**facts_of(info, _DOWNLOAD_FACTS), "yt_dlp_version": session.version}
     yield {"path": path, "size_bytes": os.path.getsize(path), "content": content, "facts": facts}, None
+
+
+def _file_options(folder: str, max_bytes: int) -> dict[str, Any]:
+    """Returns the options for one file: where it comes to lie, and how large it may be."""
+    return {
+        "outtmpl": os.path.join(folder, "media.%(ext)s"),
+        "progress_hooks": [_byte_cap(max_bytes)],
+        "max_filesize": max_bytes,
+    }
+
+
+def _copied(offered: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a site offers once more: choosing a format changes it."""
+    formats = offered.get("formats")
+    return {**offered, "formats": [dict(one) for one in formats]} if isinstance(formats, list) else dict(offered)
+
+
+def _has_sound(offered: dict[str, Any]) -> bool:
+    formats = [one for one in offered.get("formats") or () if isinstance(one, dict)]
+    return any(one.get("vcodec") == "none" or one.get("acodec") not in (None, "none") for one in formats)
+
+
+def _with_sound(request: dict[str, Any], offered: dict[str, Any], picture: str) -> tuple[str, str]:
+    """Fetches the sound of a video and joins it with the picture.
+
+    Returns:
+      The path of the whole, and an empty text; or that of the picture, and the failure code of the sound.
+
+    Raises:
+      TaskError: The site refuses this machine, or its disk is full.
+    """
+    folder = os.path.join(request["folder"], "sound")
+    os.mkdir(folder)
+    options = {
+        "format": f"ba[protocol^=http]/ba*[protocol^=http]/ba*{_NATIVE}",
+        "format_sort": [f"abr:{_SOUND_KBIT}", "acodec:aac", "res:144", "+size"],
+        **_file_options(folder, request["max_bytes"] - os.path.getsize(picture)),
+    }
+    try:
+        with Session(request["web"], options) as session:
+            sound = _only_file(session.process(_copied(offered), download=True))
+        if sound is None:
+            raise TaskError("too_large", "no file of the sound was left")
+        whole = muxing.join(picture, sound, request["folder"])
+    except TaskError as error:
+        if error.code in ("blocked", DISK_FULL):
+            raise
+        return picture, error.code
+    return (whole, "") if os.path.getsize(whole) <= request["max_bytes"] else (picture, "too_large")
 
 
 def facts_of(info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
