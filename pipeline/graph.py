@@ -41,12 +41,13 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     scored = fetched.stream | "ScoreVideos" >> score
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection, flow)
-    sources = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)
-    cut = sources | "CutClips" >> CutClips(config.output, config.cut)
+    better = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)
+    cut = better.spans | "CutClips" >> CutClips(config.output, config.cut)
 
     spans = selected | "SelectedSpans" >> WithoutFlush(flow)
     failures = (
-        read.failures, matched.failures, found.failures, fetched.failures, scored.failures, cut.failures,
+        read.failures, matched.failures, found.failures, fetched.failures, scored.failures,
+        *better.failures, cut.failures,
     ) | "AllFailures" >> beam.Flatten()  # fmt: skip
     records = (
         found.merged, fetched.videos, spans, cut.clips, cut.not_wanted, failures,

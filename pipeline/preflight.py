@@ -20,6 +20,7 @@ from pipeline.rows_ahead import Rows
 from transforms.core import leases, stale, storage, tally
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
+from transforms.core.secret_texts import SecretError
 from transforms.queries import files_of_folder, match_files
 
 _PROBE_SECONDS = 10
@@ -129,8 +130,10 @@ def _secret_faults(config: Config) -> list[str]:
     for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
         try:
             alone.resolved()
-        except (storage.StorageError, UnicodeDecodeError):
+        except storage.StorageError:
             faults.append(f"--{name}: the file cannot be read")  # the value itself may be a secret
+        except SecretError as error:
+            faults.append(f"--{name}: {error}")
     return faults
 
 

@@ -57,6 +57,8 @@ def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
     """Yields what is done again of what comes before the clips."""
     if changed & _FETCH:
         yield "videos from the web are fetched again in place of the stored ones"
+    if "clip_sound" in changed and config.fetch.sound:
+        yield "videos of which a site keeps the sound apart are fetched again with it"
     if "copy_inputs" in changed:
         yield f"files of yours are {'copied below the output' if config.fetch.copy_inputs else 'used in place again'}"
     if changed & _RULES:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pipeline.values import WAYS_TO_SAMPLE, Values
 from transforms.clip_cutter import CutRule
+from transforms.core.child import Limits
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
 from transforms.core.fetcher import WebSettings
@@ -13,9 +14,13 @@ from transforms.core.filters import FilterRule
 from transforms.core.lanes import Politeness
 from transforms.core.peaks import SpanRule
 from transforms.core.sampling import Sampling
+from transforms.failures import CURES
 from transforms.scoring_rule import ScoringRule
 from transforms.site_search import SearchRule
 from transforms.video_fetchers import FetchRule
+
+#: Options of which another value may end a failure.
+_CURING = frozenset().union(*CURES.values())
 
 
 def spec(values: Values, faults: list[str]) -> ClassifierSpec | None:
@@ -159,8 +164,16 @@ def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, st
         politeness=_politeness(numbers),
         max_pixels=int(numbers["max_pixels"]),
         retry_codes=values.parts("retry_failed"),
+        sound=values.flag("clip_sound") and choices["cut"] != "none",
+        probe=Limits(numbers["stall_seconds"], memory_bytes=int(numbers["decode_memory_mb"]) << 20),
+        options={name: _told(values, name, numbers) for name in sorted(_CURING - {"cookies", "proxy"})},
         clip_max_height=cap(numbers["clip_max_height"]),
     )
+
+
+def _told(values: Values, name: str, numbers: Mapping[str, float]) -> str:
+    """Returns an option's value, the same however it is written."""
+    return f"{numbers[name]:g}" if name in numbers else ",".join(sorted(values.parts(name)))
 
 
 def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:
@@ -171,6 +184,7 @@ def _web(values: Values, numbers: Mapping[str, float]) -> WebSettings:
     return WebSettings(
         deadline_seconds=numbers["download_timeout_seconds"],
         allowed_hosts=() if values.text("allow_private_hosts") == "false" else values.parts("allow_private_hosts"),
+        memory_bytes=int(numbers["decode_memory_mb"]) << 20,
         cookies=values.text("cookies"),
         proxy=values.text("proxy"),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.options import OPTIONS
-from transforms.core import naming, storage
+from transforms.core import naming, storage, strict_json
 
 _RECORD = "job.json"
 _VERSION = 2
@@ -52,7 +52,7 @@ def _default(name: str) -> Any:
 def write(output: str, settings: Mapping[str, Any]) -> None:
     """Records an output's settings; for the settings see `Config.shaping`."""
     record = {"version": _VERSION, "settings": settings}
-    storage.write_bytes(storage.join(output, _RECORD), json.dumps(record, indent=2).encode())
+    strict_json.write(storage.join(output, _RECORD), record, indent=2)
 
 
 def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -63,7 +63,7 @@ def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
       RecordError: It is damaged, or of a later version.
     """
     path = storage.join(output, _RECORD)
-    now: dict[str, Any] = json.loads(json.dumps(settings))
+    now: dict[str, Any] = json.loads(strict_json.text(settings))
     try:
         there = _read(json.loads(storage.read_bytes(path)), path, now)
     except storage.StorageError as error:

@@ -29,6 +29,12 @@ DEFAULTS = {
     "page_error": "",
     "heights": [144],
     "wait": 0,
+    "login": False,
+    "parts": [],
+    "malformed": "",
+    "stated": True,
+    "sound": "",
+    "sound_fault": "",
 }
 
 
@@ -103,6 +109,24 @@ class Site(BaseHTTPRequestHandler):
         entries = [{**video, "url": f"{self.base()}/watch/{video['id']}"} for video in videos]
         self.answer(200, json.dumps(entries).encode(), "application/json")
 
+    def on_feed(self, name):
+        items = "".join(
+            f'<item><title>{video["title"]}</title><enclosure url="{self.media_url(video["id"])}"/></item>'
+            for video in self.catalogue().values()
+            if video["channel_id"] == name
+        )
+        feed = f'<?xml version="1.0"?><rss version="2.0"><channel><title>feed</title>{items}</channel></rss>'
+        self.answer(200, feed.encode(), "application/rss+xml")
+
+    def on_several(self, *video_ids):
+        players = "".join(f'<video src="{self.media_url(video_id)}"></video>' for video_id in video_ids)
+        self.answer(
+            200, f"<!DOCTYPE html><html><head><title>a page</title></head><body>{players}</body></html>".encode()
+        )
+
+    def media_url(self, video_id):
+        return f"{self.base()}/media/{video_id}/144/video.mp4"
+
     def on_page(self, video_id):
         video = self.catalogue().get(video_id)
         if video is None:
@@ -113,15 +137,23 @@ class Site(BaseHTTPRequestHandler):
                 "url": f"{self.base()}/media/{video_id}/{height}/video.mp4",
                 "format_id": str(height),
                 "ext": "mp4",
-                "width": height * 16 // 9,
-                "height": height,
+                **({"width": height * 16 // 9, "height": height} if video["stated"] else {}),
                 "vcodec": "h264",
-                "acodec": "none",
+                "acodec": "aac" if video["sound"] == "muxed" else "none",
             }
             for height in video["heights"]
         ]
+        if video["sound"] == "separate":
+            url = f"{self.base()}/sound/{video_id}/sound.m4a"
+            formats.append({"url": url, "format_id": "s", "ext": "m4a", "vcodec": "none", "acodec": "aac", "abr": 64})
         page = {**video, "error": video["page_error"], "formats": formats}
         self.answer(200, json.dumps(page).encode(), "application/json")
+
+    def on_sound(self, video_id, name):
+        video = self.catalogue()[video_id]
+        self.media(
+            video["sound_fault"], self.counts[urlsplit(self.path).path], (self.folder / "sound.m4a").read_bytes()
+        )
 
     def on_media(self, video_id, height, name):
         video = self.catalogue()[video_id]

@@ -2,23 +2,27 @@
 
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.clip_cutter import LOW_QUALITY
-from transforms.core.lanes import Lanes, batched, worked_off
+from transforms.core import storage
+from transforms.core.lanes import Gate, Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
+from transforms.failures import Failure
 from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from transforms.metrics import StageMetrics
-from transforms.records import Flush, VideoSpans
-from transforms.video_fetchers import FetchRule, Outcome, WebFetcher
+from transforms.records import SOUND_NOT_FETCHED, Flush, VideoSpans
+from transforms.tags import FAILURES, Failed, failed
+from transforms.video_fetchers import FetchRule, Outcome, WebFetcher, unforbidden
 
 _STAGE = "FetchBetterVideos"
 _FOLDER = "videos_for_clips"
@@ -26,15 +30,49 @@ _FOLDER = "videos_for_clips"
 _MOST_AHEAD = 1000
 
 
+#: Spans, and why there is no better video of theirs.
+_Told: TypeAlias = tuple[VideoSpans, Failure | None]
+
+
+class Better(NamedTuple):
+    """What came of looking for better videos.
+
+    Attributes:
+      spans: One VideoSpans per video.
+      failures: Failure, one per video that could not be had; none where no better ones are wanted.
+    """
+
+    spans: beam.PCollection
+    failures: tuple[beam.PCollection, ...]
+
+
 class _BetterFetcher(WebFetcher):
     """Fetches the better video of what was scored; where that fails, clips come from what was scored."""
 
-    def work(self, proposal: VideoSpans, stopped: threading.Event) -> VideoSpans:  # type: ignore[override]
-        """Returns the spans with the video that they are to be cut from."""
-        outcome: Outcome = super().work(proposal.video.request, stopped)
-        if outcome.video is not None:
-            return replace(proposal, better=outcome.video)
-        return replace(proposal, source_flags=(f"{LOW_QUALITY}{getattr(outcome.error, 'code', 'storage_error')}",))
+    def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate, options: Mapping[str, str]) -> None:
+        super().__init__(rule, store, gate)
+        self._options = options
+
+    def work(self, proposal: VideoSpans, stopped: threading.Event) -> _Told:  # type: ignore[override]
+        """Returns the spans with the video that they are to be cut from, and why there is no better one."""
+        request = proposal.video.request
+        asked = self._asked(request)
+        try:
+            earlier = self._store.failure(request.key, asked)
+            if earlier is None or not earlier.is_left_alone(self._options, self._rule.retry_codes):
+                outcome: Outcome = unforbidden(super().work(request, stopped), self._gate)
+                if outcome.video is not None:
+                    if earlier is not None:
+                        self._store.forget_failure(request.key)
+                    return replace(proposal, better=outcome.video), None
+                earlier = outcome.failure(_STAGE, self._options)
+                if earlier.is_left_alone(self._options):
+                    self._store.note_failure(earlier, asked)
+        except storage.StorageError as error:
+            earlier = Outcome(request, error=error).failure(_STAGE, self._options)
+        silent = self._rule.sound and proposal.video.facts.get("sound_left")
+        flags = (f"{LOW_QUALITY}{earlier.code}", *((SOUND_NOT_FETCHED,) if silent else ()))
+        return replace(proposal, source_flags=flags), earlier
 
 
 def _is_wanted(proposal: VideoSpans) -> bool:
@@ -51,52 +89,64 @@ class _FetchBetter(beam.DoFn):
         self._store, self._gates = VideoStore(output, _FOLDER), gates
         self._metrics = StageMetrics(_STAGE)
 
-    def _lanes(self, group: int) -> Lanes[VideoSpans, VideoSpans]:
-        gate = self._gates.get(self._rule.politeness, group)
-        return Lanes(gate.lanes, partial(_BetterFetcher, self._rule, self._store, gate), _MOST_AHEAD)
+    def setup(self) -> None:
+        self._options = self._rule.option_values()
 
-    def _told(self, proposal: VideoSpans) -> VideoSpans:
-        for flag in proposal.source_flags:
-            self._metrics.count(flag.replace(LOW_QUALITY, "not-better-"))
-        if proposal.better is not None:
+    def _lanes(self, group: int) -> Lanes[VideoSpans, _Told]:
+        gate = self._gates.get(self._rule.politeness, group)
+        make = partial(_BetterFetcher, self._rule, self._store, gate, self._options)
+        return Lanes(gate.lanes, make, _MOST_AHEAD)
+
+    def _told(self, told: _Told) -> Iterator[VideoSpans | Failed]:
+        proposal, failure = told
+        if failure is None:
             self._metrics.count("out-videos")
-        return proposal
+        else:
+            self._metrics.count(f"not-better-{failure.code}")
+            yield failed(failure)
+        yield proposal
 
 
 class _FetchInPass(_FetchBetter):
     """Fetches in lanes of its own while the pass goes on: what has come is given on with the next video, or Flush."""
 
     def setup(self) -> None:
+        super().setup()
         self._running = self._lanes(0)
 
     def teardown(self) -> None:
         self._running.close()
 
-    def process(self, proposal: VideoSpans | Flush) -> Iterator[VideoSpans]:
+    def process(self, proposal: VideoSpans | Flush) -> Iterator[VideoSpans | Failed]:
         if isinstance(proposal, VideoSpans):
             if _is_wanted(proposal):
                 while self._running.full:
-                    yield self._told(self._running.take())
+                    yield from self._told(self._running.take())
                 self._running.put(proposal)
             else:
                 yield proposal
         while not self._running.empty():
-            yield self._told(self._running.take())
+            yield from self._told(self._running.take())
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput]:
         while self._running.ahead:
-            yield GlobalWindows.windowed_value_at_end_of_window(self._told(self._running.take()))
+            for record in self._told(self._running.take()):
+                if isinstance(record, TaggedOutput):
+                    value = GlobalWindows.windowed_value_at_end_of_window(record.value)
+                    yield TaggedOutput(record.tag, value)
+                else:
+                    yield GlobalWindows.windowed_value_at_end_of_window(record)
 
 
 class _FetchByGroup(_FetchBetter):
     """Fetches the videos of one group of lanes."""
 
-    def process(self, group: tuple[int, Iterable[VideoSpans]]) -> Iterator[VideoSpans]:
+    def process(self, group: tuple[int, Iterable[VideoSpans]]) -> Iterator[VideoSpans | Failed]:
         with self._lanes(group[0]) as lanes:
             for some in batched(group[1], _MOST_AHEAD):
-                for proposal in worked_off((lanes, sorted(some, key=_by_key))):
-                    if proposal is not None:
-                        yield self._told(proposal)
+                for told in worked_off((lanes, sorted(some, key=_by_key))):
+                    if told is not None:
+                        yield from self._told(told)
 
 
 def _by_key(proposal: VideoSpans) -> str:
@@ -133,14 +183,17 @@ class FetchBetterVideos(beam.PTransform):
     gates: Gates
 
     @no_annotations  # Beam knows no tagged outputs
-    def expand(self, proposals: beam.PCollection) -> beam.PCollection:
-        """Takes and returns one VideoSpans per video."""
+    def expand(self, proposals: beam.PCollection) -> Better:
+        """Takes one VideoSpans per video; returns them with the better videos, and the failures."""
         given: tuple[Any, ...] = (self.output, self.rule, self.gates)
         if self.rule.clip_max_height is None:
-            return proposals | WithoutFlush(self.flow)
+            return Better(proposals | WithoutFlush(self.flow), ())
         if self.flow.streams:
-            return proposals | "Fetch" >> beam.ParDo(_FetchInPass(*given))
+            fetch = beam.ParDo(_FetchInPass(*given)).with_outputs(FAILURES, main="spans")
+            fetched = proposals | "Fetch" >> fetch
+            return Better(fetched.spans, (fetched[FAILURES],))
         route = beam.ParDo(_Route(self.flow, self.rule.politeness.groups())).with_outputs(AROUND, main="wanted")
         routed = proposals | "Route" >> route
-        better = routed.wanted | "ByGroup" >> beam.GroupByKey() | "Fetch" >> beam.ParDo(_FetchByGroup(*given))
-        return (routed[AROUND], better) | "All" >> beam.Flatten()
+        fetch = beam.ParDo(_FetchByGroup(*given)).with_outputs(FAILURES, main="spans")
+        fetched = routed.wanted | "ByGroup" >> beam.GroupByKey() | "Fetch" >> fetch
+        return Better((routed[AROUND], fetched.spans) | "All" >> beam.Flatten(), (fetched[FAILURES],))

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from transforms.core import naming, storage
+from transforms.core import naming, storage, strict_json
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
-from transforms.records import CandidateSpan, Clip, VideoSpans
+from transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip, VideoSpans
 
 _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
@@ -174,7 +174,8 @@ class ClipCutter:
         with open(target, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         facts = {name: value for name, value in facts.items() if name != "index"}
-        facts["flags"] = (*facts["flags"], *proposal.source_flags)
+        silent = (SOUND_NOT_FETCHED,) if proposal.source.facts.get("sound_missing") else ()
+        facts["flags"] = (*facts["flags"], *proposal.source_flags, *silent)
         facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
         clip = Clip(span, path, **facts, sha256=digest)
         self._bytes += os.path.getsize(target)
@@ -182,7 +183,7 @@ class ClipCutter:
             storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
         record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
-        storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
+        strict_json.write(self._record(span), {**record, "made": self._made(proposal)})
         return clip
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
@@ -206,7 +207,7 @@ class ClipCutter:
         """
         own, wanted = tuple(flag for flag in stored if not flag.startswith(LOW_QUALITY)), self._made(proposal)
         if made == wanted:
-            return (*own, *proposal.source_flags)
+            return (*(flag for flag in own if flag not in proposal.source_flags), *proposal.source_flags)
         is_better = proposal.source_flags and len(own) == len(stored)
         return own if is_better and {**made, "content": ""} == {**wanted, "content": ""} else None
 

@@ -25,7 +25,7 @@ from transforms.flow import Flow
 from transforms.metrics import StageMetrics
 from transforms.queries import files_of_folder, match_files
 from transforms.records import ActionQuery, Ask, VideoRequest
-from transforms.site_search import Asker, Entries, SearchRule
+from transforms.site_search import Asker, Entries, SearchRule, address_of, is_asked
 from transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "FindVideos"
@@ -51,11 +51,6 @@ class Found(NamedTuple):
     requests: beam.PCollection
     tallies: beam.PCollection
     failures: beam.PCollection
-
-
-def _is_asked(query: ActionQuery) -> bool:
-    """Tells whether a site has to be asked what the row names."""
-    return bool(query.query) or (bool(query.url) and web.kind_of(query.url) == web.LISTING)
 
 
 def _failure(query: ActionQuery, code: str, message: str, attempts: int = 1) -> Failure:
@@ -96,7 +91,7 @@ class _NameDirectly(beam.DoFn):
 
     def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
         self._metrics.count("in-queries")
-        if _is_asked(query):
+        if is_asked(query):
             place = zlib.crc32(query.row.encode("utf-8", "surrogatepass"))
             yield TaggedOutput(_ASKED, (place % self._groups, query))
             return
@@ -105,7 +100,7 @@ class _NameDirectly(beam.DoFn):
 
     def _named(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | Failed]:
         if query.url:
-            url = web.canonical(query.url)
+            url = address_of(query)
             yield from _tallied([_candidate(query, 1, web.key_of(url), url=url)])
             return
         pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))

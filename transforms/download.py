@@ -24,7 +24,7 @@ from transforms.grouping import GroupByVideo, only
 from transforms.metrics import StageMetrics
 from transforms.records import Flush, Video, VideoRequest
 from transforms.tags import FAILURES, Failed, failed
-from transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher
+from transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher, unforbidden
 
 _STAGE = "DownloadVideos"
 _FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
@@ -53,25 +53,35 @@ class _Fetch(beam.DoFn):
     """Fetches the requests of a group: files one after the other, web videos in the group's lanes, all side by side."""
 
     def __init__(self, output: str, rule: FetchRule, flow: Flow, gates: Gates) -> None:
-        self._rule, self._flow, self._gates = rule, flow, gates
+        # clips that are cut from a better video need no sound of this one
+        self._rule = replace(rule, sound=rule.sound and rule.clip_max_height is None)
+        self._flow, self._gates = flow, gates
         self._store = VideoStore(output, "videos")
         self._metrics = StageMetrics(_STAGE)
+
+    def setup(self) -> None:
+        self._options = self._rule.option_values()
 
     def process(self, group: tuple[tuple[str, int], Iterable[VideoRequest]]) -> Iterator[Video | Flush | Failed]:
         rule, (_, number) = self._rule, group[0]
         gate = self._gates.get(rule.politeness, number)
         web_lanes = Lanes(gate.lanes, partial(WebFetcher, rule, self._store, gate), _MOST_AHEAD)
         file_lane = Lanes(1, partial(FileFetcher, rule, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
+        forbidden: list[Outcome] = []
         with web_lanes, file_lane:
             for some in batched(group[1], _MOST_SORTED):
                 waiting = sorted(some, key=_by_rank)
                 web_videos = [request for request in waiting if request.url]
                 files = [request for request in waiting if not request.url]
                 for outcome in worked_off((web_lanes, web_videos), (file_lane, files)):
-                    if outcome is not None:
+                    if outcome is not None and getattr(outcome.error, "code", "") == "forbidden":
+                        forbidden.append(outcome)
+                    elif outcome is not None:
                         yield self._told(outcome)
                     elif self._flow.streams:
                         yield Flush()
+        for outcome in forbidden:  # only the end tells whether it was the one file, or all that the host has
+            yield self._told(unforbidden(outcome, gate))
 
     def _told(self, outcome: Outcome) -> Video | Failed:
         """Counts an outcome: lanes are threads, and Beam's counters know only the one that runs the step."""
@@ -81,14 +91,9 @@ class _Fetch(beam.DoFn):
             self._metrics.count("out-videos")
             self._metrics.count("out-bytes", outcome.video.size_bytes)
             return replace(outcome.video, reused=outcome.reused)
-        error, request = outcome.error, outcome.request
-        assert error is not None
-        self._metrics.count(f"failed-{error.code}")
-        attempts = getattr(error, "attempts", 1)
-        refused = int(CODES[error.code][0] == "blocked" and attempts > 0)
-        message = f"{request.source}: {error}"
-        refusals = request.refusals + refused
-        return failed(Failure(_STAGE, error.code, message, request.key, attempts=attempts, refusals=refusals))
+        failure = outcome.failure(_STAGE, self._options)
+        self._metrics.count(f"failed-{failure.code}")
+        return failed(failure)
 
 
 def _by_rank(request: VideoRequest) -> tuple[int, int, str]:
@@ -103,6 +108,9 @@ class _Decided(beam.DoFn):
         self._rule, self._flow = rule, flow
         self._metrics = StageMetrics(_STAGE)
 
+    def setup(self) -> None:
+        self._options = self._rule.option_values()
+
     def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[tuple[tuple[str, int], VideoRequest] | Failed]:
         records = list(keyed[1])
         earlier, request = only(records, Failure), only(records, VideoRequest)
@@ -110,7 +118,7 @@ class _Decided(beam.DoFn):
             return
         self._metrics.count("in-requests")
         if request.url and earlier is not None:
-            if CODES[earlier.code][0] in ("permanent", "skipped") and earlier.code not in self._rule.retry_codes:
+            if earlier.is_left_alone(self._options, self._rule.retry_codes):
                 self._metrics.count(f"failed-{earlier.code}")
                 yield failed(earlier)
                 return
@@ -132,8 +140,7 @@ def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
         for line in filter(None, storage.read_bytes(storage.join(output, name)).decode().split("\n")):
             row = json.loads(line)
             if row["stage"] == _STAGE and row["code"] in CODES:
-                names = ("stage", "code", "message", "key", "attempts")
-                yield Failure(**{name: row[name] for name in names}, refusals=row.get("refusals", 0))
+                yield Failure.from_row(row)
 
 
 @dataclass

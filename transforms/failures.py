@@ -4,15 +4,16 @@ A code belongs to one category, and the category says whether another run may tr
 
 | category | another run |
 |---|---|
-| permanent | leaves it alone |
+| permanent | leaves it alone, unless an option that may end it (`CURES`) has another value |
 | transient | tries it again |
 | blocked | tries it again, later |
 | skipped | leaves it alone: a stated rule refused it |
 | config | tries it again: the fault is in the options or the installation |
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 
@@ -32,6 +33,8 @@ CODES: dict[str, tuple[str, str]] = {
     "blocked": ("blocked", "the site refuses this machine for now, or did so before the video's turn"),
     "private": ("permanent", "the video is private"),
     "removed": ("permanent", "the video or its channel is gone"),
+    "login_required": ("permanent", "the site shows the video only to whom it knows"),
+    "forbidden": ("permanent", "the host refuses this one file"),
     "members_only": ("permanent", "the video is for paying members"),
     "age_restricted": ("permanent", "the site asks for the viewer's age"),
     "drm": ("permanent", "the video is protected against copying"),
@@ -53,10 +56,11 @@ CODES: dict[str, tuple[str, str]] = {
     "server_error": ("transient", "the server answered with an error of its own"),
     "short_read": ("transient", "the answer ended before its announced end"),
     "network_timeout": ("transient", "the server did not answer in time"),
-    "network": ("transient", "no connection: name, route, proxy or TLS"),
+    "network": ("transient", "no connection: name, route or TLS; or the host did not answer before the video's turn"),
+    "proxy_failed": ("config", "the proxy does not answer or refuses, or is given in a form that cannot be used"),
     "download_failed": ("transient", "yt-dlp could not fetch the video, for a reason that only its message tells"),
     "fetch_timeout": ("permanent", "the download did not end before --download_timeout_seconds"),
-    "fetch_memory": ("permanent", "the downloading process reached its memory cap"),
+    "fetch_memory": ("permanent", "the downloading process reached --decode_memory_mb"),
     "fetch_crashed": ("transient", "the downloading process died"),
     "unreadable_video": ("permanent", "no allowed container format fits the file's content"),
     "no_video": ("permanent", "the file has no video stream (cover art is not one)"),
@@ -80,6 +84,7 @@ _CATEGORY_REMEDIES = {
     "config": "correct the options or the installation and run the same command again",
 }
 _CORRECT_ROWS = "correct these rows, or take them out, and run the same command again"
+_WITH_COOKIES = "with --cookies of an account that may see these, run the same command again: it tries them once more"
 _OTHER_FILES = "look at these files: a player that opens them can save them anew; or take their rows out"
 #: code -> what a person can do about it.
 REMEDIES: dict[str, str] = {
@@ -92,18 +97,24 @@ REMEDIES: dict[str, str] = {
     "permission_denied": "give this account the right to read the files and run the same command again",
     "blocked": "wait an hour or more and run the same command again: it tries these alone; "
     "a longer --download_interval asks less often",
-    "members_only": "with --cookies of an account that may see these, --retry_failed=members_only tries them once more",
-    "age_restricted": "with --cookies of an account that may see these, --retry_failed=age_restricted tries them "
-    "once more",
-    "too_large": "raise --max_video_mb if these are wanted, and add --retry_failed=too_large",
+    "private": _WITH_COOKIES,
+    "login_required": _WITH_COOKIES,
+    "members_only": _WITH_COOKIES,
+    "age_restricted": _WITH_COOKIES,
+    "forbidden": "give addresses that have not expired, or --cookies of an account that may see these; "
+    "--retry_failed=forbidden tries the same ones once more",
+    "geo_blocked": "with a --proxy where these are offered, run the same command again: it tries them once more",
+    "proxy_failed": "look to the proxy and to --proxy, and run the same command again",
+    "too_large": "raise --max_video_mb if these are wanted, and run the command with --replace",
     "no_format": "raise --max_height_cap and run the same command again",
     "unsupported_url": "give the address of a video's own page or file and run the same command again",
     "cookies_invalid": "export the cookies anew and run the same command again",
     "scheme_refused": "give addresses with http or https and run the same command again",
-    "refused_address": "name hosts of your own in --allow_private_hosts, and add --retry_failed=refused_address",
+    "refused_address": "name hosts of your own in --allow_private_hosts and run the same command again",
     "extractor_error": "upgrade yt-dlp (pip install --upgrade yt-dlp) and run the same command again",
-    "network": "look to name, route, proxy and certificates, and run the same command again",
-    "fetch_timeout": "raise --download_timeout_seconds, and add --retry_failed=fetch_timeout",
+    "network": "look to name, route and certificates, and run the same command again",
+    "fetch_timeout": "raise --download_timeout_seconds and run the same command again",
+    "fetch_memory": "raise --decode_memory_mb and run the same command again",
     "unreadable_video": _OTHER_FILES,
     "no_video": _OTHER_FILES,
     "no_frames": _OTHER_FILES,
@@ -115,6 +126,29 @@ REMEDIES: dict[str, str] = {
     "cut_crashed": _OTHER_FILES,
     "cut_timeout": "raise --stall_seconds and run the same command again",
     "cut_memory": "raise --decode_memory_mb and run the same command again",
+}
+
+#: code -> the options of which another value may end such a failure. It keeps their values, and is tried again with
+#: others.
+CURES: dict[str, tuple[str, ...]] = {
+    "private": ("cookies",),
+    "login_required": ("cookies",),
+    "members_only": ("cookies",),
+    "age_restricted": ("cookies",),
+    "forbidden": ("cookies", "proxy"),
+    "geo_blocked": ("cookies", "proxy"),
+    "refused_address": ("allow_private_hosts", "proxy"),
+    "too_short": ("min_video_seconds",),
+    "too_long": ("max_video_seconds",),
+    "licence": ("licence",),
+    "too_large": ("max_video_mb",),
+    "fetch_timeout": ("download_timeout_seconds", "proxy"),
+    "fetch_memory": ("decode_memory_mb",),
+    "unreadable_video": ("max_pixels",),
+    "no_frames": ("max_pixels", "decode_memory_mb"),
+    "decode_crashed": ("decode_memory_mb",),
+    "decode_timeout": ("stall_seconds",),
+    "decode_memory": ("decode_memory_mb",),
 }
 
 
@@ -145,6 +179,7 @@ class Failure:
       action: The action concerned, where it is one in particular.
       attempts: How often the item was tried.
       refusals: In how many runs a site refused it: what was refused most comes last.
+      options: The values that the options of `CURES` had.
     """
 
     stage: str
@@ -155,6 +190,7 @@ class Failure:
     action: str = ""
     attempts: int = 1
     refusals: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -171,6 +207,27 @@ class Failure:
         """Its place in `failures*.jsonl`, where they are sorted by this."""
         return self.stage, self.row, self.key, self.action, self.message
 
+    def is_left_alone(self, options: Mapping[str, str], retry_codes: Container[str] = ()) -> bool:
+        """Tells whether another run leaves the item alone.
+
+        Args:
+          options: The values that options have in that run.
+          retry_codes: Codes that it tries again whatever the options.
+        """
+        if self.category not in ("permanent", "skipped") or self.code in retry_codes:
+            return False
+        return all(options.get(name, value) == value for name, value in self.options.items())
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Returns the failure of a row of `failures*.jsonl`; rows of earlier versions may lack what has a default.
+
+        Raises:
+          KeyError, TypeError, ValueError: The row is none.
+        """
+        needed = {name: row[name] for name in ("stage", "code", "message")}
+        return cls(**needed, **{one.name: row[one.name] for one in fields(cls)[len(needed) :] if one.name in row})
+
     def to_row(self) -> dict[str, Any]:
         """Returns the failure as a row of `failures*.jsonl`."""
         return {
@@ -184,4 +241,5 @@ class Failure:
             "action": self.action,
             "attempts": self.attempts,
             "refusals": self.refusals,
+            "options": dict(self.options),
         }

@@ -5,7 +5,6 @@ bytes, whatever the runner or the number of workers.
 """
 
 import datetime
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.cleaning import CleanClips
-from transforms.core import funnel, highlights, manifests, stale, storage
+from transforms.core import funnel, highlights, manifests, stale, storage, strict_json
 from transforms.core.highlights import Messages, Total
 from transforms.core.stale import Leftover
 from transforms.failures import Failure
@@ -199,7 +198,7 @@ class _WriteSummary(beam.DoFn):
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._about,
         }
-        storage.write_bytes(storage.join(self._output, "summary.json"), json.dumps(summary, indent=2).encode())
+        strict_json.write(storage.join(self._output, "summary.json"), summary, indent=2)
         self._metrics.count("summaries")
         if self._max_failure_ratio is not None and (why := funnel.why_failed(summary, self._max_failure_ratio)):
             raise TooManyFailuresError(why)

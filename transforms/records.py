@@ -8,6 +8,9 @@ import numpy as np
 
 from transforms.core import naming
 
+#: Flag of a clip whose video has a sound on its site, apart from the picture, that is not in the clip.
+SOUND_NOT_FETCHED = "sound_not_fetched"
+
 
 @dataclass(frozen=True)
 class ActionQuery:
@@ -500,7 +503,7 @@ class Clip:
       width, height: Probed picture size in pixels.
       has_audio: Whether the clip has sound.
       sha256: Digest of the file.
-      flags: E.g. `audio_dropped`.
+      flags: E.g. `audio_dropped`, `sound_not_fetched`.
       start_seconds, end_seconds: What of the video it shows: the span to the frame, more where nothing is re-encoded.
       poster: A picture of its peak, relative to the output folder; empty where none is wanted.
       audio_missing_seconds: For how long its sound is silence because the video has none there, or none that can be

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from transforms.core import naming, storage, web
+from transforms.core import naming, storage, strict_json, web
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Politeness
@@ -18,6 +18,18 @@ _STAGE = "FindVideos"
 
 #: URL and facts of each entry, in the site's order.
 Entries: TypeAlias = list[tuple[str, dict[str, Any]]]
+#: So many pages are asked for a row, besides one for each of its videos.
+_MORE_PAGES = 10
+
+
+def address_of(query: ActionQuery) -> str:
+    """Returns the URL that a row names: a list beside a video is meant where the row asks for several videos."""
+    return web.canonical(query.url, lists=(query.max_videos or 1) > 1) if query.url else ""
+
+
+def is_asked(query: ActionQuery) -> bool:
+    """Tells whether a site has to be asked what the row names."""
+    return bool(query.query) or (bool(query.url) and web.kind_of(address_of(query)) != web.VIDEO)
 
 
 @dataclass(frozen=True)
@@ -51,35 +63,70 @@ class Asker:
 
     def work(self, query: ActionQuery, stopped: threading.Event) -> tuple[ActionQuery, Entries | FetchError]:
         """Returns URL and facts of what the site lists, or listed in an earlier run where it does not answer now."""
+        url = address_of(query)
         request = {
             "query": query.query,
-            "url": query.url,
+            "url": url,
             "search_prefix": self._rule.prefix,
             "limit": query.max_videos or self._rule.max_videos,
             "licence": self._rule.filter.licence,
         }
         stored = storage.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
+        before = _read(stored)
+        if before and [one for one, _ in before] == [url]:
+            return query, before  # the page is one video, and need not be asked again whether it is
         try:
-            entries = self._ask(query, request, stopped)
+            entries = self._ask(request, stopped)
         except FetchError as error:
-            if CODES[error.code][0] not in ("blocked", "transient"):
-                return query, error
-            try:  # a site that refuses today must not make yesterday's results vanish
-                return query, [(url, facts) for url, facts in json.loads(storage.read_bytes(stored))]
-            except (storage.StorageError, ValueError, TypeError):
-                return query, error
+            if CODES[error.code][0] in ("blocked", "transient"):
+                # a site that refuses today must not make yesterday's results vanish
+                return query, error if before is None else before
+            if url and web.kind_of(url) == web.PAGE:
+                return query, [(url, {})]  # as one video, of which fetching tells what is wrong
+            return query, error
         with contextlib.suppress(storage.StorageError):  # it only helps a later run
-            storage.write_bytes(stored, json.dumps(entries).encode())
+            strict_json.write(stored, entries)
         return query, entries
 
-    def _ask(self, query: ActionQuery, request: dict[str, Any], stopped: threading.Event) -> Entries:
-        host = web.host_of(query.url) if query.url else self._rule.prefix
-        with self._metrics.doing(f"asking for {query.query or query.url!r}"):
+    def _ask(self, request: dict[str, Any], stopped: threading.Event) -> Entries:
+        """Returns the videos that a search or a page leads to: pages among its entries are asked in their place."""
+        found: dict[str, dict[str, Any]] = {}
+        asked: set[str] = set()
+        limit = request["limit"]
+        pages: Entries = [(request["url"], {})]
+        while pages and len(found) < limit:
+            url, facts = pages.pop()
+            if url in asked:
+                continue
+            if asked and (web.kind_of(url) == web.VIDEO or len(asked) > limit + _MORE_PAGES):
+                found.setdefault(url, facts)
+                continue
+            try:
+                messages = self._listing({**request, "url": url} if asked else request, stopped)
+            except FetchError:
+                if not asked:
+                    raise
+                found.setdefault(url, facts)  # as one video, of which fetching tells what is wrong
+                continue
+            finally:
+                asked.add(url)
+            if messages and messages[0].get("single"):
+                found.setdefault(web.canonical(messages[0]["url"]), {**facts, **messages[0]["facts"]})
+                continue
+            if lost := sum(len(message.get("lost", ())) for message in messages):
+                self._metrics.count("entries-lost", lost)
+            entries = [(web.canonical(one["url"]), one["facts"]) for one in messages if "url" in one]
+            pages += reversed(entries)
+        return list(found.items())
+
+    def _listing(self, request: dict[str, Any], stopped: threading.Event) -> list[dict[str, Any]]:
+        """Asks one page, in its turn."""
+        url = request["url"]
+        host = web.host_of(url) if url else self._rule.prefix
+        request = {**request, "pause_seconds": self._rule.politeness.interval_seconds}
+        with self._metrics.doing(f"asking for {url or request['query']!r}"):
             messages, _ = self._fetcher.run("fetch:listing", lambda: request, self._gate, host, stopped)
-        entries: dict[str, dict[str, Any]] = {}
-        for message in messages:
-            entries.setdefault(message.facts["url"], message.facts["facts"])
-        return list(entries.items())
+        return [message.facts for message in messages]
 
     def kill(self) -> None:
         """Makes `work` end soon."""
@@ -88,3 +135,11 @@ class Asker:
     def close(self) -> None:
         """Ends the child."""
         self._fetcher.close()
+
+
+def _read(stored: str) -> Entries | None:
+    """Returns what an earlier run found; None where none did, or it cannot be read."""
+    try:
+        return [(str(url), dict(facts)) for url, facts in json.loads(storage.read_bytes(stored))]
+    except (storage.StorageError, ValueError, TypeError):
+        return None

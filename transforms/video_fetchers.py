@@ -5,20 +5,21 @@ import shutil
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from transforms.core import filters, storage, web
+from transforms.core import filters, secret_texts, storage, web
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Politeness
 from transforms.core.video_store import VideoStore
+from transforms.failures import CODES, CURES, Failure
 from transforms.metrics import StageMetrics
 from transforms.records import Video, VideoRequest
 
 _STAGE = "DownloadVideos"
-_PROBE_LIMITS = Limits(stall_seconds=60, memory_bytes=2 << 30)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class FetchRule:
       politeness: How often it is asked.
       max_pixels: Largest picture that is decoded.
       retry_codes: Codes of earlier permanent failures that are tried again.
+      probe: What looking into a file may take.
+      sound: Whether videos that clips are cut from need their sound.
+      options: The values of the options of `failures.CURES`, but for those that are secrets.
       clip_max_height: Height at which videos with a span are fetched again; None for not at all.
     """
 
@@ -47,7 +51,26 @@ class FetchRule:
     politeness: Politeness
     max_pixels: int
     retry_codes: tuple[str, ...]
+    probe: Limits
+    sound: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
     clip_max_height: int | None = None
+
+    def option_values(self) -> dict[str, str]:
+        """Returns the values of all options of `failures.CURES`; of secrets marks, which say nothing of them.
+
+        Raises:
+          StorageError: The storage does not answer.
+        """
+        try:
+            cookies, proxy = self.web.read_secrets()
+        except secret_texts.SecretError:
+            return dict(self.options)
+        return {
+            **self.options,
+            "cookies": secret_texts.mark_of_cookies(cookies),
+            "proxy": secret_texts.mark_of_proxy(proxy),
+        }
 
 
 @dataclass(frozen=True)
@@ -67,6 +90,22 @@ class Outcome:
     error: FetchError | storage.StorageError | None = None
     reused: bool = False
     msec: int = 0
+
+    def failure(self, stage: str, options: Mapping[str, str]) -> Failure:
+        """Returns why there is no video.
+
+        Args:
+          stage: Who wanted it.
+          options: The values that options have, see `FetchRule.option_values`.
+        """
+        assert self.error is not None
+        code, attempts = self.error.code, getattr(self.error, "attempts", 1)
+        return Failure(
+            *(stage, code, f"{self.request.source}: {self.error}", self.request.key),
+            attempts=attempts,
+            refusals=self.request.refusals + int(CODES[code][0] == "blocked" and attempts > 0),
+            options={name: options[name] for name in CURES.get(code, ()) if name in options},
+        )
 
 
 class VideoFetcher:
@@ -117,11 +156,18 @@ class VideoFetcher:
         if refused := filters.refusal(facts, self._rule.filter, complete=bool(request.url)):
             raise FetchError(*refused)
         self._check_size(video.size_bytes)
-        return video
+        self._check_height(video)
+        return None if self._rule.sound and video.facts.get("sound_left") else video
 
     def _check_size(self, size: int) -> None:
         if size > self._rule.max_bytes:
             raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
+
+    def _check_height(self, video: Video) -> None:
+        """What a site does not state of a format is seen in the file."""
+        refused = filters.too_high(video.width, video.height, self._rule.height_cap) if video.request.url else None
+        if refused:
+            raise FetchError(*refused)
 
     def _probed(self, request: VideoRequest, path: str, size: int, content: str, facts: dict[str, Any]) -> Video:
         """Looks into a file whatever its name says; returns the video, still without a place."""
@@ -130,7 +176,7 @@ class VideoFetcher:
         probed = self._probe(path)
         if refused := filters.refusal({"duration": probed["duration_seconds"]}, self._rule.filter, complete=False):
             raise FetchError(*refused)
-        return Video(
+        video = Video(
             key=request.key,
             uri=request.path,
             request=request,
@@ -142,12 +188,14 @@ class VideoFetcher:
             frame_rate=probed["frame_rate"],
             facts={**facts, "container": probed["container"], "codec": probed["codec"]},
         )
+        self._check_height(video)
+        return video
 
     def _probe(self, path: str) -> dict[str, Any]:
         for attempt in (1, 2):
             try:
                 request = {"path": path, "max_pixels": self._rule.max_pixels}
-                *_, answer = self._child.call("probing:probe", request, _PROBE_LIMITS)
+                *_, answer = self._child.call("probing:probe", request, self._rule.probe)
                 return answer.facts
             except ChildError as error:
                 if not error.fatal or attempt == 2:
@@ -165,7 +213,7 @@ class FileFetcher(VideoFetcher):
     """Files on local disk or gs://, used in place or copied."""
 
     def __init__(self, rule: FetchRule, store: VideoStore) -> None:
-        super().__init__(rule, store, Child(_PROBE_LIMITS))
+        super().__init__(rule, store, Child(rule.probe))
 
     def _stored(self, request: VideoRequest) -> Video | None:
         copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
@@ -203,6 +251,8 @@ class WebFetcher(VideoFetcher):
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         rule, host = self._rule, web.host_of(request.url)
+        if not web.is_address(web.page_and_item(request.url)[0]):  # a list may name anything
+            raise FetchError("scheme_refused", "only http and https, and yt-dlp's own addresses, are contacted")
         with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch, self._metrics.doing(f"waiting for {host}"):
 
             def make_request() -> dict[str, Any]:
@@ -212,6 +262,7 @@ class WebFetcher(VideoFetcher):
                     "max_height": rule.max_height,
                     "height_cap": rule.height_cap,
                     "max_bytes": rule.max_bytes,
+                    "sound": rule.sound,
                     "filter": vars(rule.filter),
                 }
 
@@ -222,3 +273,13 @@ class WebFetcher(VideoFetcher):
                 raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
             video = self._probed(request, path, facts["size_bytes"], facts["content"], facts["facts"])
             return self._store.put(video, path, self._asked(request))
+
+
+def unforbidden(outcome: Outcome, gate: Gate) -> Outcome:
+    """Returns the outcome of a file that its host forbids: as `blocked` where the host is left alone for that."""
+    host = web.host_of(outcome.request.url)
+    if gate.closed(host) != "blocked":
+        return outcome
+    assert outcome.error is not None
+    error = FetchError("blocked", f"{outcome.error}; as others of {host}", getattr(outcome.error, "attempts", 1))
+    return replace(outcome, error=error)

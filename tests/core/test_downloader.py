@@ -76,6 +76,7 @@ def test_a_direct_link_gives_the_file(server, tmp_path, path):
         "max_height": 144,
         "height_cap": 720,
         "max_bytes": 10_000_000,
+        "sound": True,
         "filter": vars(FilterRule(0, 1e9, "any")),
         "web": {"allowed_hosts": ["true"], "socket_timeout_seconds": 5},
     }

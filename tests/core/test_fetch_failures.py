@@ -1,9 +1,19 @@
 """yt-dlp's messages to codes, and addresses that are refused."""
 
-import pytest
+import errno
+import os
 
-from transforms.core import guard
+import pytest
+from yt_dlp.extractor.common import InfoExtractor
+from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
+
+from tests.servers import file_server
+from transforms.core import fetch, guard
+from transforms.core.downloader import Downloader
 from transforms.core.fetch_failures import classify
+from transforms.core.filters import FilterRule
+from transforms.core.session import _Silent
+from transforms.core.tasks import TaskError
 
 MESSAGES = {
     "ERROR: [youtube] a-drm-bcdef: Video unavailable": "removed",
@@ -18,13 +28,19 @@ MESSAGES = {
     "ERROR: [youtube] x: Requested format is not available": "no_format",
     "ERROR: [generic] forbidden-planet: Unable to download webpage: HTTP Error 404: Not Found": "not_found",
     "ERROR: Unsupported URL: https://example.org/livestreams/abc": "unsupported_url",
-    "ERROR: unable to download video data: HTTP Error 403: Forbidden": "blocked",
+    "ERROR: unable to download video data: HTTP Error 403: Forbidden": "forbidden",
+    "ERROR: Got HTTP Error 403 caused by Cloudflare anti-bot challenge": "blocked",
     "ERROR: [generic] x: HTTP Error 429: Too Many Requests": "blocked",
     "ERROR: [generic] x: HTTP Error 410: Gone": "not_found",
     "ERROR: [generic] x: HTTP Error 451: Unavailable For Legal Reasons": "geo_blocked",
     "ERROR: [generic] x: HTTP Error 503: Service Unavailable": "server_error",
     "ERROR: [youtube] x: HTTP Error 400: Bad Request; please report this issue on our tracker": "extractor_error",
-    "ERROR: [generic] x: HTTP Error 401: Unauthorized": "download_failed",
+    "ERROR: [generic] x: HTTP Error 401: Unauthorized": "login_required",
+    "ERROR: [x] x: This video is only available for registered users. Use --cookies": "login_required",
+    "ERROR: [x] x: You need to log in to see this": "login_required",
+    "ERROR: unable to write data: [Errno 28] No space left on device": "disk_full",
+    "ERROR: unable to open for writing: [Errno 28] No space left on device: 'file:x'": "disk_full",
+    "ERROR: [x] x: JSON config not found; please report this issue on https://example.org": "extractor_error",
     "ERROR: HTTPSConnectionPool(host='captcha-art.com', port=443): Read timed out.": "network_timeout",
     "ERROR: Failed to resolve 'x' ([Errno -2] Name or service not known)": "network",
     "ERROR: 1000 bytes read, 2000 more expected": "short_read",
@@ -36,6 +52,91 @@ MESSAGES = {
 @pytest.mark.parametrize("message", MESSAGES)
 def test_codes(message):
     assert classify(RuntimeError(message)) == MESSAGES[message]
+
+
+#: What an extractor raises, after which answer -> the code. Types tell more than texts, which may say anything.
+RAISED = {
+    "a reason of the site, after a 403": (lambda: ExtractorError("Private video", expected=True), 403, "private"),
+    "no reason of its own": (
+        lambda: ExtractorError("Unable to download: HTTP Error 404: Not Found", expected=True),
+        404,
+        "not_found",
+    ),
+    "a login wall": (
+        lambda: ExtractorError("Unable to download: HTTP Error 401: Unauthorized", expected=True),
+        401,
+        "login_required",
+    ),
+    "a server that is down": (
+        lambda: ExtractorError("No such video was found; 404", expected=True),
+        503,
+        "server_error",
+    ),
+    "a page that is not understood": (lambda: ExtractorError("JSON config not found"), None, "extractor_error"),
+    "a page whose words mislead": (lambda: ExtractorError("This video is private: no config"), None, "extractor_error"),
+    "a field that is not there": (lambda: KeyError("videoDetails"), None, "extractor_error"),
+    "a text that is no number": (lambda: ValueError("invalid literal: 'proxy timed out'"), None, "extractor_error"),
+    "a region": (lambda: GeoRestrictedError("not there", countries=["DE"]), None, "geo_blocked"),
+    "an address": (lambda: UnsupportedError("https://example.org/private-video"), None, "unsupported_url"),
+    "a channel that sends nothing": (lambda: UserNotLive(video_id="x"), None, "live"),
+    "a video that is named like a fault": (
+        lambda: ExtractorError("proxy: nobody has seen this", expected=True),
+        None,
+        "proxy_failed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_codes_of_what_extractors_raise(name):
+    make_error, status, code = RAISED[name]
+
+    class Raises(InfoExtractor):
+        _VALID_URL = "raises:(?P<id>.*)"
+
+        def _real_extract(self, url):
+            try:
+                if status is not None:
+                    self._request_webpage(f"{files.url}/page", "x")
+            except ExtractorError:
+                raise make_error() from None
+            raise make_error()
+
+    with file_server() as files, Downloader({"quiet": True, "logger": _Silent()}) as downloader:
+        files.pages["/page"] = status, "text/html", b""
+        downloader._ies = {"Raises": Raises(downloader)}
+        downloader._ies_instances = dict(downloader._ies)
+        with pytest.raises((DownloadError, KeyError, ValueError)) as caught:
+            downloader.extract_info("raises:x", download=False)
+    assert classify(caught.value, downloader.failed_request) == code
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 451, 500, 503])
+def test_a_fragment_that_cannot_be_had_is_told_by_its_status(tmp_path, status):
+    request = {
+        "folder": str(tmp_path),
+        "max_height": 144,
+        "height_cap": 720,
+        "max_bytes": 10_000_000,
+        "sound": True,
+        "filter": vars(FilterRule()),
+        "web": {"allowed_hosts": ["true"], "socket_timeout_seconds": 5},
+    }
+    with file_server() as files:
+        playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nseg.ts\n#EXTINF:10,\nseg2.ts\n#EXT-X-ENDLIST\n"
+        files.pages["/list.m3u8"] = 200, "application/vnd.apple.mpegurl", playlist
+        files.pages["/seg.ts"] = files.pages["/seg2.ts"] = status, "video/mp2t", b""
+        with pytest.raises(TaskError) as caught:
+            list(fetch.download({**request, "url": f"{files.url}/list.m3u8"}))
+    expected = {401: "login_required", 403: "forbidden", 410: "not_found", 429: "blocked", 451: "geo_blocked"}
+    assert caught.value.code == expected.get(status, "not_found" if status == 404 else "server_error")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_wherever_it_stands(number):
+    error = RuntimeError("unable to open for writing: 'file:x'")
+    error.__context__ = OSError(number, os.strerror(number))
+    assert classify(error) == "disk_full"
 
 
 def test_the_reason_may_stand_behind_the_error():

@@ -188,11 +188,55 @@ def test_blocks_are_counted_per_host():
     shared = gate(lanes=4)
     for host, code in (("a", "blocked"), ("b", "blocked"), ("a", "blocked"), ("b", ""), ("a", "blocked")):
         shared.note(host, code)
-    assert shared.refuses("a")
-    assert not shared.refuses("b")
+    assert shared.closed("a") == "blocked"
+    assert not shared.closed("b")
     for code in ("blocked", "not_found", "blocked", "blocked"):  # an answer of another kind
         shared.note("b", code)
-    assert not shared.refuses("b")
+    assert not shared.closed("b")
+
+
+@pytest.mark.parametrize("code", ["network", "network_timeout", "server_error"])
+def test_a_host_that_is_down_is_left_alone_after_as_many_tries_as_three_videos_have(code):
+    shared = gate(attempts=2)
+    for _ in range(6):
+        with shared.turn("a", threading.Event()):
+            shared.note("a", code)
+    with (
+        pytest.raises(NotTriedError, match="not tried: a did not answer before") as caught,
+        shared.turn("a", threading.Event()),
+    ):
+        pass
+    assert caught.value.code == "network"
+    assert not shared.closed("b")
+
+
+def test_an_answer_of_any_kind_shows_that_a_host_is_up():
+    shared = gate(attempts=1)
+    for code in ("network", "server_error", "not_found", "network", "network", "", "network", "network"):
+        shared.note("a", code)
+        assert not shared.closed("a")
+    shared.note("a", "network_timeout")
+    assert shared.closed("a") == "network"
+    shared.note("a", "")  # one that was under way
+    assert not shared.closed("a")
+
+
+@pytest.mark.parametrize(("code", "rest"), [("network", "network"), ("proxy_failed", "proxy_failed")])
+def test_where_there_is_no_way_to_any_host_none_is_asked_for_long(code, rest):
+    shared = gate(attempts=1)
+    for place in range(10):
+        assert not shared.closed("another")
+        shared.note(f"host{place}", code)
+    assert shared.closed("another") == rest
+
+
+def test_several_files_that_a_host_forbids_in_a_row_are_a_refusal_of_the_host():
+    shared = gate(blocked_limit=3)
+    for code in ("forbidden", "forbidden", "", "forbidden", "blocked"):
+        shared.note("a", code)
+        assert not shared.closed("a")
+    shared.note("a", "forbidden")
+    assert shared.closed("a") == "blocked"
 
 
 def test_a_gate_lets_only_so_many_requests_through():

@@ -140,6 +140,7 @@ BAD_OBJECTS = {
     "endless text": ({"action": "red", "query": "q" * 2001}, "2001 characters"),
     "max_videos 0": ({"action": "red", "query": "q", "max_videos": 0}, "max_videos is 0"),
     "max_videos negative": ({"action": "red", "query": "q", "max_videos": -1}, "max_videos is -1"),
+    "max_videos without end": ({"action": "red", "query": "q", "max_videos": 10_001}, "from 1 to 10000"),
     "max_videos text": ({"action": "red", "query": "q", "max_videos": "many"}, "max_videos is 'many'"),
     "max_videos fraction": ({"action": "red", "query": "q", "max_videos": 1.5}, "max_videos is 1.5"),
     "max_videos truth": ({"action": "red", "query": "q", "max_videos": True}, "max_videos is True"),

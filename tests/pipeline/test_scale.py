@@ -59,7 +59,7 @@ def run(folder, spec, site):
     command = [
         *(sys.executable, "-m", "pipeline", "--workers=2", f"--classifier={spec}", "--search_prefix=localsearch"),
         *(f"--input={folder}/queries.jsonl", f"--output={folder}/output", "--max_videos=200", "--cut=none"),
-        *("--allow_private_hosts=127.0.0.1", "--download_interval=0", "--download_lanes=4", "--blocked_limit=1000"),
+        *("--allow_private_hosts=127.0.0.1", "--download_interval=0", "--download_lanes=4"),
         *("--retry_wait_seconds=0.01", "--download_attempts=2", "--download_timeout_seconds=2", "--max_video_mb=10"),
         "--sample_fps=1",
     ]

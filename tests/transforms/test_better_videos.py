@@ -60,13 +60,41 @@ def test_only_the_selected_videos_are_fetched_again_and_cut(site, job):  # noqa:
 
 
 def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):  # noqa: F811
-    site(catalogue(fault="404", fault_from_height=360))
+    server = site(catalogue(fault="404", fault_from_height=360))
     status, output = job(ROWS, *OPTIONS, "--clips_per_action=1")
     assert status == 0
     (span,) = read_jsonl(output / "spans.jsonl")
     assert span["clip_height"] == 144
     assert span["clip_flags"] == ["low_quality_not_found"]
-    assert summary_of(output)["adds_up"]
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert (failure["stage"], failure["code"], failure["key"]) == ("FetchBetterVideos", "not_found", span["key"])
+    rows = (output / "failures.jsonl").read_bytes(), (output / "spans.jsonl").read_bytes()
+    asked = {path: count for path, count in server.log().items() if path.startswith(("/page", "/media"))}
+    job(ROWS, *OPTIONS, "--clips_per_action=1")
+    assert {path: n for path, n in server.log().items() if path.startswith(("/page", "/media"))} == asked
+    assert rows == ((output / "failures.jsonl").read_bytes(), (output / "spans.jsonl").read_bytes())
+    assert summary_of(output)["next_run"] == 0
+
+    server.set(catalogue())
+    job(ROWS, *OPTIONS, "--clips_per_action=1", "--retry_failed=not_found")
+    (span,) = read_jsonl(output / "spans.jsonl")
+    assert (span["clip_height"], span["clip_flags"]) == (360, [])
+    assert read_jsonl(output / "failures.jsonl") == []
+    assert not list(output.glob("videos_for_clips/*.failure.json"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_better_qualities_that_a_site_refuses_today_remain_for_the_next_run(site, job, workers):  # noqa: F811
+    server = site(catalogue(fault="429", fault_from_height=360))
+    more = ("--blocked_limit=1", "--download_lanes=1", f"--workers={workers}")
+    _, output = job(ROWS, *OPTIONS, *more)
+    assert {row["code"] for row in read_jsonl(output / "failures.jsonl")} == {"blocked"}
+    summary = summary_of(output)
+    assert (summary["next_run"], summary["failures"]) == (2, {"FetchBetterVideos": {"blocked": 2}})
+    server.set(catalogue())
+    _, output = job(ROWS, *OPTIONS, *more)
+    assert summary_of(output)["next_run"] == 0
+    assert {row["clip_height"] for row in read_jsonl(output / "spans.jsonl")} == {360}
 
 
 def test_a_good_clip_is_not_replaced_by_one_of_low_quality_because_today_the_site_refuses(site, job):  # noqa: F811

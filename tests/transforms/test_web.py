@@ -3,6 +3,7 @@
 import json
 import os
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.run import main
@@ -52,6 +53,7 @@ def media(tmp_path_factory):
     """Media files that the site serves."""
     folder = tmp_path_factory.mktemp("site")
     make_video(folder / "small.mp4", 30, rate=10, picture=lambda index: stamped(index, background=COLOURS["red"]))
+    make_video(folder / "tall.mp4", 30, rate=10, size=(640, 360), picture=lambda index: stamped(index, 640, 360))
     (folder / "page.mp4").write_text("<html><body>no video here</body></html>")
     (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
     (folder / "large.mp4").write_bytes((folder / "small.mp4").read_bytes() + os.urandom(14_000_000))
@@ -107,9 +109,7 @@ def catalogue_of_faults():
 
 def test_every_fault_has_its_outcome_and_leaves_nothing(site, job):
     server = site(catalogue_of_faults())
-    status, output = job(
-        [{"action": "red", "query": "fault"}], "--download_lanes=4", "--blocked_limit=10", "--cut=none"
-    )
+    status, output = job([{"action": "red", "query": "fault"}], "--download_lanes=4", "--cut=none")
     assert status == 0
     rows = by_key(output)
     failures = {row["key"]: row for row in read_jsonl(output / "failures.jsonl")}
@@ -213,6 +213,85 @@ def test_takes_the_smallest_format_that_serves_and_none_above_the_cap(site, job)
     assert by_key(output)["localvideo-huge"]["code"] == "no_format"
 
 
+def test_pages_of_every_kind_become_videos_and_a_rerun_fetches_none_again(site, job, tmp_path):
+    cc = {"license": "Creative Commons Attribution", "heights": [144, 360]}
+    server = site(
+        {
+            "single": video("x", **cc),
+            "closed": video("x", heights=[144]),
+            "both": video("x", parts=["p1", "p2"]),
+            **{name: video("x", channel_id="c1", **cc) for name in ("p1", "p2")},
+            "inner": video("needle", malformed="localvideo:p1"),
+            "odd": video("needle", malformed="ftp://127.0.0.1/a"),
+            "excluded": video("x", **cc),
+        }
+    )
+    exclude = tmp_path / "exclude.txt"
+    exclude.write_text("localpost-excluded\n")
+    pages = ["post/single", "post/closed", "post/both", "post/excluded", "post/gone", "home/c1", "list/c1"]
+    rows = [{"action": "red", "url": f"{server.url}/{page}"} for page in pages]
+    rows += [{"action": "red", "query": "needle"}]
+    options = ("--licence=creative_commons", f"--exclude={exclude}", "--cut=none")
+    status, output = job(rows, *options)
+    assert status == 0
+    assert {key: row["code"] for key, row in by_key(output).items() if not key.startswith("web-")} == {
+        "localpost-single": "",
+        "localpost-closed": "licence",
+        "localpost-both_1": "",
+        "localpost-both_2": "",
+        "localpost-excluded": "excluded",
+        "localpost-gone": "not_found",
+        "localvideo-p1": "",
+        "localvideo-p2": "",
+    }
+    assert [row["code"] for key, row in by_key(output).items() if key.startswith("web-")] == ["scheme_refused"]
+    assert {ask["found_by"].rpartition("/")[2] for ask in by_key(output)["localvideo-p1"]["asks"]} == {"c1", "needle"}
+    before = server.log()
+    assert all("/360/" not in path for path in before)
+    assert summary_of(output)["funnel"]["rows"] == {"read": 8, "failed": 0, "matched": 8}
+    job(rows, *options)
+    after = server.log()
+    assert {path: n for path, n in after.items() if path.startswith("/media")} == {
+        path: n for path, n in before.items() if path.startswith("/media")
+    }
+    assert after["/page/single"] == before["/page/single"]
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_the_cap_holds_for_what_a_file_is_not_only_for_what_its_site_says(site, job, media, stated):
+    server = site({name: video("bird", media="tall.mp4", heights=[144], stated=stated) for name in "ab"})
+    rows = [{"action": "red", "query": "bird"}, {"action": "red", "url": f"{server.url}/media/a/144/video.mp4"}]
+    status, output = job(rows, "--cut=none", "--max_height_cap=200")
+    assert status == 1  # not one video could be had
+    assert [row["code"] for row in by_key(output).values()] == ["no_format"] * 3
+    assert {row["message"].partition(": ")[2] for row in read_jsonl(output / "failures.jsonl")} == {
+        "the smallest format is 640x360, --max_height_cap 200"
+    }
+    assert not list(output.glob("videos/*"))
+
+
+def test_numbers_that_are_none_pass_no_filter_and_reach_no_manifest(site, job):
+    absurd = (float("nan"), float("inf"), -1.0, 1e300, 10**400)
+    site({f"v{place}": video("bird", duration=value) for place, value in enumerate(absurd)})
+    rows = [{"action": "red", "query": "bird", "mine": float("nan"), "also": [float("inf")]}]
+    status, output = job(rows, "--max_video_seconds=10", "--min_video_seconds=2")
+    assert status == 0
+    assert {row["outcome"] for row in by_key(output).values()} == {"result"}  # as the file says, 3 s
+
+    def refuse(name):
+        raise AssertionError(f"{name} in {path}")
+
+    for path in (path for path in output.rglob("*") if path.suffix in (".json", ".jsonl")):
+        for text in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
+            json.loads(text, parse_constant=refuse)
+    for path in output.glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            for name in {"asks", "facts", "listed"} & {*row}:
+                json.loads(row[name], parse_constant=refuse)
+    refused = job(rows, "--max_video_seconds=2", output="other")[1]
+    assert {row["code"] for row in by_key(refused).values()} == {"too_long"}
+
+
 def test_a_blocked_lane_stops_and_the_next_run_goes_on(site, job):
     catalogue = {f"v{place}": video("bus", fault="429" if place else "") for place in range(7)}
     server = site(catalogue)
@@ -252,6 +331,45 @@ def test_a_rerun_leaves_permanent_failures_alone_unless_told(site, job):
     _, output = job(rows, "--cut=none", "--retry_failed=removed")
     codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
     assert codes == {"gone": "", "private": "private", "flaky": ""}
+
+
+def test_what_an_option_can_end_is_tried_again_with_another_value(site, job, tmp_path):
+    catalogue = {
+        "wall": video("bee", login=True),
+        "members": video("bee", page_error="Join this channel to get access to members-only content"),
+        "gone": video("bee", page_error="This video has been removed by the uploader"),
+        "slow": video("bee", fault="drip"),
+    }
+    server = site(catalogue)
+    rows = [{"action": "red", "query": "bee"}]
+    options = ["--cut=none", "--download_timeout_seconds=3"]
+    _, output = job(rows, *options)
+    codes = {"wall": "login_required", "members": "members_only", "gone": "removed", "slow": "fetch_timeout"}
+    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == codes
+    asked = {f"/page/{name}": 1 for name in codes}
+    job(rows, *options)
+    assert {path: count for path, count in server.log().items() if path.startswith("/page")} == asked
+
+    server.set({name: {"title": "bee"} for name in codes})
+    options[1] = "--download_timeout_seconds=20"
+    _, output = job(rows, *options)
+    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == {**codes, "slow": ""}
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\tvalue\n")
+    _, output = job(rows, *options, f"--cookies={cookies}")
+    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == {
+        **dict.fromkeys(codes, ""),
+        "gone": "removed",
+    }
+
+
+def test_hosts_of_ones_own_are_asked_once_they_are_named(site, job):
+    server = site({"a": video("fox")})
+    rows = [{"action": "red", "url": f"{server.url}/watch/a"}]
+    _, output = job(rows, "--allow_private_hosts=false", "--cut=none")
+    assert by_key(output)["localvideo-a"]["code"] == "refused_address"
+    _, output = job(rows, "--cut=none")
+    assert by_key(output)["localvideo-a"]["outcome"] == "result"
 
 
 def test_a_half_written_file_is_never_taken_for_a_video(site, job):
@@ -307,7 +425,7 @@ def test_a_proxy_from_a_file_is_used_and_its_password_appears_nowhere(site, job,
     rows = [{"action": "red", "url": f"{server.url}/watch/a"}]
     _, output = job(rows, f"--proxy={proxy}", "--cut=none")
     (failure,) = read_jsonl(output / "failures.jsonl")
-    assert failure["code"] == "network"
+    assert (failure["code"], failure["category"]) == ("proxy_failed", "config")
     assert not server.log()
     written = b"".join(path.read_bytes() for path in output.rglob("*") if path.is_file())
     printed = capfd.readouterr()
@@ -365,11 +483,25 @@ def test_short_videos_and_a_lower_cap_are_refused(site, job):
     assert codes == {"a": "too_short", "b": "too_short", "c": "no_format"}
 
 
-def test_cookies_that_are_none_are_a_failure_of_the_options(site, job, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "text", "fault"),
+    [
+        ("cookies", "this is no cookies file", "line 1 is not '# Netscape HTTP Cookie File'"),
+        ("cookies", "# Netscape HTTP Cookie File\n\na.org\tFALSE\t/\tsecret-secret", "line 3 has 4 fields"),
+        ("proxy", "user:secret-secret@127.0.0.1:3128", "no URL like http://HOST:PORT"),
+        ("proxy", "ftp://secret-secret@127.0.0.1:3128", "no URL like http://HOST:PORT"),
+    ],
+)
+def test_cookies_and_proxies_of_a_wrong_form_stop_the_job_and_appear_nowhere(
+    site, job, tmp_path, capfd, option, text, fault
+):
     server = site({"a": video("ape")})
-    (tmp_path / "cookies.txt").write_text("this is no cookies file")
-    _, output = job(
-        [{"action": "red", "url": f"{server.url}/watch/a"}], f"--cookies={tmp_path}/cookies.txt", "--cut=none"
-    )
-    (failure,) = read_jsonl(output / "failures.jsonl")
-    assert (failure["code"], failure["category"]) == ("cookies_invalid", "config")
+    (tmp_path / "file.txt").write_text(text)
+    status, output = job([{"action": "red", "url": f"{server.url}/watch/a"}], f"--{option}={tmp_path}/file.txt")
+    assert status == 2
+    printed = capfd.readouterr()
+    assert f"--{option}: " in printed.err
+    assert fault in printed.err
+    assert "secret" not in printed.out + printed.err
+    assert not server.log()
+    assert not output.exists()

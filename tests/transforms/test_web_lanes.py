@@ -112,6 +112,33 @@ def test_a_host_that_refuses_says_nothing_of_another(site, job):
     assert all("not tried: 127.0.0.1 refused before" in message for message in messages)
 
 
+def test_one_lane_serves_hosts_of_every_kind(site, job):
+    """One host forbids, one is not there, one forbids a single file; none of them costs another more than its turns."""
+    names = [f"v{place}" for place in range(5)]
+    server = site({**catalogue(fault="403"), **{f"w{place}": video("bus", media=f"{place}.mp4") for place in range(5)}})
+    good = direct(server, ["w0", "w1", "w2", "w3", "w4", "v0"], host="localhost")
+    away = [{**row, "url": row["url"].replace("localhost", "127.0.0.2")} for row in direct(server, names, "localhost")]
+    rows = [row for some in zip(direct(server, names), away, good, strict=False) for row in some] + good[5:]
+    options = ("--download_lanes=1", "--blocked_limit=3", "--download_attempts=1", "--cut=none", f"{HOST},127.0.0.2")
+    _, output = job(rows, *options)
+    found = {row["source"].split("/")[2].partition(":")[0]: [] for row in read_jsonl(output / "videos.jsonl")}
+    for row in read_jsonl(output / "videos.jsonl"):
+        found[row["source"].split("/")[2].partition(":")[0]].append(row["code"])
+    assert found["127.0.0.1"] == ["blocked"] * 5
+    assert found["127.0.0.2"] == ["network"] * 5
+    assert sorted(found["localhost"]) == [""] * 5 + ["forbidden"]
+    failures = read_jsonl(output / "failures.jsonl")
+    assert sorted(row["attempts"] for row in failures) == [0] * 4 + [1] * 7
+    told = [row["message"].partition(": ")[2] for row in failures if not row["attempts"]]
+    assert (
+        sorted(told) == ["not tried: 127.0.0.1 refused before"] * 2 + ["not tried: 127.0.0.2 did not answer before"] * 2
+    )
+    assert summary_of(output)["next_run"] == 10
+    asked = sum(server.log().values())
+    job(rows, *options)
+    assert sum(server.log().values()) - asked <= 3  # of the one file that was forbidden none
+
+
 def test_what_was_refused_comes_last_in_the_next_run(site, job):
     refused = {f"v{place}": video("bus", media=f"{place}.mp4", fault="403") for place in range(2)}
     server = site({**catalogue(), **refused})

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow.parquet as pq
 
-from transforms.core import naming, storage, tracks
+from transforms.core import naming, storage, strict_json, tracks
 from transforms.core.classifiers import responses
 from transforms.core.classifiers.responses import Texts
 from transforms.core.classifiers.specs import ClassifierSpec
@@ -144,7 +144,7 @@ class _Kept:
 
     def write(self, embeddings: np.ndarray, scale: float) -> None:
         facts = {"embeddings": embeddings.tolist(), "scale": scale}
-        storage.write_bytes(self._uri, json.dumps(facts).encode())
+        strict_json.write(self._uri, facts)
 
 
 def _beside(scores: Scores, new: Wanted, said: Sequence[np.ndarray], wanted: Wanted) -> np.ndarray:

@@ -15,6 +15,7 @@ COLUMNS = (*_ACTION, *_SOURCE, *_OPTIONAL)
 #: How alike a name has to be: of a row that fails anyway, and of one that is good but for this name, since every other
 #: column is the user's own (`class` is none of ours).
 _ALIKE, _CLEARLY_MEANT = 0.65, 0.85
+_MOST_VIDEOS = 10_000
 
 
 class RowError(ValueError):
@@ -116,6 +117,6 @@ def _positive_integer(value: Any, column: str) -> int | None:
         number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
     except ValueError:
         number = 0
-    if number < 1:
-        raise RowError(f"{column} is {value!r}, expected a whole number from 1")
+    if not 1 <= number <= _MOST_VIDEOS:
+        raise RowError(f"{column} is {value!r}, expected a whole number from 1 to {_MOST_VIDEOS}")
     return number

@@ -48,6 +48,8 @@ class Downloader(yt_dlp.YoutubeDL):
     """Hands the answer in which the extractor found the media itself to the download, which would ask again."""
 
     _kept: _Answer | None = None
+    #: How the last request ended, where it failed: what yt-dlp says of it later may be text alone.
+    failed_request: Exception | None = None
 
     def add_default_info_extractors(self) -> None:
         """Adds every extractor; which these are is found out once per process, and takes longer than a download."""
@@ -69,7 +71,12 @@ class Downloader(yt_dlp.YoutubeDL):
         if kept is not None and kept.fits(request):
             kept.rewind()
             return kept
-        answer = super().urlopen(request)
+        self.failed_request = None
+        try:
+            answer = super().urlopen(request)
+        except Exception as error:
+            self.failed_request = error
+            raise
         if _is_plain(request) and _is_media(answer):
             answer = self._kept = _Answer(answer)
         return answer

@@ -40,5 +40,7 @@ def normal(text: str) -> str:
 
 
 def is_excluded(key: str, url: str, excluded: Container[str]) -> bool:
-    """Tells whether a video is excluded: by its key, or by its id on its site."""
-    return key in excluded or (bool(url) and key.partition("-")[2] in excluded)
+    """Tells whether a video is excluded: by its key or its id on its site, or by those of the page that holds it."""
+    page, item = web.page_and_item(url)
+    keys = [key] if item is None else [key, web.key_of(page)]
+    return any(one in excluded or (bool(url) and one.partition("-")[2] in excluded) for one in keys)

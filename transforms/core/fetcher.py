@@ -7,13 +7,12 @@ from typing import Any
 
 import tenacity
 
-from transforms.core import storage
+from transforms.core import secret_texts, storage
 from transforms.core.child import Child, ChildError, Limits, Message
 from transforms.core.lanes import Gate, NotTriedError, Politeness
 from transforms.failures import CODES
 
 _LONGEST_WAIT_SECONDS = 60.0
-_CHILD_MEMORY_BYTES = 2 << 30
 
 
 class FetchError(Exception):
@@ -38,6 +37,7 @@ class WebSettings:
       deadline_seconds: Longest time for one attempt, whatever trickles in.
       allowed_hosts: Private, loopback and link-local hosts that may be contacted; `true` among them stands for all.
       socket_timeout_seconds: Longest silence of a connection.
+      memory_bytes: Memory cap of the child.
       cookies: URI of a Netscape cookies file; its content is read by each worker and never logged.
       proxy: A proxy URL, or the URI of a file that holds one.
     """
@@ -45,6 +45,7 @@ class WebSettings:
     deadline_seconds: float = 600.0
     allowed_hosts: tuple[str, ...] = ()
     socket_timeout_seconds: float = 20.0
+    memory_bytes: int = 2 << 30
     cookies: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
 
@@ -52,21 +53,43 @@ class WebSettings:
         """Returns the settings for the child, with the secrets read from their files.
 
         Raises:
+          SecretError: Cookies or a proxy have the wrong form.
           StorageError: A file cannot be read.
         """
+        cookies, proxy = self.read_secrets()
+        if cookies:
+            secret_texts.check_cookies(cookies)
+        secret_texts.check_proxy(proxy)
         return {
             "allowed_hosts": list(self.allowed_hosts),
             "socket_timeout_seconds": self.socket_timeout_seconds,
-            "cookies": storage.read_bytes(self.cookies).decode() if self.cookies else "",
-            "proxy": read_proxy(self.proxy),
+            "cookies": cookies,
+            "proxy": proxy,
         }
+
+    def read_secrets(self) -> tuple[str, str]:
+        """Returns the text of the cookies file and the URL of the proxy, each empty where there is none.
+
+        Raises:
+          SecretError: The cookies are no text.
+          StorageError: A file cannot be read.
+        """
+        return read_cookies(self.cookies), read_proxy(self.proxy)
+
+
+def read_cookies(cookies: str) -> str:
+    """Returns the text of a cookies file; empty where none is named."""
+    try:
+        return storage.read_bytes(cookies).decode("utf-8-sig") if cookies else ""
+    except UnicodeDecodeError:
+        raise secret_texts.SecretError("cookies_invalid", "the file is not UTF-8") from None
 
 
 def read_proxy(proxy: str) -> str:
     """Returns a proxy URL, from the URL itself or from the first line of the file that is named."""
     if not proxy or ("://" in proxy and not storage.is_remote(proxy)):
         return proxy
-    return storage.read_bytes(proxy).decode().strip().partition("\n")[0].strip()
+    return storage.read_bytes(proxy).decode("utf-8", "replace").strip().partition("\n")[0].strip()
 
 
 class Fetcher:
@@ -77,9 +100,15 @@ class Fetcher:
     """
 
     def __init__(self, web: WebSettings, politeness: Politeness) -> None:
-        self._settings = web.resolved()
+        self._fault: FetchError | None = None
+        self._settings: dict[str, Any] = {}
+        try:
+            self._settings = web.resolved()
+        except secret_texts.SecretError as error:  # preflight saw good ones: the file was written anew
+            self._fault = FetchError(error.code, str(error), attempts=0)
+        self._secrets = secret_texts.secrets_of(self._settings.get("cookies", ""), self._settings.get("proxy", ""))
         self._politeness = politeness
-        limits = Limits(web.deadline_seconds, web.deadline_seconds, _CHILD_MEMORY_BYTES, requests=50)
+        limits = Limits(web.deadline_seconds, web.deadline_seconds, web.memory_bytes, requests=50)
         self.child = Child(limits, forked=True)
 
     def close(self) -> None:
@@ -107,15 +136,23 @@ class Fetcher:
           The messages, and how many attempts it took.
 
         Raises:
-          FetchError: With the code and message of the last attempt; `blocked` where not one was made.
+          FetchError: With the code and message of the last attempt; where none was made, with the code of its host's.
         """
+        if self._fault is not None:
+            raise self._fault
         attempts = 0
 
         def once() -> list[Message]:
             nonlocal attempts
             with gate.turn(host, stopped):
                 attempts += 1
-                return self._ask(task, make_request(), attempts)
+                try:
+                    answer = self._ask(task, make_request(), attempts)
+                except FetchError as error:
+                    gate.note(host, error.code)
+                    raise
+                gate.note(host, "")
+                return answer
 
         def may_help(error: BaseException) -> bool:
             return isinstance(error, FetchError) and error.transient and not stopped.is_set()
@@ -129,20 +166,23 @@ class Fetcher:
             reraise=True,
         )
         try:
-            messages = retrying(once)
+            return retrying(once), attempts
         except NotTriedError as error:
-            raise FetchError("blocked", str(error), attempts) from error
-        except FetchError as error:
-            gate.note(host, error.code)
-            raise
-        gate.note(host, "")
-        return messages, attempts
+            raise FetchError(error.code, str(error), attempts) from error
 
     def _ask(self, task: str, request: dict[str, Any], attempts: int) -> list[Message]:
         try:
-            return list(self.child.call(task, {**request, "web": self._settings}))
+            return [self._redacted(message) for message in self.child.call(task, {**request, "web": self._settings})]
         except ChildError as error:
             code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(error.kind)
             # what a dying child wrote last may hold a line of the cookies file
-            message = str(error).partition(": ")[0] if error.fatal else str(error)
+            message = str(error).partition(": ")[0] if error.fatal else secret_texts.redacted(str(error), self._secrets)
             raise FetchError(code or error.kind, message, attempts) from error
+
+    def _redacted(self, message: Message) -> Message:
+        """What a site says of a video may repeat what it was sent."""
+        facts = message.facts.get("facts")
+        if self._secrets and isinstance(facts, dict):
+            for name, value in facts.items():
+                facts[name] = secret_texts.redacted(value, self._secrets) if isinstance(value, str) else value
+        return message

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: A larger number is no fact: it cannot be told from its neighbours.
+_LARGEST = 2.0**53
+
 
 @dataclass(frozen=True)
 class FilterRule:
@@ -19,6 +22,19 @@ class FilterRule:
     licence: str = "any"
 
 
+def number(value: Any) -> float | None:
+    """Returns a number that a site may mean; None for one that is not finite, negative or beyond all measure."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if plain and 0 <= value <= _LARGEST else None
+
+
+def too_high(width: float, height: float, height_cap: int) -> tuple[str, str] | None:
+    """Returns the code and message for a picture whose smaller side is above the cap, or None."""
+    if min(width, height) <= height_cap:
+        return None
+    return "no_format", f"the smallest format is {width:.0f}x{height:.0f}, --max_height_cap {height_cap}"
+
+
 def refusal(facts: Mapping[str, Any], rule: FilterRule, *, complete: bool) -> tuple[str, str] | None:
     """Returns the code and message of the rule that refuses a video, or None.
 
@@ -32,8 +48,8 @@ def refusal(facts: Mapping[str, Any], rule: FilterRule, *, complete: bool) -> tu
         return "upcoming", "the video has not been shown yet"
     if live in ("is_live", "post_live") or facts.get("is_live"):
         return "live", "the video is a live stream"
-    duration = facts.get("duration")
-    if isinstance(duration, (int, float)):
+    duration = number(facts.get("duration"))
+    if duration is not None:
         if duration < rule.min_seconds:
             return "too_short", f"{duration:g} s, shorter than {rule.min_seconds:g} s"
         if duration > rule.max_seconds:

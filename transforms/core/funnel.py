@@ -37,6 +37,8 @@ NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*e
 #: Stages whose failures, but for rejections, are those of rows.
 _ROW_STAGES = ("ReadQueries", "MatchLabels", "FindVideos")
 _VIDEO_STAGES = ("DownloadVideos", "ScoreVideos")
+#: The stage whose failures cost nothing but quality: clips then come from what was scored.
+_BETTER_STAGE = "FetchBetterVideos"
 
 
 def tallies(record: Any) -> list[tuple[str, Any]]:
@@ -97,6 +99,8 @@ def _selection_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
 
 def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
     pairs = [(f"failure.{failure.stage}.{failure.code}", 1)]
+    if failure.stage == _BETTER_STAGE:
+        return list(pairs)
     if failure.stage == "CutClips":
         return [*pairs, ("spans.failed", 1)]
     if failure.stage == "ScoreVideos":
@@ -178,7 +182,7 @@ def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for stage, codes in failures.items():
         for code, number in codes.items():
-            if CODES[code][0] != "skipped" and (stage in _ROW_STAGES or not is_final(code)):
+            if CODES[code][0] != "skipped" and stage != _BETTER_STAGE and (stage in _ROW_STAGES or not is_final(code)):
                 found[code] += number
     return dict(sorted(found.items()))
 

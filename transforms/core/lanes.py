@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
-from transforms.failures import CODES
-
 #: Where there are several workers, so many lanes at most are threads of one of them.
 LANES_PER_GROUP = 32
 _STOP_SECONDS, _LOOK_SECONDS = 2.0, 0.1
@@ -31,7 +29,7 @@ class Politeness:
     Attributes:
       lanes: Most requests under way at once over the whole job.
       interval_seconds: Least time between two starts within a lane.
-      blocked_limit: A host is left alone after so many blocked answers in a row.
+      blocked_limit: A host is left alone after so many refusals in a row.
       attempts: Tries per item where the failure is transient.
       retry_wait_seconds: Wait before the second try; it doubles, with jitter.
     """
@@ -52,7 +50,25 @@ class Politeness:
 
 
 class NotTriedError(Exception):
-    """A request was not made: the host refuses, or the lanes are to end. The message says which."""
+    """A request was not made: the host is left alone, or the lanes are to end. The message says which.
+
+    Attributes:
+      code: The failure code of what is left of the host.
+    """
+
+    def __init__(self, message: str, code: str = "blocked") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+#: What says that a host refuses: to let this machine see anything, or one file, which several in a row may mean too.
+_REFUSALS = ("blocked", "forbidden")
+#: What says that a host, or the way to it, is down.
+_SILENCES = ("network", "network_timeout", "server_error", "proxy_failed")
+#: What says that there is no way to any host.
+_NO_WAY = ("network", "proxy_failed")
+#: A host is down after as many tries in a row without an answer as so many videos have; all are, after those of more.
+_DOWN_VIDEOS, _ALL_DOWN_VIDEOS = 3, 10
 
 
 class Gate:
@@ -70,23 +86,26 @@ class Gate:
         self._free: queue.SimpleQueue[float] = queue.SimpleQueue()
         for _ in range(lanes):
             self._free.put(-float("inf"))
-        self._blocked_in_a_row: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._refused: Counter[str] = Counter()
+        self._silent: Counter[str] = Counter()
+        self._no_way = 0
+        self._code_of_silence = "network"
 
     @contextmanager
     def turn(self, host: str, stopped: threading.Event) -> Iterator[None]:
         """Waits for a free lane and until its next start is polite, and holds the lane for a request.
 
         Raises:
-          NotTriedError: Meanwhile the host refused, or the lanes are to end.
+          NotTriedError: Meanwhile the host is left alone, or the lanes are to end.
         """
         last_start = self._wait_for_lane(stopped)
         try:
             stopped.wait(max(0.0, last_start + self._politeness.interval_seconds - time.monotonic()))
             if stopped.is_set():
                 raise NotTriedError("not tried: the job is stopped")
-            if self.refuses(host):
-                raise NotTriedError(f"not tried: {host} refused before")
+            if code := self.closed(host):
+                raise NotTriedError(f"not tried: {_WHY[code].format(host=host)} before", code)
             last_start = time.monotonic()
             yield
         finally:
@@ -98,18 +117,27 @@ class Gate:
                 return self._free.get(timeout=_LOOK_SECONDS)
         raise NotTriedError("not tried: the job is stopped")
 
-    def refuses(self, host: str) -> bool:
-        """Tells whether a host was blocked too often in a row to be asked again."""
+    def closed(self, host: str) -> str:
+        """Returns the code of what is left of a host that is not asked any more; empty while it may be asked."""
+        tries = self._politeness.attempts
         with self._lock:
-            return self._blocked_in_a_row[host] >= self._politeness.blocked_limit
+            if self._refused[host] >= self._politeness.blocked_limit:
+                return "blocked"
+            down = self._silent[host] >= _DOWN_VIDEOS * tries or self._no_way >= _ALL_DOWN_VIDEOS * tries
+            return self._code_of_silence if down else ""
 
     def note(self, host: str, code: str) -> None:
-        """Notes how a request ended; an empty code is success."""
-        blocked = bool(code) and CODES[code][0] == "blocked"
+        """Notes how a try ended; an empty code is success. A host that answers after all is asked again."""
         with self._lock:
-            self._blocked_in_a_row[host] = self._blocked_in_a_row[host] + 1 if blocked else 0
+            self._refused[host] = self._refused[host] + 1 if code in _REFUSALS else 0
+            self._silent[host] = self._silent[host] + 1 if code in _SILENCES else 0
+            self._no_way = self._no_way + 1 if code in _NO_WAY else 0
+            if code in _SILENCES:
+                self._code_of_silence = "proxy_failed" if code == "proxy_failed" else "network"
 
 
+#: Why a host is left alone, by the code of what is left of it.
+_WHY = {"blocked": "{host} refused", "network": "{host} did not answer", "proxy_failed": "the proxy did not answer"}
 _Item_contra = TypeVar("_Item_contra", contravariant=True)
 _Result_co = TypeVar("_Result_co", covariant=True)
 _Item = TypeVar("_Item")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from transforms.core import storage, updates
+from transforms.core import storage, strict_json, updates
 
 _NAME = ".clipscout-run.json"
 _LASTS_SECONDS = 90.0
@@ -143,7 +143,7 @@ class Lease:
         there = _read(data)
         if there and there.run != self._record.run and not there.is_over():
             raise HeldError(there.told(self._output))
-        return json.dumps({**asdict(self._record), "expires": time.time() + _LASTS_SECONDS}).encode()
+        return strict_json.text({**asdict(self._record), "expires": time.time() + _LASTS_SECONDS}).encode()
 
     def _given_back(self, data: bytes | None) -> bytes | None:
         there = _read(data)

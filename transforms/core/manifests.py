@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core import naming
+from transforms.core import naming, strict_json
 from transforms.failures import Failure
 from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
@@ -184,16 +183,13 @@ def _ask(ask: Ask) -> dict[str, Any]:
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Returns rows as JSON Lines in UTF-8; half a surrogate pair (a file name that is not UTF-8) stays escaped."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
+    return "".join(strict_json.text(row, ascii_only=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
 
 
 def parquet(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
     """Returns rows as a Parquet file: the columns of JSON Lines; `asks`, `listed` and `facts` as JSON text."""
     flat = [
-        {
-            name: json.dumps(value, ensure_ascii=True) if name in _OBJECTS else _printable(value)
-            for name, value in row.items()
-        }
+        {name: strict_json.text(value) if name in _OBJECTS else _printable(value) for name, value in row.items()}
         for row in rows
     ]
     sink = pa.BufferOutputStream()

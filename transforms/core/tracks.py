@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core import naming, storage
+from transforms.core import naming, storage, strict_json
 from transforms.records import ScoredSamples, Scores
 
 _VERSION = 3
@@ -98,7 +98,7 @@ class Writer:
         self._write()
         assert self._writer is not None
         told = {"asked": self._asked, "wanted": self._wanted, "facts": facts}
-        self._writer.add_key_value_metadata({"clipscout": json.dumps(told)})
+        self._writer.add_key_value_metadata({"clipscout": strict_json.text(told)})
         self._writer.close()
         return self._sink.getvalue().to_pybytes()
 
@@ -195,7 +195,7 @@ def read(uri: str) -> Stored | None:
 
 def write_failure(place: Place, facts: dict[str, Any]) -> None:
     """Records that a content cannot be scored: what `read_failure` compares, and `code`, `message` and `attempts`."""
-    storage.write_bytes(place.failure(), json.dumps(facts).encode())
+    strict_json.write(place.failure(), facts)
 
 
 def read_failure(place: Place, **expected: Any) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from transforms.core import storage
+from transforms.core import storage, strict_json
+from transforms.failures import Failure
 from transforms.records import Video, VideoRequest
 
 
@@ -55,8 +56,31 @@ class VideoStore:
         """Keeps the facts of a video that stays where it is; for `asked` see `find`."""
         names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
         record = {**{name: getattr(video, name) for name in names}, "asked": asked}
-        storage.write_bytes(self._record(video.key), json.dumps(record, indent=1).encode())
+        strict_json.write(self._record(video.key), record, indent=1)
         return video
+
+    def note_failure(self, failure: Failure, asked: dict[str, Any]) -> None:
+        """Keeps why a video cannot be had; for `asked` see `find`."""
+        strict_json.write(self._failure(failure.key), {**failure.to_row(), "asked": asked}, indent=1)
+
+    def failure(self, key: str, asked: dict[str, Any]) -> Failure | None:
+        """Returns why an earlier run could not have a video, if it asked for the same; for `asked` see `find`."""
+        try:
+            row = json.loads(storage.read_bytes(self._failure(key)))
+            return Failure.from_row(row) if row["asked"] == asked else None
+        except storage.StorageError as error:
+            if error.code == "not_found":
+                return None
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError):  # damaged, or not ours: try again
+            return None
+
+    def forget_failure(self, key: str) -> None:
+        """Forgets why a video could not be had; it may never have been so."""
+        storage.delete(self._failure(key))
+
+    def _failure(self, key: str) -> str:
+        return storage.join(self._output, f"{self._folder}/{key}.failure.json")
 
     def _record(self, key: str) -> str:
         return storage.join(self._output, f"{self._folder}/{key}.json")

@@ -1,0 +1,28 @@
+"""JSON that any reader takes."""
+
+import json
+import math
+
+import pytest
+
+from transforms.core import manifests, strict_json
+
+
+def refuse(name):
+    raise AssertionError(f"{name} is no JSON")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_null(value):
+    row = {"a": value, "b": [1.5, {"c": (value,)}], "d": {value: 1}, "e": "NaN", "f": 10**30}
+    for text in (strict_json.text(row), strict_json.text(row, indent=2), manifests.json_lines([row]).decode()):
+        read = json.loads(text, parse_constant=refuse)
+        assert read == {"a": None, "b": [1.5, {"c": [None]}], "d": {"null": 1}, "e": "NaN", "f": 10**30}
+
+
+def test_other_values_are_as_json_writes_them(tmp_path):
+    value = {"a": [1, 2.5, None, True, "\u00e9"], "b": {"c": {}}}
+    assert strict_json.text(value) == json.dumps(value)
+    assert strict_json.text(value, ascii_only=False) == json.dumps(value, ensure_ascii=False)
+    strict_json.write(str(tmp_path / "a.json"), value, indent=1)
+    assert (tmp_path / "a.json").read_text() == json.dumps(value, indent=1)
