@@ -76,7 +76,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("classifier", _SCORE, "lite0", "text", "lite0 (ImageNet, comes with the extra 'demo'), torchvision:NAME[:WEIGHTS] (image and video models), open_clip:MODEL[:PRETRAINED_OR_PATH] (zero-shot, extra 'clip'), or a spec file (.json, .yaml). python -m pipeline.labels --classifier ... lists its labels."),
     Option("prompts", _SCORE, None, "text", "Zero-shot: sentences with {} in the action's place, separated by semicolons; their embeddings are averaged. Default: three sentences about a person."),
     Option("background_prompts", _SCORE, None, "text", "Zero-shot: sentences that stand for no action, separated by semicolons; scores are probabilities against them. Default: three."),
-    Option("trust_checkpoint", _SCORE, "false", "flag", "Let weights run code of their own while they are loaded. Only for files whose makers you trust with this machine."),
+    Option("trust_checkpoint", _SCORE, "false", "flag", "Let weights run code of their own, as TorchScript and torch.export do. Only for files whose makers you trust with this machine."),
     Option("model_copies", _SCORE, "0", "integer", "Copies of the model that all processes of a worker share, as on a GPU; 0 gives each process its own.", 0, 64),
     Option("response", _SCORE, "action", "action|any", "What a sample's response is: the wanted action's score, or the best score of any label (the notebook's rule)."),
     Option("preprocessing", _SCORE, "classifier", "classifier|notebook", "How frames become the model's input: as the classifier says, or as the notebook does (128x128, squashed, no antialiasing)."),

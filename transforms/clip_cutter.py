@@ -71,7 +71,8 @@ class ClipCutter:
 
     def __init__(self, output: str, rule: CutRule) -> None:
         self._output, self._rule = output, rule
-        self._child = Child(Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes))
+        self._scratch = tempfile.TemporaryDirectory(prefix="clipscout-")
+        self._child = Child(Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes), self._scratch.name)
         self._metrics = StageMetrics(_STAGE)
         self._bytes = 0
 
@@ -94,6 +95,7 @@ class ClipCutter:
     def close(self) -> None:
         """Ends the child."""
         self._child.close()
+        self._scratch.cleanup()
 
     def _results(self, proposal: VideoSpans, stopped: threading.Event) -> Iterator[Clip | Failure]:
         missing = []
@@ -107,7 +109,10 @@ class ClipCutter:
             return
         try:
             uri = storage.resolve(self._output, proposal.source.uri)
-            with storage.local_copy(uri) as source, tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
+            with (
+                storage.local_copy(uri) as source,
+                tempfile.TemporaryDirectory(dir=self._scratch.name) as folder,
+            ):
                 yield from self._cut_all(proposal, missing, source, folder, stopped)
         except storage.StorageError as error:
             for span in missing:
