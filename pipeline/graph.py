@@ -32,7 +32,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     """Joins the stages below `root`. Parses nothing, prints nothing, starts nothing."""
     flow = Flow(streams=config.streams)  # the one place that decides
     gates = Gates(flow)
-    read = root | "ReadQueries" >> ReadQueries(config.inputs)
+    read = root | "ReadQueries" >> ReadQueries(config.inputs, config.spans.within_row_times)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
     found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search, flow)

@@ -57,7 +57,8 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     rows = Rows()
     if not any(fault.startswith("--input") for fault in places):
         try:
-            rows = rows_ahead.look(config.inputs, None if "classifier" in unjudged else config.scoring.spec.labels)
+            labels = None if "classifier" in unjudged else config.scoring.spec.labels
+            rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times)
             faults += rows.faults()
         except storage.StorageError as error:
             faults.append(f"--input: {error}")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.options import OPTIONS
+from pipeline.options import OPTIONS, WEB_LIMITS
 from transforms.core import naming, storage
 
 _RECORD = "job.json"
@@ -35,7 +35,7 @@ def default(name: str) -> Any:
     """Returns the value of an option that is not given; None for none."""
     option = _OPTIONS[name]
     if option.default is None or name in _RESOLVED:
-        return None
+        return WEB_LIMITS.get(name)
     kinds: dict[str, Callable[[str], Any]] = {"integer": int, "number": float, "flag": "true".__eq__}
     return kinds.get(option.kind, str)(option.default)
 

@@ -7,10 +7,11 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
-from transforms.core import naming, storage
+from transforms.core import kept, naming, storage, video_store
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
@@ -21,6 +22,20 @@ _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
 LOW_QUALITY = "low_quality_"
 _DEATHS_WITH_SOUND = 2
+#: What is kept of a clip.
+_FACTS: dict[str, type | tuple[type, ...]] = {
+    "path": str,
+    "duration_seconds": (int, float),
+    "frames": int,
+    "width": int,
+    "height": int,
+    "has_audio": bool,
+    "sha256": str,
+    "flags": (list, tuple),
+    "start_seconds": (int, float, NoneType),
+    "end_seconds": (int, float, NoneType),
+    "poster": str,
+}
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,7 @@ class ClipCutter:
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
         try:
+            video_store.check_unchanged(proposal.source)
             return self._store(proposal, span, target, facts)
         except (storage.StorageError, OSError) as error:
             storage.check_space(error, self._output)
@@ -183,26 +199,41 @@ class ClipCutter:
         facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
         clip = Clip(span, path, **facts, sha256=digest)
         self._bytes += os.path.getsize(target)
+        sizes = {path: os.path.getsize(target)}
         if clip.poster:
-            storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
+            picture = target.removesuffix(".mp4") + ".jpg"
+            sizes[clip.poster] = os.path.getsize(picture)
+            storage.move_in(picture, storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
-        record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
-        storage.write_bytes(self._record(span), json.dumps({**record, "made": self._made(proposal)}).encode())
+        record = {**{name: getattr(clip, name) for name in _FACTS}, "made": self._made(proposal), "sizes": sizes}
+        storage.write_bytes(self._record(span), json.dumps(record).encode())
         return clip
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
-        """Returns the clip of an earlier run, if it was cut so from this content and is still there."""
+        """Returns the clip of an earlier run, if it was cut so from this content and is still there, and whole."""
+
+        def make(record: Any) -> tuple[Clip, dict[str, int]] | None:
+            facts = kept.fields(record, _FACTS)
+            flags = self._flags_today(record["made"], facts["flags"], proposal)
+            if flags is None or facts["path"] != _clip_path(span):
+                return None
+            return Clip(span, **{**facts, "flags": flags, "reused": True}), record.get("sizes", {})
+
         try:
-            record = json.loads(storage.read_bytes(self._record(span)))
-            files = filter(None, (record["path"], record["poster"]))
-            flags = self._flags_today(record.pop("made"), record["flags"], proposal)
-            if flags is None:
-                return None
-            if not all(storage.exists(storage.join(self._output, file)) for file in files):
-                return None
-            return Clip(span, **{**record, "flags": flags, "reused": True})
-        except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
+            found = kept.read(self._record(span), make)
+            return found[0] if found and self._is_whole(*found) else None
+        except storage.StorageError:  # cut it again
             return None
+
+    def _is_whole(self, clip: Clip, sizes: dict[str, int]) -> bool:
+        """Tells whether the files of a stored clip are what they were: their sizes, and a local clip's digest."""
+        for file in filter(None, (clip.path, clip.poster)):
+            uri = storage.join(self._output, file)
+            size = storage.size(uri)
+            if not size or size != sizes.get(file, size):
+                return False
+        uri = storage.join(self._output, clip.path)
+        return storage.is_remote(uri) or storage.facts(uri)[1] == f"sha256:{clip.sha256}"
 
     def _flags_today(self, made: dict[str, Any], stored: list[str], proposal: VideoSpans) -> tuple[str, ...] | None:
         """Returns the flags of a stored clip that stands for what would be cut now; None where it does not.

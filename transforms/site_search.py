@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from transforms.core import naming, storage, web
+from transforms.core import kept, naming, storage, web
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Politeness
@@ -41,6 +41,14 @@ class SearchRule:
     politeness: Politeness
 
 
+def _entries_of(record: Any) -> Entries:
+    """Returns what an earlier run was told."""
+    entries = [(url, dict(facts)) for url, facts in record]
+    if not all(isinstance(url, str) and web.is_web(url) for url, _ in entries):
+        raise ValueError("an entry without an address")
+    return entries
+
+
 class Asker:
     """Asks sites what they list, one query after the other: the worker of one lane."""
 
@@ -65,9 +73,10 @@ class Asker:
             if CODES[error.code][0] not in ("blocked", "transient"):
                 return query, error
             try:  # a site that refuses today must not make yesterday's results vanish
-                return query, [(url, facts) for url, facts in json.loads(storage.read_bytes(stored))]
-            except (storage.StorageError, ValueError, TypeError):
-                return query, error
+                earlier = kept.read(stored, _entries_of)
+            except storage.StorageError:
+                earlier = None
+            return query, error if earlier is None else earlier
         with contextlib.suppress(storage.StorageError):  # it only helps a later run
             storage.write_bytes(stored, json.dumps(entries).encode())
         return query, entries

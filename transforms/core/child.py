@@ -210,13 +210,12 @@ class Child:
 
     Args:
       limits: What it may use.
-      folder: The only place that it may write to; empty for none. It has no network.
-      forked: Whether it comes from a server that has yt-dlp imported; there may be one for each of many lanes. It has
-        the network, behind yt-dlp's guard, and writes where it wants to.
+      folder: The only place that it may write to, empty for none; it has no network then. None lets it do both.
+      forked: Whether it comes from a server that has yt-dlp imported; there may be one for each of many lanes.
     """
 
-    def __init__(self, limits: Limits, folder: str = "", *, forked: bool = False) -> None:
-        self._forked, self._folder = forked, None if forked else folder
+    def __init__(self, limits: Limits, folder: str | None = "", *, forked: bool = False) -> None:
+        self._forked, self._folder = forked, folder
         self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
