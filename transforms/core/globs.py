@@ -14,7 +14,7 @@ from functools import lru_cache
 VIDEO_ENDINGS = tuple(
     f".{ending}"
     for line in (
-        "3g2 3gp asf avi dif divx dv f4v flv gif h264 h265 264 265 hevc ivf m1v m2t m2ts m2v m4v mj2 mkv mod mov mp4",
+        "3g2 3gp asf avi dif divx dv f4v flv gif h264 h265 264 265 hevc ivf m2t m2ts m4v mj2 mkv mod mov mp4",
         "mpe mpeg mpg mts mxf nut ogg ogm ogv qt tod ts vob webm wmv wtv",
     )
     for ending in line.split()
