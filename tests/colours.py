@@ -18,6 +18,5 @@ class ColourModel(torch.nn.Module):
 
 
 def model(num_classes):
-    """The factory that the spec of `conftest.colour_spec` names."""
-    assert num_classes == len(COLOURS)
+    """The factory that the spec of `conftest.colour_spec` names; it knows its colours whatever is asked for."""
     return ColourModel()

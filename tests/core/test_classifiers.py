@@ -221,6 +221,33 @@ def branching(num_classes):
     return Branching()
 
 
+class OneAtATime(torch.nn.Module):
+    """Was made for one picture, as exports often are."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean(dim=(2, 3)).view(1, 3)
+
+
+class SmallBatches(torch.nn.Module):
+    """Takes what the first trials are, and no more."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if pixels.shape[0] > 2:
+            raise ValueError("two at most")
+        return pixels.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(("model", "batch", "fits"), [(OneAtATime(), 64, 1), (SmallBatches(), 64, 2)])
+def test_a_model_that_takes_no_batches_of_the_jobs_size_is_found_before_the_job(spec, tmp_path, model, batch, fits):
+    torch.jit.script(model).save(str(tmp_path / "w.pt"))
+    path = spec(None, architecture="torchscript", labels=LABELS[:3])
+    classifier = torch_models.load(LoadRule(resolve(path), "cpu", threads=1, trust_checkpoint=True))
+    classifier.try_out(fits)
+    with pytest.raises(SpecError, match=f"cannot score a batch of {batch}: .*--batch_size=1") as caught:
+        classifier.try_out(batch)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_a_frozen_graph_would_falsify_runs_as_it_is(spec):
     path = spec(None, architecture=f"module:{__name__}:branching", weights=None, activation="none")
     classifier = torch_models.load(LoadRule(resolve(path), "cpu", threads=1))
