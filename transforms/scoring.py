@@ -70,7 +70,9 @@ class _Decode(beam.DoFn):
                     elif "times" in message.facts:
                         batch = _frame_batch(segment, message)
                         yield from _windowed(segment, batch, windows) if windows else [batch]
-                video_store.check_unchanged(video)
+                for video in segment.videos:
+                    if video.uri == path:
+                        video_store.check_unchanged(video)
             if windows and report.reached_end:
                 yield from _placed_batches(segment, windows.finish())
         except storage.StorageError as error:

@@ -71,13 +71,13 @@ def main(descriptor: int) -> None:
         rule = json.loads(connection.recv_bytes())
     except EOFError:
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (rule["memory_bytes"],) * 2)
     if rule["folder"] is not None:
         confinement.confine(rule["folder"])
         tempfile.tempdir = rule["folder"] or os.devnull  # to look for a place would be to write
     # not before: threads are confined by the one that starts them
     _die_with_parent(descriptor)
     sender = _Sender(connection)
+    resource.setrlimit(resource.RLIMIT_DATA, (rule["memory_bytes"],) * 2)
     sender.put({"is": "ready"})
     while True:
         try:
