@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 import threading
@@ -16,12 +17,14 @@ from transforms.core.child import Child, ChildError, Limits
 from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
-from transforms.records import CandidateSpan, Clip, VideoSpans
+from transforms.records import CandidateSpan, Clip, Video, VideoSpans
 
 _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
 LOW_QUALITY = "low_quality_"
 _DEATHS_WITH_SOUND = 2
+#: What an exact cut takes, measured on pictures of 16 megapixels.
+_CUTTER_BYTES, _BYTES_PER_PIXEL_DECODED, _BYTES_PER_PIXEL_ENCODED = 160_000_000, 22, 108
 #: What is kept of a clip.
 _FACTS: dict[str, type | tuple[type, ...]] = {
     "path": str,
@@ -122,6 +125,9 @@ class ClipCutter:
                 yield stored
         if not missing:
             return
+        if told := self._too_large(proposal.source):
+            yield from (self._failed(span, "cut_memory", told) for span in missing)
+            return
         try:
             uri = storage.resolve(self._output, proposal.source.uri)
             with (
@@ -132,6 +138,20 @@ class ClipCutter:
         except storage.StorageError as error:
             for span in missing:
                 yield self._failed(span, error.code, str(error))
+
+    def _too_large(self, video: Video) -> str:
+        """Returns why a video's pictures are too large to be encoded within the memory cap; nothing where they fit."""
+        rule, (width, height) = self._rule, (video.width, video.height)
+        scale = min(1.0, rule.height / height) if rule.height and height else 1.0
+        encoded = _BYTES_PER_PIXEL_ENCODED * width * height * scale**2
+        need = _CUTTER_BYTES + round(_BYTES_PER_PIXEL_DECODED * width * height + encoded)
+        if rule.mode != "exact" or need <= rule.memory_bytes:
+            return ""
+        megabytes = math.ceil(need / 2**20 / 100) * 100
+        return (
+            f"pictures of {width}x{height} take about {megabytes} MB to encode, and --decode_memory_mb allows "
+            f"{rule.memory_bytes >> 20}; raise it, or give a smaller --clip_height"
+        )
 
     def _cut_all(
         self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str, stopped: threading.Event
