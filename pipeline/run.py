@@ -280,6 +280,8 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
     pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)
     result = pipeline.run()
-    if config.dataflow:  # not before: a job that is refused, or whose name runs already, must not touch the output
+    # not before: a job that is refused, or whose name runs already, must not touch the output; nor must a template,
+    # which is no job yet
+    if config.dataflow and result.has_job:
         preflight.begin(config)
     return result

@@ -49,10 +49,15 @@ def _default(name: str) -> Any:
     return default(name) if name in _OPTIONS else None
 
 
+def record(settings: Mapping[str, Any]) -> dict[str, bytes]:
+    """Returns name and content of the file that records an output's settings; for these see `Config.shaping`."""
+    return {_RECORD: json.dumps({"version": _VERSION, "settings": settings}, indent=2).encode()}
+
+
 def write(output: str, settings: Mapping[str, Any]) -> None:
-    """Records an output's settings; for the settings see `Config.shaping`."""
-    record = {"version": _VERSION, "settings": settings}
-    storage.write_bytes(storage.join(output, _RECORD), json.dumps(record, indent=2).encode())
+    """Records an output's settings."""
+    for name, content in record(settings).items():
+        storage.write_bytes(storage.join(output, name), content)
 
 
 def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
