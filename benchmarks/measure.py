@@ -182,7 +182,7 @@ def cut(video: str, mode: str, folder: str) -> dict[str, Any]:
     """Ten clips of ten seconds, by Clipscout's cutter, which lives for hundreds of videos and is running already."""
     from transforms.core.child import Child, Limits
 
-    child = Child(Limits())
+    child = Child(Limits(), folder)
     list(child.call("probing:probe", {"path": video}))
 
     def work() -> int:

@@ -204,7 +204,7 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
         scoring=rules.scoring(
             spec, sampling, numbers, choices, flags, retry_codes=values.parts("retry_failed"), dataflow=dataflow
         ),
-        spans=rules.spans(numbers, choices),
+        spans=rules.spans(numbers, choices, flags),
         selection=SelectionRule(**{name: rules.cap(numbers[name]) for name in RULES}),
         cut=rules.cut(numbers, choices, flags),
         workers=int(numbers["workers"]),

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from pipeline import cloud
+from pipeline import cloud, settings
 from pipeline.config import Config
 from transforms.better_videos import FetchBetterVideos
 from transforms.clips import CutClips
@@ -32,7 +32,7 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     """Joins the stages below `root`. Parses nothing, prints nothing, starts nothing."""
     flow = Flow(streams=config.streams)  # the one place that decides
     gates = Gates(flow)
-    read = root | "ReadQueries" >> ReadQueries(config.inputs)
+    read = root | "ReadQueries" >> ReadQueries(config.inputs, config.spans.within_row_times)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
     found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search, flow)
@@ -60,6 +60,8 @@ def build(root: beam.Pipeline, config: Config) -> Outputs:
     proposed_tallies = proposals | "TallyProposed" >> beam.FlatMap(funnel.proposal_tallies)
     tallies = (rows, found.tallies, scored_tallies, proposed_tallies, counted) | "AllTallies" >> beam.Flatten()
     allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
-    write = WriteSummary(config.output, config.about(), config.replace, allowed)
+    # who launches a job from a template is not there when it runs
+    beside = settings.record(config.shaping()) if config.dataflow else {}
+    write = WriteSummary(config.output, config.about(), config.replace, allowed, beside)
     summary = (tallies, written.paths, written.leftovers) | write
     return Outputs(spans, cut.clips, failures, summary)

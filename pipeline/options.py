@@ -45,6 +45,9 @@ _IO, _PRESET, _FIND, _FETCH = "Input and output", "Preset", "Finding videos", "F
 _SCORE, _SPANS, _SELECT, _CLIPS = "Sampling and scoring", "Spans", "Selection over all videos", "Clips"
 _LIMITS, _RUN, _CLOUD = "Limits on hostile or broken files", "Running", "Dataflow"
 
+#: What holds for videos of the web where nobody says anything.
+WEB_LIMITS = {"max_video_seconds": 14_400.0, "max_video_mb": 2000.0}
+
 OPTIONS: tuple[Option, ...] = (
     Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, CSV or TSV. No default: only you know what to look for."),
     Option("output", _IO, None, "text", "Output folder, local or gs://. A run with the same folder continues where the last one stopped. No default: results never land where you did not ask for them."),
@@ -55,13 +58,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("search_prefix", _FIND, "ytsearch", "text", "yt-dlp's search: ytsearch, scsearch, bilisearch, nicosearch, ..."),
     Option("max_videos", _FIND, "20", "integer", "Most videos per row that is a search, a list or a page of several; a row's own max_videos wins.", 1, 10_000),
     Option("min_video_seconds", _FIND, "0", "number", "Refuse shorter videos.", 0),
-    Option("max_video_seconds", _FIND, "14400", "number", "Refuse longer videos.", 0),
+    Option("max_video_seconds", _FIND, None, "number", "Refuse longer videos. Default: 14400 for videos of the web, no limit for files of your own.", 0),
     Option("licence", _FIND, "any", "any|creative_commons", "Refuse videos under another licence. With ytsearch the search itself is narrowed, and each video's own page is checked again."),
     Option("max_per_channel", _FIND, None, "integer", "Most videos of one channel in the job, best ranks first. Default: no cap.", 1, 1_000_000),
     Option("exclude", _FIND, "", "text", "Files of video ids that are never fetched (e.g. a test set): paths or globs separated by commas; plain, CSV, TSV, or a Kinetics CSV."),
     Option("max_height", _FETCH, "144", "integer", "Wanted height (smaller side) in pixels: the smallest format that serves is taken.", 16, 8192),
     Option("max_height_cap", _FETCH, "720", "integer", "A video without a format that small is taken in the next larger one, never above this.", 16, 8192),
-    Option("max_video_mb", _FETCH, "2000", "number", "Refuse larger files, while they come if their size is not told before.", 0.001, 1_000_000),
+    Option("max_video_mb", _FETCH, None, "number", "Refuse larger files, while they come if their size is not told before. Default: 2000 for videos of the web, no limit for files of your own.", 0.001, 1_000_000),
     Option("download_timeout_seconds", _FETCH, "600", "number", "Longest time for one attempt at a download, by the wall clock.", 1, 86_400),
     Option("download_lanes", _FETCH, "2", "integer", "So many downloads are under way at once, over the whole job (where there are several workers, up to 32 on one of them).", 1, 1000),
     Option("download_interval", _FETCH, "1", "number", "Least seconds between two starts within a lane.", 0, 3600),
@@ -76,7 +79,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("classifier", _SCORE, "lite0", "text", "lite0 (ImageNet, comes with the extra 'demo'), torchvision:NAME[:WEIGHTS] (image and video models), open_clip:MODEL[:PRETRAINED_OR_PATH] (zero-shot, extra 'clip'), or a spec file (.json, .yaml). python -m pipeline.labels --classifier ... lists its labels."),
     Option("prompts", _SCORE, None, "text", "Zero-shot: sentences with {} in the action's place, separated by semicolons; their embeddings are averaged. Default: three sentences about a person."),
     Option("background_prompts", _SCORE, None, "text", "Zero-shot: sentences that stand for no action, separated by semicolons; scores are probabilities against them. Default: three."),
-    Option("trust_checkpoint", _SCORE, "false", "flag", "Let weights run code of their own while they are loaded. Only for files whose makers you trust with this machine."),
+    Option("trust_checkpoint", _SCORE, "false", "flag", "Let weights run code of their own, as TorchScript and torch.export do. Only for files whose makers you trust with this machine."),
     Option("model_copies", _SCORE, "0", "integer", "Copies of the model that all processes of a worker share, as on a GPU; 0 gives each process its own.", 0, 64),
     Option("response", _SCORE, "action", "action|any", "What a sample's response is: the wanted action's score, or the best score of any label (the notebook's rule)."),
     Option("preprocessing", _SCORE, "classifier", "classifier|notebook", "How frames become the model's input: as the classifier says, or as the notebook does (128x128, squashed, no antialiasing)."),
@@ -102,6 +105,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("min_span_seconds", _SPANS, "1", "number", "A shorter region grows to this length; no span is shortened below it at a shot boundary.", 0.1, 3600),
     Option("max_span_seconds", _SPANS, "60", "number", "span_mode=segments: a longer region is narrowed around its peak.", 0.1, 86_400),
     Option("shots", _SPANS, "avoid", "avoid|trim|ignore", "Shot boundaries: avoid moves a span into its peak's shot, and shortens it to a shorter shot; trim only cuts off what lies beyond; neither goes below min_span_seconds."),
+    Option("within_row_times", _SPANS, "false", "flag", "Look for spans between time_start and time_end (seconds) of their row alone, where a row names them, as those of the Kinetics files do."),
     Option("clips_per_video", _SELECT, None, "integer", "Most spans per action and video, strongest first. Default: no cap beyond top_k.", 1, 1_000_000),
     Option("clips_per_channel", _SELECT, None, "integer", "Most spans per action and channel, strongest first. Default: no cap.", 1, 1_000_000),
     Option("clips_per_action", _SELECT, None, "integer", "Most spans per action over all videos, strongest first. Default: no cap.", 1, 1_000_000_000),

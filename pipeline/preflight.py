@@ -11,7 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 import deno
-import numpy as np
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from pipeline import cloud, replacing, rows_ahead, settings
@@ -21,9 +20,12 @@ from transforms.core import leases, stale, storage, tally
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
 from transforms.core.secret_texts import SecretError
+from transforms.inference import batch_sizes
 from transforms.queries import files_of_folder, match_files
 
 _PROBE_SECONDS = 10
+#: What a machine without the job's GPU scores as a trial.
+_FEW_ITEMS = 8
 
 
 class Found(NamedTuple):
@@ -58,7 +60,8 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     rows = Rows()
     if not any(fault.startswith("--input") for fault in places):
         try:
-            rows = rows_ahead.look(config.inputs, None if "classifier" in unjudged else config.scoring.spec.labels)
+            labels = None if "classifier" in unjudged else config.scoring.spec.labels
+            rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times)
             faults += rows.faults()
         except storage.StorageError as error:
             faults.append(f"--input: {error}")
@@ -197,7 +200,7 @@ def _settings(config: Config) -> tuple[list[str], list[str]]:
 
 
 def _classifier_faults(config: Config, *, look: bool) -> list[str]:
-    """Loads the classifier and scores one blank frame, unless a look shows that the output has scores of this one."""
+    """Loads the classifier and scores a blank batch, unless a look shows that the output has scores of this one."""
     try:
         stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
     except storage.StorageError as error:
@@ -205,18 +208,14 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
     if any(name.endswith(".parquet") for name in stored):
         return []
     rule = config.scoring.load_rule()
+    _, items = batch_sizes(rule, config.scoring.batch_size)
     if config.gpu != "none" or config.dataflow:  # workers have the GPU; here the weights and their shapes are tried
-        rule = replace(rule, device="cpu", precision="fp32")
+        rule, items = replace(rule, device="cpu", precision="fp32"), min(items, _FEW_ITEMS)
     try:
         with tally.doing("importing PyTorch", slow_seconds=10):
             from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
 
-        classifier = torch_models.load(rule)
-        spec = config.scoring.spec
-        window = (spec.window.frames,) if spec.window else ()
-        blank = np.zeros((1, *window, spec.preprocessing.input_height, spec.preprocessing.input_width, 3), np.uint8)
-        if not np.isfinite(classifier.outputs(blank)).all():
-            return [f"--classifier: {spec.name} gives scores that are not finite numbers"]
+        torch_models.load(rule).try_out(items)
     except (SpecError, storage.StorageError) as error:
         return [f"--classifier: {error}"]
     return []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from transforms.core import storage
 from transforms.core.labels import LabelIndex, OpenLabels
-from transforms.discovery import folder_failure
+from transforms.discovery import path_failure
 from transforms.failures import Failure
 from transforms.queries import label_index, match_files, read_rows, with_labels
 from transforms.records import ActionQuery
@@ -56,19 +56,20 @@ class Rows:
         return [*lines, f"{'':<11}... and {more} more"] if more else lines
 
 
-def look(patterns: Sequence[str], labels: tuple[str, ...] | None) -> Rows:
+def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bool = False) -> Rows:
     """Judges the rows of all query files, until it takes too long.
 
     Args:
       patterns: Paths or globs of query files.
       labels: The classifier's labels, none for a zero-shot classifier; None where they are not known.
+      with_times: Whether the rows' times count.
 
     Raises:
       StorageError: The storage did not answer.
     """
     rows, deadline = Rows(), time.monotonic() + MOST_SECONDS
     index = None if labels is None else label_index(labels)
-    for item in _items(patterns, rows):
+    for item in _items(patterns, rows, with_times):
         judged = item if isinstance(item, Failure) else _judged(item, index)
         rows.read += 1
         if isinstance(judged, Failure):
@@ -84,10 +85,10 @@ def _judged(query: ActionQuery, index: LabelIndex | OpenLabels | None) -> Action
     matched = query if index is None else with_labels(query, index)
     if isinstance(matched, Failure) or not query.path or storage.is_remote(query.path):  # a request for each row
         return matched
-    return folder_failure(query) or matched
+    return path_failure(query) or matched
 
 
-def _items(patterns: Sequence[str], rows: Rows) -> Iterator[ActionQuery | Failure]:
+def _items(patterns: Sequence[str], rows: Rows, with_times: bool) -> Iterator[ActionQuery | Failure]:
     """Yields the rows of files that are small enough together; notes in `rows` where one is left out."""
     room = MOST_BYTES
     for uri in sorted({uri for pattern in patterns for uri in match_files(pattern)}):
@@ -95,4 +96,4 @@ def _items(patterns: Sequence[str], rows: Rows) -> Iterator[ActionQuery | Failur
         if room < 0:
             rows.complete = False
             return
-        yield from read_rows(uri)
+        yield from read_rows(uri, with_times)

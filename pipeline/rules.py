@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pipeline.options import WEB_LIMITS
 from pipeline.values import WAYS_TO_SAMPLE, Values
 from transforms.clip_cutter import CutRule
 from transforms.core.child import Limits
@@ -17,7 +18,7 @@ from transforms.core.sampling import Sampling
 from transforms.failures import CURES
 from transforms.scoring_rule import ScoringRule
 from transforms.site_search import SearchRule
-from transforms.video_fetchers import FetchRule
+from transforms.video_fetchers import FetchRule, FileLimits
 
 #: Options of which another value may end a failure.
 _CURING = frozenset().union(*CURES.values())
@@ -120,7 +121,7 @@ def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping
     )
 
 
-def spans(numbers: Mapping[str, float], choices: Mapping[str, str]) -> SpanRule:
+def spans(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> SpanRule:
     """Returns how spans are picked."""
     gap = numbers["min_gap_seconds"]
     return SpanRule(
@@ -137,6 +138,7 @@ def spans(numbers: Mapping[str, float], choices: Mapping[str, str]) -> SpanRule:
         min_span_seconds=numbers["min_span_seconds"],
         max_span_seconds=numbers["max_span_seconds"],
         shots=choices["shots"],
+        within_row_times=flags["within_row_times"],
     )
 
 
@@ -154,10 +156,12 @@ def search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, s
 
 def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
     """Returns how videos are fetched."""
+    asked = {name: None if numbers[name] < 0 else numbers[name] for name in WEB_LIMITS}
+    megabytes = asked["max_video_mb"]
     return FetchRule(
         max_height=int(numbers["max_height"]),
         height_cap=int(numbers["max_height_cap"]),
-        max_bytes=int(numbers["max_video_mb"] * 1_000_000),
+        max_bytes=_bytes(_web_limit(numbers, "max_video_mb")),
         copy_inputs=values.flag("copy_inputs"),
         filter=_filter(numbers, choices),
         web=_web(values, numbers),
@@ -168,6 +172,11 @@ def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, st
         probe=Limits(numbers["stall_seconds"], memory_bytes=int(numbers["decode_memory_mb"]) << 20),
         options={name: _told(values, name, numbers) for name in sorted(_CURING - {"cookies", "proxy"})},
         clip_max_height=cap(numbers["clip_max_height"]),
+        file_limits=FileLimits(
+            max_bytes=None if megabytes is None else _bytes(megabytes),
+            min_seconds=numbers["min_video_seconds"],
+            max_seconds=asked["max_video_seconds"],
+        ),
     )
 
 
@@ -176,8 +185,16 @@ def _told(values: Values, name: str, numbers: Mapping[str, float]) -> str:
     return f"{numbers[name]:g}" if name in numbers else ",".join(sorted(values.parts(name)))
 
 
+def _bytes(megabytes: float) -> int:
+    return int(megabytes * 1_000_000)
+
+
+def _web_limit(numbers: Mapping[str, float], name: str) -> float:
+    return WEB_LIMITS[name] if numbers[name] < 0 else numbers[name]
+
+
 def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:
-    return FilterRule(numbers["min_video_seconds"], numbers["max_video_seconds"], choices["licence"])
+    return FilterRule(numbers["min_video_seconds"], _web_limit(numbers, "max_video_seconds"), choices["licence"])
 
 
 def _web(values: Values, numbers: Mapping[str, float]) -> WebSettings:

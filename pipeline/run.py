@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -45,6 +46,7 @@ _OWN_ERRORS = (
     storage.StorageError,
     storage.DiskFullError,
 )
+_WORKERS_GRACE_SECONDS = 3.0
 _WORKER_IS_GONE = "Channel closed prematurely"  # in Beam's words
 
 
@@ -113,7 +115,11 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     stop.words = f"stopped; {rest}"
     stop.gentle = config.workers == 1  # worker processes cannot be unwound from here
     try:
-        with loopback.servers_stay_here(), broken_connections_are_silent(), _lease(config, beam_options, stop):
+        with (
+            loopback.servers_stay_here(),
+            broken_connections_are_silent(partial(_died, stop)),
+            _lease(config, beam_options, stop),
+        ):
             return _finish(config, run(config, beam_options), display)
     except leases.HeldError as error:
         display.close()
@@ -126,6 +132,10 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     except (DataflowRuntimeException, RuntimeError, *_OWN_ERRORS) as error:
         if stop.number:
             raise
+        if _WORKER_IS_GONE in str(error):
+            _died(stop)
+            stop.say()
+            return EXIT_FAILED_JOB
         return _failed(beam_options, error)
     finally:
         child.close_ahead()
@@ -158,6 +168,15 @@ def _complain(*lines: str) -> None:
             print(f"clipscout: {closing.printable(line)}", file=sys.stderr)
 
 
+def _died(stop: Stops) -> None:
+    """Ends the program soon, if it does not end by itself: a worker process is gone, and Beam may wait for it."""
+    stop.words = (
+        "a worker process died: it was killed, or memory ran out; the same command goes on from what is complete"
+    )
+    if not stop.number:
+        stop.end_after(_WORKERS_GRACE_SECONDS, EXIT_FAILED_JOB)
+
+
 def _announce(config: Config, found: preflight.Found) -> None:
     """Says before anything is done which rows will be left out, and what will be replaced."""
     if not config.preflight_only:
@@ -172,11 +191,6 @@ def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int
     text = f"{type(error).__name__}: {error}"
     names = "|".join(kind.__name__ for kind in _OWN_ERRORS)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
-    if _WORKER_IS_GONE in text:
-        _complain(
-            "a worker process died: it was killed, or memory ran out; the same command goes on from what is complete"
-        )
-        return EXIT_FAILED_JOB
     if KeyboardInterrupt.__name__ in text or (
         own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER
     ):
@@ -266,6 +280,8 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
     pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)
     result = pipeline.run()
-    if config.dataflow:  # not before: a job that is refused, or whose name runs already, must not touch the output
+    # not before: a job that is refused, or whose name runs already, must not touch the output; nor must a template,
+    # which is no job yet
+    if config.dataflow and result.has_job:
         preflight.begin(config)
     return result

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.options import OPTIONS
+from pipeline.options import OPTIONS, WEB_LIMITS
 from transforms.core import naming, storage, strict_json
 
 _RECORD = "job.json"
@@ -35,7 +35,7 @@ def default(name: str) -> Any:
     """Returns the value of an option that is not given; None for none."""
     option = _OPTIONS[name]
     if option.default is None or name in _RESOLVED:
-        return None
+        return WEB_LIMITS.get(name)
     kinds: dict[str, Callable[[str], Any]] = {"integer": int, "number": float, "flag": "true".__eq__}
     return kinds.get(option.kind, str)(option.default)
 
@@ -49,10 +49,15 @@ def _default(name: str) -> Any:
     return default(name) if name in _OPTIONS else None
 
 
+def record(settings: Mapping[str, Any]) -> dict[str, bytes]:
+    """Returns name and content of the file that records an output's settings; for these see `Config.shaping`."""
+    return {_RECORD: strict_json.text({"version": _VERSION, "settings": settings}, indent=2).encode()}
+
+
 def write(output: str, settings: Mapping[str, Any]) -> None:
-    """Records an output's settings; for the settings see `Config.shaping`."""
-    record = {"version": _VERSION, "settings": settings}
-    strict_json.write(storage.join(output, _RECORD), record, indent=2)
+    """Records an output's settings."""
+    for name, content in record(settings).items():
+        storage.write_bytes(storage.join(output, name), content)
 
 
 def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -3,13 +3,13 @@
 import atexit
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline import stops
 from pipeline.progress import Display, asked_for
+from pipeline.scratch import Scratch, remove_left
 from transforms.core import tally
 
 
@@ -20,8 +20,11 @@ def start(argv: Sequence[str]) -> NoReturn:
     with stop:
         # temporary files of this process, its workers and their children lie in one place, and go with it
         with contextlib.suppress(OSError):  # no such place: the job itself will tell where it needs one
-            stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="clipscout-")
-            atexit.register(shutil.rmtree, stop.scratch, ignore_errors=True)
+            place = tempfile.gettempdir()
+            remove_left(place)
+            scratch = Scratch(place)
+            stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = scratch.folder
+            atexit.register(scratch.remove)
         with Display(asked_for(argv)) as display:
             stop.on_end = display.abandon
             with tally.doing("starting", slow_seconds=float("inf")):

@@ -77,14 +77,21 @@ class Stops:
                 sys.stderr.write(f"clipscout: {self.words}\n")
                 sys.stderr.flush()
 
-    def end(self) -> NoReturn:
-        """Ends this program and all that it started, now; nothing is unwound."""
+    def end(self, status: int | None = None) -> NoReturn:
+        """Ends this program and all that it started, now, with a status or the signal's; nothing is unwound."""
         threading.excepthook = _nothing  # of threads whose workers vanish
         self.on_end()
         if self._said.acquire(blocking=False):
             with contextlib.suppress(OSError):
                 os.write(2, f"clipscout: {self.words}\n".encode())  # whoever holds the stream's lock may hang
-        self._exit()
+        self._exit(self.status if status is None else status)
+
+    def end_after(self, seconds: float, status: int) -> None:
+        """Ends this program after a while as `end` does, unless the context ends before."""
+        timer = threading.Timer(seconds, self.end, [status])
+        timer.daemon = True
+        self._closing.callback(timer.cancel)
+        timer.start()
 
     def leave(self, status: int) -> NoReturn:
         """Ends the program, once there is nothing left to watch; a stopped one waits for no thread of anybody."""
@@ -95,14 +102,14 @@ class Stops:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         if self.number:
-            self._exit()
+            self._exit(self.status)
         sys.exit(status)
 
-    def _exit(self) -> NoReturn:
+    def _exit(self, status: int) -> NoReturn:
         _kill_all_below(os.getpid())
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
-        os._exit(self.status)
+        os._exit(status)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.number = self.number or number

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apache_beam.portability import python_urns
@@ -22,7 +22,8 @@ from apache_beam.runners.worker import sdk_worker_main
 
 _LOOK_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h
-_BEAMS_THREADS = ("run_worker", "read_grpc_client_inputs", "beam_")
+_WAITS_FOR_PROCESS = "run_worker"
+_BEAMS_THREADS = ("read_grpc_client_inputs", "beam_")
 
 
 class WorkerProcesses(FnApiRunner):
@@ -39,12 +40,19 @@ class WorkerProcesses(FnApiRunner):
 
 
 @contextlib.contextmanager
-def broken_connections_are_silent() -> Iterator[None]:
-    """While it holds, Beam's threads that wait for a worker process say nothing when it dies: the job's error does."""
+def broken_connections_are_silent(on_death: Callable[[], None]) -> Iterator[None]:
+    """While it holds, Beam's threads that wait for a worker process say nothing when it dies.
+
+    Args:
+      on_death: Called then, in such a thread: where nothing was asked of the process yet, Beam waits for it for ever.
+    """
     tell = threading.excepthook
 
     def hook(told: threading.ExceptHookArgs) -> None:
-        if told.thread is None or not told.thread.name.startswith(_BEAMS_THREADS):
+        name = "" if told.thread is None else told.thread.name
+        if name.startswith(_WAITS_FOR_PROCESS):
+            on_death()
+        elif not name.startswith(_BEAMS_THREADS):
             tell(told)
 
     threading.excepthook = hook

@@ -12,6 +12,7 @@ import torch
 
 from tests import egress
 from tests.cloud_servers import google
+from tests.colours import COLOURS, ColourModel
 from transforms.core import storage
 
 # the search extractor of the loopback site, and the guard; children and worker processes find them too
@@ -24,28 +25,15 @@ if egress.LOG not in os.environ:  # else a child of the suite imports this, and 
     egress.watch()
 
 BUCKET = "clipscout-test"
-COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "grey": (90, 90, 90)}
-
-
-class ColourModel(torch.nn.Module):
-    """Logits are minus the scaled distance of the mean colour of the picture's lower half to each named colour."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("colours", torch.tensor(list(COLOURS.values())).float() / 255)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        mean = pixels[:, :, pixels.shape[2] // 2 :, :].mean(dim=(2, 3))
-        return -20.0 * (mean[:, None, :] - self.colours[None]).abs().sum(dim=2)
 
 
 @pytest.fixture(scope="session")
 def colour_spec(tmp_path_factory):
     """Path of a classifier spec with the labels red, green, blue and grey; real torch, a few numbers of weights."""
     folder = tmp_path_factory.mktemp("classifier")
-    torch.jit.script(ColourModel()).save(str(folder / "model.pt"))
+    torch.save(ColourModel().state_dict(), folder / "model.pt")
     spec = {
-        "architecture": "torchscript",
+        "architecture": "module:tests.colours:model",
         "weights": "model.pt",
         "labels": list(COLOURS),
         "resize": "squash",

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import preflight
 from pipeline.run import configure, main, run
-from tests.conftest import COLOURS, read_jsonl
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
 from tests.media_maker import make_video, stamped
 
 #: Where the values of a manifest lie in the names, or in the storage's own digest.

@@ -1,26 +1,44 @@
 """Cutting the clips of one video after the other: the worker of a lane, beside which decoding and scoring go on."""
 
 import hashlib
-import json
+import math
 import os
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
-from transforms.core import naming, storage, strict_json
+from transforms.core import kept, naming, storage, strict_json, video_store
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.tasks import DISK_FULL
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
-from transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip, VideoSpans
+from transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip, Video, VideoSpans
 
 _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
 LOW_QUALITY = "low_quality_"
 _DEATHS_WITH_SOUND = 2
+#: What an exact cut takes, measured on pictures of 16 megapixels.
+_CUTTER_BYTES, _BYTES_PER_PIXEL_DECODED, _BYTES_PER_PIXEL_ENCODED = 160_000_000, 22, 108
+#: What is kept of a clip.
+_FACTS: dict[str, type | tuple[type, ...]] = {
+    "path": str,
+    "duration_seconds": (int, float),
+    "frames": int,
+    "width": int,
+    "height": int,
+    "has_audio": bool,
+    "audio_missing_seconds": (int, float),
+    "sha256": str,
+    "flags": (list, tuple),
+    "start_seconds": (int, float, NoneType),
+    "end_seconds": (int, float, NoneType),
+    "poster": str,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,8 @@ class ClipCutter:
 
     def __init__(self, output: str, rule: CutRule) -> None:
         self._output, self._rule = output, rule
-        self._child = Child(Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes))
+        self._scratch = tempfile.TemporaryDirectory(prefix="clipscout-")
+        self._child = Child(Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes), self._scratch.name)
         self._metrics = StageMetrics(_STAGE)
         self._bytes = 0
 
@@ -94,6 +113,7 @@ class ClipCutter:
     def close(self) -> None:
         """Ends the child."""
         self._child.close()
+        self._scratch.cleanup()
 
     def _results(self, proposal: VideoSpans, stopped: threading.Event) -> Iterator[Clip | Failure]:
         missing = []
@@ -105,13 +125,33 @@ class ClipCutter:
                 yield stored
         if not missing:
             return
+        if told := self._too_large(proposal.source):
+            yield from (self._failed(span, "cut_memory", told) for span in missing)
+            return
         try:
             uri = storage.resolve(self._output, proposal.source.uri)
-            with storage.local_copy(uri) as source, tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
+            with (
+                storage.local_copy(uri) as source,
+                tempfile.TemporaryDirectory(dir=self._scratch.name) as folder,
+            ):
                 yield from self._cut_all(proposal, missing, source, folder, stopped)
         except storage.StorageError as error:
             for span in missing:
                 yield self._failed(span, error.code, str(error))
+
+    def _too_large(self, video: Video) -> str:
+        """Returns why a video's pictures are too large to be encoded within the memory cap; nothing where they fit."""
+        rule, (width, height) = self._rule, (video.width, video.height)
+        scale = min(1.0, rule.height / height) if rule.height and height else 1.0
+        encoded = _BYTES_PER_PIXEL_ENCODED * width * height * scale**2
+        need = _CUTTER_BYTES + round(_BYTES_PER_PIXEL_DECODED * width * height + encoded)
+        if rule.mode != "exact" or need <= rule.memory_bytes:
+            return ""
+        megabytes = math.ceil(need / 2**20 / 100) * 100
+        return (
+            f"pictures of {width}x{height} take about {megabytes} MB to encode, and --decode_memory_mb allows "
+            f"{rule.memory_bytes >> 20}; raise it, or give a smaller --clip_height"
+        )
 
     def _cut_all(
         self, proposal: VideoSpans, spans: list[CandidateSpan], source: str, folder: str, stopped: threading.Event
@@ -164,6 +204,7 @@ class ClipCutter:
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
         try:
+            video_store.check_unchanged(proposal.source)
             return self._store(proposal, span, target, facts)
         except (storage.StorageError, OSError) as error:
             storage.check_space(error, self._output)
@@ -179,26 +220,41 @@ class ClipCutter:
         facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
         clip = Clip(span, path, **facts, sha256=digest)
         self._bytes += os.path.getsize(target)
+        sizes = {path: os.path.getsize(target)}
         if clip.poster:
-            storage.move_in(target.removesuffix(".mp4") + ".jpg", storage.join(self._output, clip.poster))
+            picture = target.removesuffix(".mp4") + ".jpg"
+            sizes[clip.poster] = os.path.getsize(picture)
+            storage.move_in(picture, storage.join(self._output, clip.poster))
         storage.move_in(target, storage.join(self._output, path))
-        record = {name: value for name, value in asdict(clip).items() if name not in ("span", "reused")}
-        strict_json.write(self._record(span), {**record, "made": self._made(proposal)})
+        record = {name: getattr(clip, name) for name in _FACTS}
+        strict_json.write(self._record(span), {**record, "made": self._made(proposal), "sizes": sizes})
         return clip
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
-        """Returns the clip of an earlier run, if it was cut so from this content and is still there."""
+        """Returns the clip of an earlier run, if it was cut so from this content and is still there, and whole."""
+
+        def make(record: Any) -> tuple[Clip, dict[str, int]] | None:
+            facts = kept.fields({"audio_missing_seconds": 0.0, **record}, _FACTS)  # versions before told none
+            flags = self._flags_today(record["made"], facts["flags"], proposal)
+            if flags is None or facts["path"] != _clip_path(span):
+                return None
+            return Clip(span, **{**facts, "flags": flags, "reused": True}), record.get("sizes", {})
+
         try:
-            record = json.loads(storage.read_bytes(self._record(span)))
-            files = filter(None, (record["path"], record["poster"]))
-            flags = self._flags_today(record.pop("made"), record["flags"], proposal)
-            if flags is None:
-                return None
-            if not all(storage.exists(storage.join(self._output, file)) for file in files):
-                return None
-            return Clip(span, **{**record, "flags": flags, "reused": True})
-        except (storage.StorageError, ValueError, KeyError, TypeError, AttributeError):  # cut it again
+            found = kept.read(self._record(span), make)
+            return found[0] if found and self._is_whole(*found) else None
+        except storage.StorageError:  # cut it again
             return None
+
+    def _is_whole(self, clip: Clip, sizes: dict[str, int]) -> bool:
+        """Tells whether the files of a stored clip are what they were: their sizes, and a local clip's digest."""
+        for file in filter(None, (clip.path, clip.poster)):
+            uri = storage.join(self._output, file)
+            size = storage.size(uri)
+            if not size or size != sizes.get(file, size):
+                return False
+        uri = storage.join(self._output, clip.path)
+        return storage.is_remote(uri) or storage.facts(uri)[1] == f"sha256:{clip.sha256}"
 
     def _flags_today(self, made: dict[str, Any], stored: list[str], proposal: VideoSpans) -> tuple[str, ...] | None:
         """Returns the flags of a stored clip that stands for what would be cut now; None where it does not.
@@ -206,6 +262,7 @@ class ClipCutter:
         One of a better video stands for one of low quality too: nothing good goes because that video fails today.
         """
         own, wanted = tuple(flag for flag in stored if not flag.startswith(LOW_QUALITY)), self._made(proposal)
+        made = {"sound": True, "keep_hdr": False, **made}
         if made == wanted:
             return (*(flag for flag in own if flag not in proposal.source_flags), *proposal.source_flags)
         is_better = proposal.source_flags and len(own) == len(stored)

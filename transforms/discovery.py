@@ -15,7 +15,7 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import filters, naming, storage, web
+from transforms.core import filters, globs, naming, storage, web
 from transforms.core.excludes import is_excluded
 from transforms.core.fetcher import FetchError
 from transforms.core.filters import FilterRule
@@ -23,7 +23,7 @@ from transforms.core.lanes import Gate, Lanes, batched, worked_off
 from transforms.failures import Failure
 from transforms.flow import Flow
 from transforms.metrics import StageMetrics
-from transforms.queries import files_of_folder, match_files
+from transforms.queries import match_files, row_order
 from transforms.records import ActionQuery, Ask, VideoRequest
 from transforms.site_search import Asker, Entries, SearchRule, address_of, is_asked
 from transforms.tags import FAILURES, Failed, failed
@@ -61,11 +61,14 @@ def _failed(query: ActionQuery, code: str, message: str, attempts: int = 1) -> F
     return failed(_failure(query, code, message, attempts))
 
 
-def folder_failure(query: ActionQuery) -> Failure | None:
-    """Returns the failure of a row whose path is a folder, without the slash that stands for the files in it."""
-    if query.path.endswith("/") or not storage.is_folder(os.path.expanduser(query.path)):
-        return None
-    return _failure(query, "bad_row", f"path is the folder {query.path!r}; {files_of_folder(query.path)}")
+def path_failure(query: ActionQuery) -> Failure | None:
+    """Returns the failure of a row whose path is no file: a folder without the slash behind it, or a pipe or device."""
+    path = os.path.expanduser(query.path)
+    if not query.path.endswith("/") and storage.is_folder(path):
+        remedy = f"for the videos in it write {storage.join(query.path, '')!r}"
+        return _failure(query, "bad_row", f"path is the folder {query.path!r}; {remedy}")
+    what = "" if storage.is_remote(path) or storage.is_folder(path) else storage.what_else(path)
+    return _failure(query, "bad_row", f"path is {what}, not a file: {query.path!r}") if what else None
 
 
 def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
@@ -106,21 +109,24 @@ class _NameDirectly(beam.DoFn):
         pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
         if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
             pattern = storage.join(pattern, "")
+        in_folder = query.path.endswith("/")
         try:
-            paths = match_files(pattern)[: query.max_videos]
-            folder = None if paths else folder_failure(query)
+            found = match_files(pattern)
+            paths = (list(filter(globs.is_video, found)) if in_folder else found)[: query.max_videos]
+            failure = None if paths else path_failure(query)
         except storage.StorageError as error:
             self._metrics.count(f"failed-{error.code}")
             yield _failed(query, error.code, str(error))
             return
-        if folder:
-            self._metrics.count(f"failed-{folder.code}")
-            yield failed(folder)
-        elif not paths:
-            self._metrics.count("failed-no_match")
-            yield _failed(query, "no_match", f"no file matches {query.path!r}")
-        printable = enumerate(map(naming.printable, paths), start=1)
-        yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in printable])
+        if not paths and failure is None:
+            others = f"; for its {len(found)} files of other names write {query.path + '*'!r}" if found else ""
+            what = f"no video in the folder {query.path!r}{others}" if in_folder else f"no file matches {query.path!r}"
+            failure = _failure(query, "no_match", what)
+        if failure:
+            self._metrics.count(f"failed-{failure.code}")
+            yield failed(failure)
+        ranked = enumerate(paths, start=1)
+        yield from _tallied([_candidate(query, rank, naming.file_key(path), path=path) for rank, path in ranked])
 
 
 class _AskSites(beam.DoFn):
@@ -136,7 +142,7 @@ class _AskSites(beam.DoFn):
         make = partial(Asker, self._output, self._rule, gate)
         with Lanes(gate.lanes, make, _MOST_AHEAD) as lanes:
             for some in batched(group[1], _MOST_SORTED):
-                for answer in worked_off((lanes, sorted(some, key=_row_order))):
+                for answer in worked_off((lanes, sorted(some, key=row_order))):
                     if answer is not None:
                         yield from self._told(*answer)
 
@@ -154,11 +160,6 @@ class _AskSites(beam.DoFn):
         yield from _tallied(
             [_candidate(query, rank, web.key_of(url), url=url, listed=facts) for rank, (url, facts) in ranked]
         )
-
-
-def _row_order(query: ActionQuery) -> tuple[str, int]:
-    name, _, line = query.row.rpartition(":")
-    return name, int(line) if line.isdecimal() else 0
 
 
 def merge(requests: Iterable[VideoRequest]) -> VideoRequest:

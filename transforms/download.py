@@ -4,7 +4,6 @@ Web videos go through lanes, which bound the parallel downloads of the whole job
 arrived is handed on while the lanes go on.
 """
 
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import storage
+from transforms.core import kept, storage
 from transforms.core.lanes import Lanes, batched, worked_off
 from transforms.core.video_store import VideoStore
 from transforms.failures import CODES, Failure
@@ -33,6 +32,14 @@ _MOST_SORTED = 10_000
 #: Requests that lanes may be ahead of what takes their results; files are probed fast, and by the same cores.
 _MOST_AHEAD, _MOST_FILES_AHEAD = 1000, 16
 _FILE_GROUPS = 64
+_KEPT: dict[str, type | tuple[type, ...]] = {
+    "stage": str,
+    "code": str,
+    "message": str,
+    "key": str,
+    "attempts": int,
+    "refusals": int,
+}
 
 
 class Fetched(NamedTuple):
@@ -136,11 +143,15 @@ class _Decided(beam.DoFn):
 def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
     """Yields the failure of every fetch that an earlier run of the same output gave up."""
     for name in filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures")):
-        # not splitlines: it also splits at separators that JSON may hold
-        for line in filter(None, storage.read_bytes(storage.join(output, name)).decode().split("\n")):
-            row = json.loads(line)
-            if row["stage"] == _STAGE and row["code"] in CODES:
-                yield Failure.from_row(row)
+        yield from filter(None, kept.read_lines(storage.join(output, name), _failure_of))
+
+
+def _failure_of(row: Any) -> Failure | None:
+    """Returns the failure that a row of an earlier run's manifest tells of, if it is one of fetching."""
+    if row["stage"] != _STAGE or row["code"] not in CODES:
+        return None
+    kept.fields({"refusals": 0, **row}, _KEPT)
+    return Failure.from_row(row)
 
 
 @dataclass

@@ -15,6 +15,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from transforms.core import naming
+
 CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 
 #: code -> (category, meaning). README's table is this one; a test holds the two together.
@@ -173,7 +175,7 @@ class Failure:
     Attributes:
       stage: Name of the stage that gave up, e.g. `ReadQueries`.
       code: One of `CODES`.
-      message: One line for a person.
+      message: One line for a person; what does not print is escaped.
       key: The video's key, where the item is a video or a span of one.
       row: Where the query came from (`file:line`), where the item is a row.
       action: The action concerned, where it is one in particular.
@@ -195,7 +197,7 @@ class Failure:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"failure code {self.code!r} is not one of {sorted(CODES)}")
-        object.__setattr__(self, "message", " ".join(self.message.split())[:1000])
+        object.__setattr__(self, "message", naming.escaped(" ".join(self.message.split()))[:1000])
 
     @property
     def category(self) -> str:

@@ -77,6 +77,14 @@ class LazyClassifier:
         return self._get().peak_bytes()
 
 
+def batch_sizes(load: LoadRule, batch_size: int) -> tuple[int, int]:
+    """Returns how many frames a batch has, and how many items (frames, or windows of them) a call of the model."""
+    per_item = load.spec.window.frames if load.spec.window else 1
+    if per_item > 1:  # a batch of windows has one for each thread at least
+        batch_size = max(batch_size, per_item * min(max(1, load.threads), _MOST_WINDOWS))
+    return batch_size, max(1, batch_size // per_item)
+
+
 class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Following, LazyClassifier]):
     """Runs a classifier under Beam's RunInference.
 
@@ -94,9 +102,7 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
     def __init__(
         self, load: LoadRule, batch_size: int, response: str, keep_outputs: bool = True, model_copies: int = 0
     ) -> None:
-        per_item = load.spec.window.frames if load.spec.window else 1
-        if per_item > 1:  # a batch of windows has one for each thread at least
-            batch_size = max(batch_size, per_item * min(max(1, load.threads), _MOST_WINDOWS))
+        batch_size, self._items = batch_sizes(load, batch_size)
         # minimum = maximum: Beam would otherwise try other sizes to learn the best one
         super().__init__(
             min_batch_size=batch_size,
@@ -104,7 +110,7 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
             element_size_fn=partial(_weight, flush=batch_size + 1),
             model_copies=model_copies or None,
         )
-        self._load, self._items = load, max(1, batch_size // per_item)
+        self._load = load
         self._any_label, self._keep_outputs = response == "any", keep_outputs
         self._metrics = StageMetrics("ScoreVideos")
 

@@ -8,7 +8,7 @@ import datetime
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import apache_beam as beam
@@ -170,9 +170,16 @@ class _AddUp(beam.CombineFn):
 
 
 class _WriteSummary(beam.DoFn):
-    def __init__(self, output: str, about: dict[str, Any], remove_stale: bool, max_failure_ratio: float | None) -> None:
+    def __init__(
+        self,
+        output: str,
+        about: dict[str, Any],
+        remove_stale: bool,
+        max_failure_ratio: float | None,
+        beside: dict[str, bytes],
+    ) -> None:
         self._output, self._about, self._remove_stale = output, about, remove_stale
-        self._max_failure_ratio = max_failure_ratio
+        self._max_failure_ratio, self._beside = max_failure_ratio, beside
         self._metrics = StageMetrics("WriteSummary")
 
     def process(
@@ -198,6 +205,8 @@ class _WriteSummary(beam.DoFn):
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._about,
         }
+        for name, content in self._beside.items():
+            storage.write_bytes(storage.join(self._output, name), content)
         strict_json.write(storage.join(self._output, "summary.json"), summary, indent=2)
         self._metrics.count("summaries")
         if self._max_failure_ratio is not None and (why := funnel.why_failed(summary, self._max_failure_ratio)):
@@ -216,12 +225,14 @@ class WriteSummary(beam.PTransform):
       max_failure_ratio: Once everything is written, the job fails where a larger part of rows and videos failed, or
         all rows did. For runners whose jobs are watched by others than the program that submits them; None is for the
         others, where that program judges the summary.
+      beside: Name and content of files that are written with it.
     """
 
     output: str
     about: dict[str, Any]
     remove_stale: bool
     max_failure_ratio: float | None = None
+    beside: dict[str, bytes] = field(default_factory=dict)
 
     @no_annotations  # Beam knows no tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
@@ -230,6 +241,6 @@ class WriteSummary(beam.PTransform):
         totals = tallies | "SumTallies" >> beam.CombinePerKey(_AddUp())
         cleaned = (leftovers, totals, paths) | CleanClips(self.output, self.remove_stale)
         cleaned = cleaned | "SumCleaned" >> beam.CombinePerKey(_AddUp())
-        write = _WriteSummary(self.output, self.about, self.remove_stale, self.max_failure_ratio)
+        write = _WriteSummary(self.output, self.about, self.remove_stale, self.max_failure_ratio, self.beside)
         side = (beam.pvalue.AsDict(totals), beam.pvalue.AsList(paths), beam.pvalue.AsDict(cleaned))
         return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)

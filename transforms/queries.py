@@ -1,18 +1,14 @@
 """ReadQueries: query files to ActionQuery records; MatchLabels: from actions to the classifier's labels."""
 
-import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.io.filesystem import BeamIOError, FileSystem
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import excludes, rows, storage
-from transforms.core.labels import LabelIndex, OpenLabels, UnknownLabelError
+from transforms.core import excludes, globs, row_times, rows, storage
+from transforms.core.labels import LabelIndex, OpenLabels, UnknownLabelError, fold
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.records import ActionQuery
@@ -29,8 +25,8 @@ class Queries(NamedTuple):
 def match_files(pattern: str) -> list[str]:
     """Returns the sorted URIs of the files that a path or glob matches, local or gs://; empty for none.
 
-    A name that is there is itself before it is a glob: yt-dlp's own names hold brackets. `*` ends at a slash, `**` does
-    not, and a folder with a slash behind it stands for the files in it.
+    A name that is there is itself before it is a glob: yt-dlp's own names hold brackets. A folder with a slash behind
+    it stands for the files in it. See `transforms.core.globs` for what matches.
 
     Raises:
       StorageError: The storage did not answer, or there is no such bucket.
@@ -41,13 +37,10 @@ def match_files(pattern: str) -> list[str]:
         return [pattern]
     if storage.is_remote(pattern):
         return _match_objects(pattern)
-    if storage.is_folder(pattern):
+    if storage.what_else(pattern):
         return []
-    try:
-        found = FileSystems.match([pattern])[0].metadata_list
-    except BeamIOError as error:
-        raise storage.StorageError(f"{pattern}: {error}") from error
-    return sorted(item.path for item in found if not item.path.endswith("/"))
+    with storage.explained(pattern):
+        return globs.files(pattern)
 
 
 def files_of_folder(pattern: str) -> str:
@@ -56,11 +49,9 @@ def files_of_folder(pattern: str) -> str:
 
 
 def _match_objects(pattern: str) -> list[str]:
-    """Does what `FileSystems.match` does, with the client that reads and writes: one way to retry and to fail."""
     bucket, _, name = pattern.removeprefix("gs://").partition("/")
-    matches = re.compile(FileSystem.translate_pattern(name)).match
-    literal = re.split(r"[*?\[]", name, maxsplit=1)[0]
-    return [f"gs://{bucket}/{found}" for found in storage.list_files(f"gs://{bucket}", literal) if matches(found)]
+    found = storage.list_files(f"gs://{bucket}", globs.literal_start(name))
+    return [f"gs://{bucket}/{each}" for each in found if globs.matches(name, each)]
 
 
 def _match_all(_: Any, patterns: tuple[str, ...]) -> list[str]:
@@ -72,22 +63,36 @@ def _match_all(_: Any, patterns: tuple[str, ...]) -> list[str]:
     return sorted({uri for files in found.values() for uri in files})
 
 
-def read_rows(uri: str) -> Iterator[ActionQuery | Failure]:
-    """Yields the queries of one file, local or gs://, with a failure in the place of each bad row."""
+def read_rows(uri: str, with_times: bool = False) -> Iterator[ActionQuery | Failure]:
+    """Yields the queries of one file, local or gs://, with a failure in the place of each bad row.
+
+    Args:
+      uri: The file.
+      with_times: Whether the rows' times count; then one that is none is a fault.
+    """
     try:
-        with storage.local_copy(uri) as path, open(path, "rb") as stream:
-            assert isinstance(stream, io.BufferedReader)
-            yield from rows.read(stream, uri)
+        with storage.local_copy(uri) as path, storage.opened(path) as stream:
+            for item in rows.read(stream, uri):
+                yield _with_times(item) if with_times and isinstance(item, ActionQuery) else item
     except (storage.StorageError, OSError) as error:
         yield Failure("ReadQueries", "unreadable_queries", f"{uri}: {error}", row=uri)
 
 
+def _with_times(query: ActionQuery) -> ActionQuery | Failure:
+    try:
+        row_times.times_of(query.extra)
+    except ValueError as error:
+        return Failure("ReadQueries", "bad_row", f"{query.row}: {error}", row=query.row, action=query.action)
+    return query
+
+
 class _ReadFile(beam.DoFn):
-    def __init__(self) -> None:
+    def __init__(self, with_times: bool) -> None:
+        self._with_times = with_times
         self._metrics = StageMetrics("ReadQueries")
 
     def process(self, uri: str) -> Iterator[ActionQuery | Failed]:
-        for item in read_rows(uri):
+        for item in read_rows(uri, self._with_times):
             if isinstance(item, Failure):
                 self._metrics.count(f"failed-{item.code}")
                 yield failed(item)
@@ -102,20 +107,40 @@ class ReadQueries(beam.PTransform):
 
     Attributes:
       patterns: Paths or globs of JSON Lines, CSV or TSV files, local or gs://, plain or gzip.
+      with_times: Whether the rows' times count; see `read_rows`.
     """
 
     patterns: tuple[str, ...]
+    with_times: bool = False
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, root: beam.Pipeline) -> Queries:
-        """Returns the queries, and a failure for each bad row."""
+        """Returns the queries, each action in one spelling, and a failure for each bad row."""
         read = (
             root
             | beam.Impulse()
             | "MatchFiles" >> beam.FlatMap(_match_all, self.patterns)
-            | "ReadRows" >> beam.ParDo(_ReadFile()).with_outputs(FAILURES, main="queries")
+            | "ReadRows" >> beam.ParDo(_ReadFile(self.with_times)).with_outputs(FAILURES, main="queries")
         )
-        return Queries(read.queries, read[FAILURES])
+        spelled = read.queries | "BySpelling" >> beam.WithKeys(_spelling) | "Spellings" >> beam.GroupByKey()
+        return Queries(spelled | "OneSpelling" >> beam.FlatMap(one_spelling), read[FAILURES])
+
+
+def row_order(query: ActionQuery) -> tuple[str, int]:
+    """Returns what queries are sorted by: file and line."""
+    name, _, line = query.row.rpartition(":")
+    return name, int(line) if line.isdecimal() else 0
+
+
+def _spelling(query: ActionQuery) -> str:
+    return fold(query.action) or query.action
+
+
+def one_spelling(keyed: tuple[str, Iterable[ActionQuery]]) -> Iterator[ActionQuery]:
+    """Yields queries whose actions differ in case, spaces, `_` and `-` alone, with the first row's spelling."""
+    first = min(keyed[1], key=row_order)
+    for query in keyed[1]:
+        yield query if query.action == first.action else replace(query, action=first.action)
 
 
 def label_index(labels: tuple[str, ...]) -> LabelIndex | OpenLabels:
@@ -163,8 +188,7 @@ class MatchLabels(beam.PTransform):
 def read_excludes(_: Any, patterns: tuple[str, ...]) -> Iterator[tuple[str, None]]:
     """Yields the excluded ids as keys; a file that cannot be read stops the job: it guards somebody's test set."""
     for uri in _match_all(None, patterns):
-        with storage.local_copy(uri) as path, open(path, "rb") as stream:
-            assert isinstance(stream, io.BufferedReader)
+        with storage.local_copy(uri) as path, storage.opened(path) as stream:
             for name in excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)):
                 yield name, None
 

@@ -111,6 +111,7 @@ class Video:
       request: The request it answers.
       size_bytes: Size of the file.
       content: Digest of the content, e.g. `sha256:...`.
+      modified_ns: Of a local file that is used in place, when it was changed last, before it was hashed; else 0.
       duration_seconds: Claimed duration, None where the container does not tell.
       width, height: Picture size in pixels as displayed (rotated, square pixels).
       frame_rate: Average frames per second, 0 where unknown.
@@ -129,6 +130,7 @@ class Video:
     frame_rate: float
     facts: dict[str, Any] = field(default_factory=dict)
     reused: bool = False
+    modified_ns: int = 0
 
     @property
     def content_key(self) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import storage
+from transforms.core import storage, video_store
 from transforms.core.child import Child, ChildError, Limits, Message
 from transforms.core.windows import Placed, Windows, margin_seconds
 from transforms.flow import AROUND, Flow, GatherByContent, Spread
@@ -70,6 +70,9 @@ class _Decode(beam.DoFn):
                     elif "times" in message.facts:
                         batch = _frame_batch(segment, message)
                         yield from _windowed(segment, batch, windows) if windows else [batch]
+                for video in segment.videos:
+                    if video.uri == path:
+                        video_store.check_unchanged(video)
             if windows and report.reached_end:
                 yield from _placed_batches(segment, windows.finish())
         except storage.StorageError as error:

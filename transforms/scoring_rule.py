@@ -27,7 +27,7 @@ class ScoringRule:
       precision: `fp32`, `bf16` or `fp16`.
       threads: Threads of the classifier on a CPU, and most threads of the decoder.
       keep_outputs: Whether all that the classifier says is stored, so that new actions and prompts decode nothing.
-      trust_checkpoint: Whether weights may run code of their own while they are loaded.
+      trust_checkpoint: Whether weights may run code of their own, while they are loaded or when they score.
       model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
       retry_codes: Codes of earlier permanent failures that are tried again.
     """

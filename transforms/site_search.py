@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from transforms.core import naming, storage, strict_json, web
+from transforms.core import kept, naming, storage, strict_json, web
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.filters import FilterRule
 from transforms.core.lanes import Gate, Politeness
@@ -51,6 +51,14 @@ class SearchRule:
     filter: FilterRule
     web: WebSettings
     politeness: Politeness
+
+
+def _entries_of(record: Any) -> Entries:
+    """Returns what an earlier run was told."""
+    entries = [(url, dict(facts)) for url, facts in record]
+    if not all(isinstance(url, str) and web.is_web(url) for url, _ in entries):
+        raise ValueError("an entry without an address")
+    return entries
 
 
 class Asker:
@@ -140,6 +148,6 @@ class Asker:
 def _read(stored: str) -> Entries | None:
     """Returns what an earlier run found; None where none did, or it cannot be read."""
     try:
-        return [(str(url), dict(facts)) for url, facts in json.loads(storage.read_bytes(stored))]
-    except (storage.StorageError, ValueError, TypeError):
+        return kept.read(stored, _entries_of)
+    except storage.StorageError:
         return None

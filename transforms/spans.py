@@ -1,28 +1,33 @@
 """ProposeSpans: the candidate spans of each scored video."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
-from transforms.core import peaks
+from transforms.core import peaks, row_times
 from transforms.core.peaks import SpanRule
+from transforms.core.row_times import Ranges
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
 
 
-def notes(track: ScoreTrack, spans: tuple[CandidateSpan, ...], rule: SpanRule) -> tuple[str, ...]:
+def notes(
+    track: ScoreTrack, spans: tuple[CandidateSpan, ...], rule: SpanRule, within: Mapping[str, Ranges]
+) -> tuple[str, ...]:
     """Returns a sentence for each action without a span: which threshold left how many samples out."""
     found = {span.action for span in spans}
     sentences = []
-    for action, told in peaks.removed_by(track, rule).items():
+    for action, told in peaks.removed_by(track, rule, within).items():
         if action in found:
             continue
         count = f"{told['samples']} samples"
         reasons = [f"{told['below_min_score']} of {count} are below min_score {rule.min_score:g}"]
         if rule.mode == "segments":
             reasons.append(f"{told['below_high_score']} below high_score {rule.high_score:g}")
+        if action in within:
+            reasons.append("samples beyond the row's times among them")
         strongest = "none" if told["strongest"] is None else f"{told['strongest']:.4g}"
         sentences.append(f"no span of {action!r}: {', '.join(reasons)}; the strongest response is {strongest}")
     return tuple(sentences)
@@ -38,10 +43,11 @@ class _Propose(beam.DoFn):
             yield scored
             return
         video, track = scored.video, scored.track
-        spans = tuple(peaks.propose(track, self._rule))
+        within = row_times.ranges_of(video.request.asks) if self._rule.within_row_times else {}
+        spans = tuple(peaks.propose(track, self._rule, within))
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
-        said = notes(track, spans, self._rule)
+        said = notes(track, spans, self._rule, within)
         yield VideoSpans(
             video,
             spans,

@@ -145,7 +145,7 @@ def _split(videos: tuple[Video, ...], rule: ScoringRule, also: tuple[tuple[str, 
         yield Segment(videos, place, len(ranges), start, end, also)
 
 
-REPORTED = ("frames_decoded", "decoded_seconds", "lost_seconds", "flags", "cuts", "reached_end")
+REPORTED = tracks.REPORTED
 
 
 def report_of(segment: Segment, stored: Stored) -> DecodeReport:

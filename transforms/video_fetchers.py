@@ -1,7 +1,9 @@
 """Fetching one video after the other: the workers of lanes. Web videos through yt-dlp, files where they lie."""
 
+import math
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -23,15 +25,30 @@ _STAGE = "DownloadVideos"
 
 
 @dataclass(frozen=True)
+class FileLimits:
+    """Limits on files of the user's own.
+
+    Attributes:
+      max_bytes: Largest file; None for no limit.
+      min_seconds, max_seconds: Allowed duration; None for no limit.
+    """
+
+    max_bytes: int | None = None
+    min_seconds: float = 0.0
+    max_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class FetchRule:
     """How videos are fetched.
 
     Attributes:
       max_height: Wanted size of the smaller side in pixels; the smallest format that has it is taken.
       height_cap: Where a video has no format that small, the next larger one is taken, never above this.
-      max_bytes: Largest file.
+      max_bytes: Largest file that is downloaded.
       copy_inputs: Store files of the user below the output too, instead of using them in place.
-      filter: Which videos are wanted.
+      filter: Which videos of the web are wanted.
+      file_limits: Which files of the user's own are: no limit holds for them that nobody asked for.
       web: How the web is reached.
       politeness: How often it is asked.
       max_pixels: Largest picture that is decoded.
@@ -55,6 +72,13 @@ class FetchRule:
     sound: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
     clip_max_height: int | None = None
+    file_limits: FileLimits = field(default_factory=FileLimits)
+
+    def for_files(self) -> "FetchRule":
+        """Returns the rule that holds for files of the user's own."""
+        limits = self.file_limits
+        wanted = FilterRule(limits.min_seconds, math.inf if limits.max_seconds is None else limits.max_seconds)
+        return replace(self, filter=wanted, max_bytes=sys.maxsize if limits.max_bytes is None else limits.max_bytes)
 
     def option_values(self) -> dict[str, str]:
         """Returns the values of all options of `failures.CURES`; of secrets marks, which say nothing of them.
@@ -213,7 +237,7 @@ class FileFetcher(VideoFetcher):
     """Files on local disk or gs://, used in place or copied."""
 
     def __init__(self, rule: FetchRule, store: VideoStore) -> None:
-        super().__init__(rule, store, Child(rule.probe))
+        super().__init__(rule.for_files(), store, Child(rule.probe))
 
     def _stored(self, request: VideoRequest) -> Video | None:
         copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
@@ -223,23 +247,39 @@ class FileFetcher(VideoFetcher):
         if stored is None or copies == (stored.uri == request.path):
             return None  # kept by a run that copied where this one does not, or the other way round
         try:
-            content = storage.facts(request.path)[1]
+            content = self._digested(request.path)[1]
         except storage.StorageError:
             return stored  # it outlives its original
         return stored if stored.content == content else None
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
-        size, content = storage.facts(request.path)
+        size, modified = (storage.facts(request.path)[0], 0) if remote else storage.stamp(request.path)
         self._check_size(size)
         with storage.local_copy(request.path) as path:
-            video = self._probed(request, path, size, content, {})
+            video = self._probed(request, path, size, "", {})  # what is refused need not be hashed
+            size, content = self._digested(request.path)
+            video = replace(video, size_bytes=size, content=content, modified_ns=modified)
             if not copies:
                 return self._store.note(video, self._asked(request)) if remote else video
             with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
                 copy = os.path.join(folder, "media" + os.path.splitext(request.path)[1])
                 shutil.copyfile(path, copy)
-                return self._store.put(video, copy, self._asked(request))
+                return self._store.put(replace(video, modified_ns=0), copy, self._asked(request))
+
+    def _digested(self, uri: str) -> tuple[int, str]:
+        """Returns size and digest of a file; a local one is read in the child, which has a deadline.
+
+        Raises:
+          StorageError: It cannot be read, or not in time.
+        """
+        if storage.is_remote(uri):
+            return storage.facts(uri)
+        try:
+            *_, last = self._child.call("hashing:digest", {"path": uri})
+        except ChildError as error:
+            raise storage.StorageError(str(error), "storage_error" if error.fatal else error.kind) from error
+        return last.facts["size_bytes"], last.facts["content"]
 
 
 class WebFetcher(VideoFetcher):
@@ -247,7 +287,17 @@ class WebFetcher(VideoFetcher):
 
     def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate) -> None:
         self._fetcher, self._gate = Fetcher(rule.web, rule.politeness), gate
-        super().__init__(rule, store, self._fetcher.child)
+        super().__init__(rule, store, Child(rule.probe, forked=True))
+
+    def kill(self) -> None:
+        """Makes `work` end soon."""
+        self._fetcher.child.kill()
+        super().kill()
+
+    def close(self) -> None:
+        """Ends the children."""
+        self._fetcher.close()
+        super().close()
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         rule, host = self._rule, web.host_of(request.url)

@@ -182,7 +182,7 @@ def test_the_memory_cap_is_an_error_of_its_own(video, large_video, megabytes, ba
 @pytest.mark.parametrize("task", ["probing:probe", "cutting:cut", "decode:samples"])
 def test_every_task_reports_the_memory_cap(large_video, tmp_path, task):
     """FFmpeg tells of its own failed allocations as invalid data, or as no frame at all."""
-    child = Child(Limits(memory_bytes=128 << 20))
+    child = Child(Limits(memory_bytes=128 << 20), str(tmp_path))
     spans = [{"start_seconds": 0, "end_seconds": 0.4, "path": str(tmp_path / "clip.mp4")}]
     with pytest.raises(ChildError) as caught:
         list(child.call(task, request(large_video, spans=spans)))

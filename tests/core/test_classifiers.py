@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchvision import models
 
-from tests.conftest import COLOURS, ColourModel
+from tests.colours import COLOURS, ColourModel
 from transforms.core.classifiers import architectures, specs, torch_models, weight_files
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.classifiers.specs import LoadRule, Prompts, SpecError
@@ -105,7 +105,7 @@ def test_each_fault_of_a_spec_names_the_file_and_the_field(spec, fields, said):
 def test_a_label_file_of_the_wrong_size_is_named(spec, tmp_path):
     (tmp_path / "labels.txt").write_text("red\ngreen\n\n")
     torch.jit.script(ColourModel()).save(str(tmp_path / "w.pt"))
-    line = fault(spec(None, architecture="torchscript", labels="labels.txt"))
+    line = fault(spec(None, architecture="torchscript", labels="labels.txt"), trust_checkpoint=True)
     assert line.endswith("the model gives 4 scores, labels names 2")
 
 
@@ -151,7 +151,31 @@ def test_weights_that_run_code_are_refused_unless_trusted(spec, tmp_path, archit
     assert (tmp_path / "ran").is_dir()
 
 
-def _exported(path, rewrite=lambda name, data: data):
+class Writes(torch.nn.Module):
+    """Maps a file of its own choice when it scores, and so writes it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        written = torch.from_file(self.path, shared=True, size=4, dtype=torch.float32)
+        return pixels.mean(dim=(1, 2, 3))[:, None] + written.fill_(1)[None]
+
+
+def test_torchscript_could_write_files_and_is_refused_unless_trusted(spec, tmp_path):
+    target = tmp_path / "written"
+    torch.jit.script(Writes(str(target))).save(str(tmp_path / "w.pt"))
+    path = spec(None, architecture="torchscript", activation="none")
+    line = fault(path)
+    assert "architecture torchscript" in line
+    assert "--trust_checkpoint" in line
+    assert not target.exists()
+    torch_models.load(LoadRule(resolve(path), "cpu", trust_checkpoint=True)).outputs(np.zeros((2, 64, 64, 3), np.uint8))
+    assert target.read_bytes() == np.ones(4, np.float32).tobytes()
+
+
+def exported(path, rewrite=lambda name, data: data):
     model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 4)).eval()
     whole = io.BytesIO()
     torch.export.save(torch.export.export(model, (torch.zeros(2, 3, 64, 64),)), whole)
@@ -160,27 +184,29 @@ def _exported(path, rewrite=lambda name, data: data):
             target.writestr(name, rewrite(name, source.read(name)))
 
 
-def test_an_exported_model_cannot_hide_a_pickle(spec, tmp_path):
-    bomb = io.BytesIO()
-    torch.save(Bomb(tmp_path / "ran"), bomb)
+def test_an_exported_model_could_hide_a_pickle_and_is_refused_unless_trusted(spec, tmp_path):
+    """Its loader unpickles, at the latest the constants that it calls opaque."""
+    bomb = pickle.dumps(Bomb(tmp_path / "ran"))
+    meta = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True, "tensor_meta": None}
 
-    def in_samples(name, data):
-        return bomb.getvalue() if "/sample_inputs/" in name else data
+    def hidden(name, data):
+        return json.dumps({"config": {"x": meta}}).encode() if name.endswith("model_constants_config.json") else data
 
-    def as_pickle(name, data):
-        return data.replace(b'"use_pickle": false', b'"use_pickle": true') if name.endswith("_config.json") else data
-
-    for rewrite in (in_samples, as_pickle):
-        _exported(tmp_path / "w.pt", rewrite)
-        assert "--trust_checkpoint" in fault(spec(None, architecture="torch_export"))
+    exported(tmp_path / "w.pt", hidden)
+    with zipfile.ZipFile(tmp_path / "w.pt", "a") as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        archive.writestr(f"{root}/data/constants/opaque_obj_0", bomb)
+    path = spec(None, architecture="torch_export")
+    assert "--trust_checkpoint" in fault(path)
     assert not (tmp_path / "ran").exists()
-    (tmp_path / "w.pt").write_bytes(b"no archive")
-    assert "not an archive of torch.export" in fault(spec(None, architecture="torch_export"))
+    fault(path, trust_checkpoint=True)
+    assert (tmp_path / "ran").is_dir()
 
 
 def test_an_export_with_a_fixed_batch_says_how_to_mend_it(spec, tmp_path):
-    _exported(tmp_path / "w.pt")
-    assert "export it with a dynamic batch dimension" in fault(spec(None, architecture="torch_export"))
+    exported(tmp_path / "w.pt")
+    path = spec(None, architecture="torch_export")
+    assert "export it with a dynamic batch dimension" in fault(path, trust_checkpoint=True)
 
 
 class Branching(torch.nn.Module):
@@ -193,6 +219,33 @@ class Branching(torch.nn.Module):
 
 def branching(num_classes):
     return Branching()
+
+
+class OneAtATime(torch.nn.Module):
+    """Was made for one picture, as exports often are."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean(dim=(2, 3)).view(1, 3)
+
+
+class SmallBatches(torch.nn.Module):
+    """Takes what the first trials are, and no more."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if pixels.shape[0] > 2:
+            raise ValueError("two at most")
+        return pixels.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(("model", "batch", "fits"), [(OneAtATime(), 64, 1), (SmallBatches(), 64, 2)])
+def test_a_model_that_takes_no_batches_of_the_jobs_size_is_found_before_the_job(spec, tmp_path, model, batch, fits):
+    torch.jit.script(model).save(str(tmp_path / "w.pt"))
+    path = spec(None, architecture="torchscript", labels=LABELS[:3])
+    classifier = torch_models.load(LoadRule(resolve(path), "cpu", threads=1, trust_checkpoint=True))
+    classifier.try_out(fits)
+    with pytest.raises(SpecError, match=f"cannot score a batch of {batch}: .*--batch_size=1") as caught:
+        classifier.try_out(batch)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_a_frozen_graph_would_falsify_runs_as_it_is(spec):
@@ -243,7 +296,7 @@ def test_pooling_sums_probabilities_and_maximises_sigmoids(spec, tmp_path):
     wanted = [("red", "green"), ("grey",)]
     for activation, expected in (("softmax", [0.7, 0.2]), ("sigmoid", [0.5, 0.2])):
         path = spec(None, architecture="torchscript", activation=activation)
-        classifier = torch_models.load(LoadRule(resolve(path), "cpu"))
+        classifier = torch_models.load(LoadRule(resolve(path), "cpu", trust_checkpoint=True))
         said = classifier.respond(outputs, wanted)
         np.testing.assert_allclose(said.responses, [expected])
         assert said.top_labels == ("green",)

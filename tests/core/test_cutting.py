@@ -135,7 +135,7 @@ def test_the_same_cut_gives_the_same_bytes(tmp_path):
 def test_the_child_cuts(tmp_path):
     source = make_video(tmp_path / "a.mp4", 50, audio=True)
     spans = [{"start_seconds": 0.4, "end_seconds": 1.6, "path": str(tmp_path / "clip.mp4")}]
-    child = Child(Limits())
+    child = Child(Limits(), str(tmp_path))
     (message,) = (one for one in child.call("cutting:cut", {"path": source, "spans": spans}) if one.facts)
     child.close()
     assert message.facts == {

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import wave
 
 import pytest
 
@@ -117,10 +118,13 @@ def test_file_names_are_only_names(tmp_path, monkeypatch, name):
 
 
 def test_a_container_beyond_the_list_is_unreadable(tmp_path):
-    path = make_video(tmp_path / "a.nut", 5)
+    with wave.open(str(tmp_path / "a.mp4"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16_000))
     with pytest.raises(TaskError) as caught:
-        Decoded(path)
+        Decoded(str(tmp_path / "a.mp4"))
     assert caught.value.code == "unreadable_video"
+    assert str(caught.value).startswith("no readable video container: it is wav, and allowed are mov, mp4, ")
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.8])

@@ -72,7 +72,7 @@ def outcome_of(child, path):
 
 def test_damaged_files_end_as_results_or_failures(tmp_path, originals):
     chance = random.Random(SEED)
-    child = Child(Limits(stall_seconds=20, memory_bytes=1 << 30))
+    child = Child(Limits(stall_seconds=20, memory_bytes=1 << 30), str(tmp_path))
     outcomes = Counter()
     try:
         for original in originals:

@@ -229,10 +229,93 @@ def test_cell_of_several_lines_is_one_cell():
     assert (second.action, second.row) == ("blue", "q.csv:5")
 
 
-def test_every_line_of_a_utf_16_file_is_reported():
-    failures = read('{"action": "red", "query": "q"}\n'.encode("utf-16") * 2)
-    assert {failure.code for failure in failures} <= {"bad_encoding", "bad_row"}
-    assert failures[0].row == "q.jsonl:1"
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("q.csv", "action\tquery\r\nété\t滑雪\r\nbroken\r\nred\tq\r\n"),
+        ("q.jsonl", '{"action": "été", "query": "滑雪"}\n{\n{"action": "red", "query": "q"}'),
+    ],
+)
+def test_utf_16_as_spreadsheets_write_it(name, content, pack, coding):
+    mark = "\ufeff".encode(coding)
+    first, bad, last = read(pack(mark + content.encode(coding)), name)
+    assert (first.action, first.query) == ("été", "滑雪")
+    assert (bad.code, bad.row) == ("bad_row", f"{name}:{3 if name == 'q.csv' else 2}")
+    assert (last.action, last.query) == ("red", "q")
+    assert last.row == f"{name}:{4 if name == 'q.csv' else 3}"
+
+
+def test_a_damaged_line_of_utf_16_costs_only_itself():
+    line = '{"action": "red", "query": "q"}\n'
+    first, bad, last = read(line.encode("utf-16") + b"\x00\xd8" + line.encode("utf-16-le") * 2)
+    assert (bad.code, bad.row) == ("bad_encoding", "q.jsonl:2")
+    assert (first.row, last.row) == ("q.jsonl:1", "q.jsonl:3")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["q.json", "q.jsonl"])
+def test_a_json_array_has_a_row_for_each_element(name, coding, indent):
+    rows_of = [{"action": f"red {number}", "query": "q" * 1000} for number in range(2000)]  # more than a line may have
+    rows_of[2] = "no object"
+    found = read(json.dumps(rows_of, indent=indent).encode(coding), name)
+    assert [item.row for item in found] == [f"{name}:{number}" for number in range(1, 2001)]
+    assert isinstance(found[2], Failure)
+    assert all(isinstance(item, ActionQuery) for place, item in enumerate(found) if place != 2)
+
+
+def test_an_array_that_is_damaged_is_one_failure():
+    (failure,) = read('[\n{"action": "red", "query": "q"},\n{"action": "red"\n', "q.json")
+    assert (failure.code, failure.row) == ("bad_row", "q.json:1")
+    assert "no row of this file can be read" in failure.message
+
+
+@pytest.mark.parametrize("deep", [21, 600, 100_000])
+@pytest.mark.parametrize("bracket", ["[]", "{}"])
+def test_a_row_that_is_nested_without_end_fails_alone(deep, bracket):
+    opening = "[" if bracket == "[]" else '{"a":'
+    nested = opening * deep + "1" + bracket[1] * deep
+    bad, good = read(f'{{"action": "red", "query": "q", "x": {nested}}}\n'.encode() + GOOD)
+    assert (bad.code, bad.row) == ("bad_row", "q.jsonl:1")
+    assert "nested more than 20 deep" in bad.message
+    assert good.action == "after"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_json_does_not_have_reach_no_manifest(number):
+    bad, good = read(f'{{"action": "red", "query": "q", "x": {number}}}\n'.encode() + GOOD)
+    assert bad.code == "bad_row"
+    assert good.action == "after"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "action,query,,\nred,q,,\n",
+        "action,query\nred,q,,, \n",
+        "action,,query\nred,,q\n",
+    ],
+)
+def test_empty_columns_of_a_spreadsheet_are_none(content):
+    query = only(content, "q.csv")
+    assert (query.action, query.query, query.extra) == ("red", "q", {})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("action,query\nred,q,x\n", "3 cells"), ("action,,query\nred,x,q\n", "a column without a name")],
+)
+def test_a_cell_without_a_column_is_a_failure(content, reason):
+    (failure,) = read(content, "q.csv")
+    assert (failure.code, failure.row) == ("bad_row", "q.csv:2")
+    assert reason in failure.message
+
+
+@pytest.mark.parametrize("number", ["5.0", "5", 5, 5.0])
+def test_a_spreadsheets_whole_numbers(number):
+    assert only(json.dumps({"action": "red", "query": "q", "max_videos": number})).max_videos == 5
 
 
 @pytest.mark.parametrize("part", [0.3, 0.7], ids=["early", "late"])
@@ -331,23 +414,50 @@ def test_an_empty_near_miss_is_no_hint():
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "reason"),
+    ("name", "content"),
     [
-        (
-            "q.csv",
-            "action;path\nred;a.mp4\nblue;b.mp4\n",
-            "separated by ';', expected ',' in a .csv file: save it with",
-        ),
-        ("q.csv", '"action";"path"\n"red";"a.mp4"\n', "separated by ';'"),
-        ("q.csv", "action;note, or two;path\nred;x, y;a.mp4\n", "separated by ';'"),
-        ("q.csv", "action\tpath\nred\ta.mp4\n", "separated by tabs, expected ','"),
-        ("q.tsv", "action,path\nred,a.mp4\n", "separated by ',', expected tabs in a .tsv file"),
+        ("q.csv", 'action;path;classes\nred;a.mp4;"x;y"\n'),
+        ("q.csv", '"action";"path";"classes"\n"red";"a.mp4";"x;y"\n'),
+        ("q.csv", 'action;path;classes;note, or two\nred;a.mp4;"x;y";x, y\n'),
+        ("q.csv", "action\tpath\tclasses\nred\ta.mp4\tx;y\n"),
+        ("q.csv", "action|path|classes\nred|a.mp4|x;y\n"),
+        ("q.tsv", "action,path,classes\nred,a.mp4,x;y\n"),
     ],
-    ids=["semicolons", "quoted", "with commas", "tabs", "commas"],
+    ids=["semicolons", "quoted", "with commas", "tabs", "bars", "commas"],
 )
-def test_a_file_with_another_separator_is_one_failure_that_tells_the_remedy(name, content, reason):
-    (failure,) = read(content, name)
-    assert (failure.code, failure.row) == ("bad_row", f"{name}:1")
+def test_the_header_tells_what_separates_columns(name, content):
+    query = only(content, name)
+    assert (query.action, query.path, query.classes) == ("red", "a.mp4", ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("file:///a%20b/c.mp4", "/a b/c.mp4"),
+        ("FILE:///a/*.mp4", "/a/*.mp4"),
+        ("file://localhost/a.mp4", "/a.mp4"),
+        ("file:///caf%E9.mp4", "/caf\udce9.mp4"),
+        ("gs://bucket/a.mp4", "gs://bucket/a.mp4"),
+        ("/a/[b]/c:d.mp4", "/a/[b]/c:d.mp4"),
+    ],
+)
+def test_a_path_may_be_a_file_address(path, expected):
+    assert only(json.dumps({"action": "red", "path": path})).path == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"path": "https://example.org/a.mp4"}, "a web address belongs in the column url"),
+        ({"path": "s3://bucket/a.mp4"}, "expected a local path or gs://BUCKET/..."),
+        ({"path": "file://other/a.mp4"}, "a file of the machine 'other'"),
+        ({"url": "/videos/a.mp4"}, "a file belongs in the column path"),
+        ({"url": "file:///videos/a.mp4"}, "a file belongs in the column path"),
+        ({"url": "gs://bucket/a.mp4"}, "a file belongs in the column path"),
+    ],
+)
+def test_an_address_in_the_wrong_column_tells_the_right_one(fields, reason):
+    (failure,) = read(json.dumps({"action": "red", **fields}))
     assert reason in failure.message
 
 

@@ -9,7 +9,14 @@ from transforms.core import storage, tracks
 from transforms.records import Scores
 
 WANTED = (("blue", "navy"), ("red",))
-FACTS = {"decoded_seconds": 33.3, "frames_decoded": 100, "flags": ["damaged"], "cuts": [1.5], "reached_end": True}
+FACTS = {
+    "decoded_seconds": 33.3,
+    "frames_decoded": 100,
+    "flags": ["damaged"],
+    "cuts": [1.5],
+    "reached_end": True,
+    "lost_seconds": 0.5,
+}
 PLACE = ("f00d", "ab" * 16)
 
 

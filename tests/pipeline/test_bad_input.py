@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.options import OPTIONS
 from pipeline.run import main
-from tests.conftest import COLOURS
+from tests.colours import COLOURS
 from tests.jobs import arguments, run_cli
 
 

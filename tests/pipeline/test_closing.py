@@ -196,7 +196,7 @@ def test_a_job_whose_rows_lead_to_no_video_has_failed_and_says_why(tmp_path, col
         f"{where}:1: no file matches '{tmp_path}/no-0.mp4'",
     ]
     assert about("failures", told.out.splitlines())[-1] == (
-        f"bad_row: {where}:3: path is the folder '{tmp_path}/folder'; for the files in it write '{tmp_path}/folder/*'"
+        f"bad_row: {where}:3: path is the folder '{tmp_path}/folder'; for the videos in it write '{tmp_path}/folder/'"
     )
     assert len(read_jsonl(output / "failures.jsonl")) == 3
 

@@ -100,6 +100,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
     assert done.returncode == 0, done.stderr
     assert "the job was written as a template" in done.stdout
     assert dataflow.service.jobs == {}  # a template is not submitted
+    assert storage.list_files(OUTPUT) == []  # nor is the output anybody's yet
     job = dataflow.template()
     (pool,) = job["environment"]["workerPools"]
     assert pool["machineType"] == "n2-standard-4"

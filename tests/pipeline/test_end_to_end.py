@@ -63,7 +63,7 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
     assert [row["asks"][0]["extra"] for row in rows] == [{"split": f"{n}-split", "remark": "x"} for n in "ab"]
     with open(output / "spans.csv", newline="") as file:
         header, *lines = list(csv.reader(file))
-    assert header == ["label", "youtube_id", "time_start", "time_end", "split"]
+    assert header == ["label", "youtube_id", "time_start", "time_end", "split", "url", "path"]
     assert lines == [
         [
             "coloured",
@@ -71,6 +71,8 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
             f"{row['start_seconds']:.3f}",
             f"{row['end_seconds']:.3f}",
             row["asks"][0]["extra"]["split"],
+            "",
+            row["source"],
         ]
         for row in rows
     ]

@@ -3,6 +3,9 @@
 import json
 import os
 
+import pyarrow.parquet as pq
+import pytest
+
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
 from tests.media_maker import make_video
@@ -17,18 +20,26 @@ def test_a_name_with_brackets_is_itself_before_it_is_a_glob(tmp_path, colour_spe
     assert read_jsonl(output / "videos.jsonl")[0]["outcome"] == "result"
 
 
-def test_a_file_name_that_is_not_utf8_kills_nothing(tmp_path, colour_spec):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_names_that_are_not_utf8_are_videos_as_any_others(tmp_path, colour_spec, workers):
     folder = tmp_path / "in"
     folder.mkdir()
     made = scene_video(tmp_path / "a.mp4", ("red", 1))
     os.rename(made, os.fsencode(folder) + b"/caf\xe9.mp4")
-    scene_video(folder / "b.mp4", ("red", 1))
-    status, output = run_rows(tmp_path, [{"action": "red", "path": f"{folder}/*.mp4"}], colour_spec, "--cut=none")
+    scene_video(folder / "b.mp4", ("red", 2))
+    (folder / "c.mp4").write_text("no video")
+    os.rename(folder / "c.mp4", os.fsencode(folder) + b"/\xff\xfe.mp4")
+    rows = [{"action": "red", "path": f"{folder}/*.mp4"}]
+    more = ["--clip_seconds=1", "--top_k=1", f"--workers={workers}"]
+    status, output = run_rows(tmp_path, rows, colour_spec, *more)
     assert status == 0
     assert summary_of(output)["adds_up"]
-    rows = read_jsonl(output / "videos.jsonl")
-    assert len(rows) == 2
-    assert any(row["outcome"] == "result" and row["source"].endswith("b.mp4") for row in rows)
+    found = {row["source"].removeprefix(f"{folder}/"): row["outcome"] for row in read_jsonl(output / "videos.jsonl")}
+    assert found == {"caf\\udce9.mp4": "result", "b.mp4": "result", "\\udcff\\udcfe.mp4": "failed"}
+    assert summary_of(output)["funnel"]["clips"]["written"] == 2
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert "\\udcff\\udcfe.mp4" in failure["message"]
+    pq.read_table(output / "videos.parquet")
 
 
 def test_a_clip_that_cannot_be_stored_is_one_failure_and_the_numbers_add_up(tmp_path, colour_spec):
@@ -55,6 +66,18 @@ def test_a_damaged_record_of_a_clip_costs_a_new_cut(tmp_path, colour_spec):
             record.write_text(damage)
         assert run_rows(tmp_path, rows, colour_spec, *OPTIONS)[0] == 0
         assert all(json.loads(record.read_text())["sha256"] for record in output.glob("clips/*/*.json"))
+
+
+@pytest.mark.parametrize(("ending", "damage"), [(".mp4", "cut off"), (".mp4", "other bytes"), (".jpg", "emptied")])
+def test_a_clip_that_is_not_whole_is_cut_again(tmp_path, colour_spec, damage, ending):
+    rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("red", 2))}]
+    _, output = run_rows(tmp_path, rows, colour_spec, *OPTIONS)
+    whole = {path: path.read_bytes() for path in output.glob("clips/*/*.*")}
+    hurt = min(output.glob(f"clips/*/*{ending}"))
+    content = whole[hurt]
+    hurt.write_bytes({"cut off": content[:-9], "emptied": b"", "other bytes": bytes(len(content))}[damage])
+    assert run_rows(tmp_path, rows, colour_spec, *OPTIONS)[0] == 0
+    assert {path: path.read_bytes() for path in output.glob("clips/*/*.*")} == whole
 
 
 def test_other_limits_on_decoding_score_anew(tmp_path, colour_spec):

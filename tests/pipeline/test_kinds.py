@@ -12,10 +12,12 @@ import pytest
 import torch
 from torchvision import models
 
-from tests.conftest import COLOURS, PARITY, ColourModel
+from tests.colours import COLOURS, ColourModel
+from tests.conftest import PARITY
 from tests.core.test_ar import save_checkpoint
 from tests.jobs import arguments, main, scene_video
 from transforms.core import decode
+from transforms.core.classifiers.architectures import PROGRAMS
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.sampling import Sampling
 
@@ -202,7 +204,8 @@ def test_each_kind_scores_as_plain_torch_does(kind, video, tmp_path, monkeypatch
     labels = chosen.labels or tuple(LABELS)
     wanted = [labels[3], labels[1]]
     rows = [{"action": action, "path": video} for action in wanted]
-    command = arguments(tmp_path, rows, classifier, "--cut=none", "--threads=1")
+    trust = ["--trust_checkpoint"] if chosen.architecture in PROGRAMS else []
+    command = arguments(tmp_path, rows, classifier, "--cut=none", "--threads=1", *trust)
     assert main(command) == 0
     (path,) = (tmp_path / "output/scores").glob("*/*.parquet")
     track = pq.read_table(path)

@@ -1,6 +1,5 @@
 """Rows are judged before the job by the code that judges them in it, where they can be read in seconds."""
 
-import gzip
 import json
 
 import pytest
@@ -83,21 +82,10 @@ def test_a_broken_classifier_hides_no_bad_row_and_no_label_is_missed_for_it(tmp_
     assert not any("rows" in line for line in check([BAD[0]], "--classifier=nothing")[2])
 
 
-@pytest.mark.parametrize("name", ["q.csv", "q.csv.gz"])
-def test_a_file_with_semicolons_starts_no_job(tmp_path, check, name):
-    text = b"action;path\nred;a.mp4\nred;b.mp4\n"
-    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
-    status, _, errors = check(None, "--input", tmp_path / name)
-    assert status == 2
-    assert errors[1].startswith(
-        f"clipscout: --input: {tmp_path / name}:1: its columns are separated by ';', expected ','"
-    )
-
-
 def test_a_folder_as_path_is_named_before_the_job(tmp_path, check):
     status, told, _ = check([GOOD, {"action": "red", "path": str(tmp_path)}], "--preflight_only")
     assert status == 0
-    inside = f"for the files in it write '{tmp_path}/*'"
+    inside = f"for the videos in it write '{tmp_path}/'"
     assert told[1] == f"{' ' * 11}{tmp_path}/queries.jsonl:2: path is the folder '{tmp_path}'; {inside}"
 
 

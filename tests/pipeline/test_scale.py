@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.conftest import COLOURS, read_jsonl
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
 from tests.media_maker import make_video, stamped
 from tests.web_server import Running
 

@@ -4,14 +4,20 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from pipeline import scratch
+from pipeline.scratch import Scratch
 from pipeline.stops import SIGNALS, Stopped, Stops
 from tests.jobs import arguments, scene_video
 from tests.programs import Program, silent_site, until, url_on
 
 STOPPED = "clipscout: stopped; the same command goes on from what is complete"
+WORKER_DIED = (
+    "clipscout: a worker process died: it was killed, or memory ran out; the same command goes on from what is complete"
+)
 BEFORE = "clipscout: stopped before anything was run"
 #: Of the two seconds that are promised a busy machine may need more.
 SOON_SECONDS = 4
@@ -92,6 +98,32 @@ def test_a_program_that_is_killed_takes_its_workers_along(waiting):
     waiting.send(signal.SIGKILL)
     assert waiting.wait() == -signal.SIGKILL
     until(lambda: not waiting.processes(), SOON_SECONDS)
+
+
+def test_what_killed_programs_left_goes_at_the_next_start_and_nothing_of_a_living_one(tmp_path):
+    place = tmp_path / "scratch"
+    with Program(place, ["--input=x", "--output=y"]) as killed:
+        until(lambda: list(place.glob("*/.in-use")))
+        killed.send(signal.SIGKILL)
+        killed.wait()
+    (left,) = place.iterdir()
+    (left / "half a video").write_bytes(b"x")
+    (place / "clipscout-of-somebody").mkdir()  # without a lock: nobody knows whether it is in use
+    living = Scratch(str(place))
+    scratch.remove_left(str(place))
+    assert sorted(place.iterdir()) == sorted([Path(living.folder), place / "clipscout-of-somebody"])
+    living.remove()
+    assert list(place.iterdir()) == [place / "clipscout-of-somebody"]
+
+
+@pytest.mark.parametrize("waiting", [(False, 2)], indirect=True, ids=["two workers"])
+def test_a_worker_that_is_killed_ends_the_job_in_one_line_whatever_it_was_at(waiting):
+    workers = [pid for pid in waiting.processes() if b"pipeline.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(workers) == 2
+    for pid in workers:  # one waits for a site, of the other nothing was asked
+        os.kill(pid, signal.SIGKILL)
+    assert waiting.wait() == 1
+    assert waiting.outputs() == ("", f"{WORKER_DIED}\n")
 
 
 def test_imports_are_interrupted_in_one_line(tmp_path):

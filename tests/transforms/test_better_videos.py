@@ -5,7 +5,8 @@ import shutil
 import av
 import pytest
 
-from tests.conftest import COLOURS, read_jsonl
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
 from tests.jobs import RATE, scenes
 from tests.media_maker import make_video, stamp_of, stamped
 from tests.transforms.test_web import job, site, summary_of, video  # noqa: F401 - fixtures

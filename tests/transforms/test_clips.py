@@ -2,10 +2,15 @@
 
 import os
 import signal
+import threading
+
+import pytest
 
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
+from transforms.clip_cutter import ClipCutter, CutRule
 from transforms.core.child import Child
+from transforms.records import Ask, CandidateSpan, Video, VideoRequest, VideoSpans
 
 
 def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypatch):
@@ -55,3 +60,28 @@ def test_clips_are_made_anew_where_they_were_made_otherwise(tmp_path, colour_spe
     assert len({row["clip_sha256"] for row in (whole, small, copied)}) == 3
     # the picture of an earlier run, which no manifest names any more, is gone
     assert {path.suffix for path in (tmp_path / "output/clips").rglob("*") if path.is_file()} == {".mp4", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("size", "height", "megabytes", "told"),
+    [
+        (
+            (8192, 8192),
+            None,
+            2048,
+            "pictures of 8192x8192 take about 8500 MB to encode, and --decode_memory_mb allows 2048",
+        ),
+        ((8192, 8192), 1080, 2048, ""),
+        ((3840, 2160), None, 2048, ""),
+        ((4096, 4096), None, 2048, "take about 2300 MB"),
+    ],
+)
+def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_path, size, height, megabytes, told):
+    span = CandidateSpan("file-a", "red", 0.0, 1.0, 0.5, 0, 1.0, 1, "red", 1.0)
+    request = VideoRequest("file-a", (Ask("red", ("red",), "q:1"),), path=str(tmp_path / "none.mp4"))
+    video = Video("file-a", request.path, request, 1, "sha256:0", 1.0, *size, 25.0)
+    cutter = ClipCutter(str(tmp_path), CutRule("exact", height, True, 10, megabytes << 20))
+    (failure,) = cutter.work(VideoSpans(video, (span,), 1.0, 2), threading.Event()).failures
+    cutter.close()
+    assert (failure.code == "cut_memory") == bool(told)
+    assert told in failure.message

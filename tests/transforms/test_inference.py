@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.run import main
-from tests.conftest import COLOURS, ColourModel, read_jsonl
-from tests.jobs import arguments, run_measured, run_rows, scene_video
+from tests.colours import COLOURS, ColourModel
+from tests.conftest import read_jsonl
+from tests.jobs import arguments, run_cli, run_measured, run_rows, scene_video
 from transforms.core.classifiers import specs, torch_models
 from transforms.core.classifiers.resolve import resolve
 
@@ -42,7 +42,7 @@ def track_of(output):
 def test_a_batch_that_runs_out_of_memory_is_halved_and_the_run_goes_on(tmp_path, colour_spec):
     video = scene_video(tmp_path / "a.mp4", ("grey", 5), ("red", 5))
     rows = [{"action": "red", "path": video}]
-    options = ("--frame_stride=1", "--cut=none", "--threads=1")
+    options = ("--frame_stride=1", "--cut=none", "--threads=1", "--trust_checkpoint")
     hungry = spec_of(tmp_path / "hungry", Hungry())
     counters, distributions = run_measured(tmp_path, rows, hungry, *options)
     assert counters["ScoreVideos/batches-halved"] == 3  # 64, 32, 16
@@ -89,7 +89,9 @@ def test_a_split_run_of_a_video_model_gives_the_windows_of_an_unsplit_one(tmp_pa
     for segment in (0, 2, 3.3):
         folder = tmp_path / str(segment)
         folder.mkdir()
-        status, output = run_rows(folder, rows, path, f"--segment_seconds={segment}", "--cut=none")
+        status, output = run_rows(
+            folder, rows, path, f"--segment_seconds={segment}", "--cut=none", "--trust_checkpoint"
+        )
         assert status == 0
         found.append((track_of(output), read_jsonl(output / "videos.jsonl")[0]["decoded_seconds"]))
     (whole, seconds), *splits = found
@@ -131,11 +133,11 @@ def test_parts_of_a_batch_on_several_threads_score_alike(colour_spec):
     np.testing.assert_allclose(one, three, atol=1e-6)
 
 
-def test_a_gpu_that_is_asked_for_and_not_there_stops_the_job(tmp_path, colour_spec, capsys):
-    assert not torch.cuda.is_available(), "on a machine with a GPU this test has to become another one"
-    rows = [{"action": "red", "path": "a.mp4"}]
-    assert main(arguments(tmp_path, rows, colour_spec, "--device=cuda")) == 2
-    assert "torch finds no usable CUDA device" in capsys.readouterr().err
+def test_a_gpu_that_is_asked_for_and_not_there_stops_the_job(tmp_path, colour_spec):
+    given = arguments(tmp_path, [{"action": "red", "path": "a.mp4"}], colour_spec, "--device=cuda")
+    done = run_cli(*given, environment={"CUDA_VISIBLE_DEVICES": ""})  # of a machine with a GPU they are hidden
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "torch finds no usable CUDA device" in done.stderr
 
 
 def test_a_local_run_ends_with_the_counters_of_each_stage(tmp_path, colour_spec, capsys):

@@ -16,7 +16,8 @@ import torch
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline.run import configure
-from tests.conftest import COLOURS, read_jsonl
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
 from tests.jobs import by_source, measured, run_measured, scene_video, summary_of
 from transforms.core import storage, tracks
 from transforms.failures import Failure
@@ -194,7 +195,7 @@ def test_a_video_that_the_classifier_cannot_score_fails_alone(tmp_path, fails_on
     scene_video(tmp_path / "b.mp4", ("grey", 1), ("green", 0.1), ("red", 0.9))
     scene_video(tmp_path / "c.mp4", ("red", 1), ("grey", 1))
     rows = [{"action": "red", "path": str(tmp_path / "?.mp4")}]
-    more = ["--frame_stride=1", "--batch_size=64", "--clip_seconds=1", "--top_k=1"]
+    more = ["--frame_stride=1", "--batch_size=64", "--clip_seconds=1", "--top_k=1", "--trust_checkpoint"]
     counters, distributions = run_measured(tmp_path, rows, fails_on_green, *more)
     output = tmp_path / "output"
     assert {name: row["outcome"] for name, row in by_source(output).items()} == {

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.run import main
-from tests.conftest import COLOURS, read_jsonl
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
 from tests.media_maker import make_video, stamped
 from tests.web_server import Running
 

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.conftest import COLOURS, read_jsonl
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
 from tests.jobs import ROOT, arguments, main
 from tests.media_maker import make_video, stamped
 from tests.transforms.test_web import OPTIONS, by_key, job, site, summary_of, video  # noqa: F401 - fixtures

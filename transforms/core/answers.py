@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from transforms.core import naming, storage, strict_json, tracks
+from transforms.core import kept, naming, storage, strict_json, tracks
 from transforms.core.classifiers import responses
 from transforms.core.classifiers.responses import Texts
 from transforms.core.classifiers.specs import ClassifierSpec
@@ -66,7 +66,7 @@ class Answers:
         """
         try:
             return self._of_texts(stored, wanted) if self._spec.prompts else self._of_labels(stored, wanted)
-        except ValueError:  # damaged: score again
+        except kept.DAMAGE:  # score again
             return None
 
     def _of_labels(self, stored: Stored, wanted: Wanted) -> Scores | None:
@@ -131,16 +131,12 @@ class _Kept:
 
     def read(self, size: int) -> tuple[np.ndarray, float] | None:
         """Returns float32[sentences, size] and the scale, or None."""
-        try:
-            facts = json.loads(storage.read_bytes(self._uri))
+
+        def make(facts: Any) -> tuple[np.ndarray, float] | None:
             found = np.array(facts["embeddings"], np.float32), float(facts["scale"])
             return found if found[0].ndim == 2 and found[0].shape[1] == size else None
-        except storage.StorageError as error:
-            if error.code != "not_found":
-                raise
-        except (ValueError, KeyError, TypeError):
-            pass  # damaged: ask the model again
-        return None
+
+        return kept.read(self._uri, make)
 
     def write(self, embeddings: np.ndarray, scale: float) -> None:
         facts = {"embeddings": embeddings.tolist(), "scale": scale}

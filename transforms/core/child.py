@@ -30,6 +30,9 @@ from transforms.core.tasks import DISK_FULL
 _STARTUP_SECONDS = 60.0
 _LONGEST_HEADER_BYTES = 64 << 20
 _LONGEST_PAYLOAD_BYTES = 1 << 30
+#: Of the environment: where things are, how text is written, Python's settings and ours, authorities' certificates.
+_KEPT = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_KEPT_PREFIXES = ("LC_", "PYTHON", "CLIPSCOUT_")
 _FORKING = threading.Lock()
 
 
@@ -77,10 +80,12 @@ class Limits:
 
 
 def _environment() -> dict[str, str]:
+    """Returns what a child is told of this process's environment: not the keys and tokens that may stand there."""
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # x264 reads memory that it never wrote: unless glibc hands out zeroes (255 is their complement), a clip's bytes
     # depend on what was cut before it
-    return {**os.environ, **own, "MALLOC_PERTURB_": "255"}
+    return {**kept, **own, "MALLOC_PERTURB_": "255"}
 
 
 @lru_cache(maxsize=1)
@@ -125,8 +130,8 @@ class _Process:
         with theirs:
             self._popen: subprocess.Popen[bytes] | Forked = start(theirs.fileno(), self._log.fileno())
 
-    def begin(self, limits: Limits) -> None:
-        """Sets the limits and waits until the child is ready.
+    def begin(self, limits: Limits, folder: str | None) -> None:
+        """Sets the limits, and where it may write, and waits until the child is ready.
 
         Raises:
           ChildStartError: It ended by itself.
@@ -136,7 +141,8 @@ class _Process:
             longest = struct.pack("ll", max(1, round(limits.stall_seconds)), 0)
             channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, longest)
         try:
-            self.connection.send_bytes(json.dumps({"memory_bytes": limits.memory_bytes}).encode())
+            rule = {"memory_bytes": limits.memory_bytes, "folder": folder}
+            self.connection.send_bytes(json.dumps(rule).encode())
             if not self.connection.poll(_STARTUP_SECONDS):
                 raise ChildError("timeout", f"the child did not start within {_STARTUP_SECONDS:.0f} s")
             self.connection.recv_bytes()
@@ -204,11 +210,12 @@ class Child:
 
     Args:
       limits: What it may use.
+      folder: The only place that it may write to, empty for none; it has no network then. None lets it do both.
       forked: Whether it comes from a server that has yt-dlp imported; there may be one for each of many lanes.
     """
 
-    def __init__(self, limits: Limits, *, forked: bool = False) -> None:
-        self._forked = forked
+    def __init__(self, limits: Limits, folder: str | None = "", *, forked: bool = False) -> None:
+        self._forked, self._folder = forked, folder
         self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
@@ -284,7 +291,7 @@ class Child:
         self.close()
         self._process, self._served = _Process(forked=True) if self._forked else _next_process(), 0
         try:
-            self._process.begin(self._limits)
+            self._process.begin(self._limits, self._folder)
         except (ChildError, ChildStartError):
             self.close()
             raise

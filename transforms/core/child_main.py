@@ -1,8 +1,8 @@
 """The inside of a supervised child: `python -m transforms.core.child_main DESCRIPTOR`.
 
-The first message sets its memory cap. Then it reads one request at a time, runs the task and sends what it yields. A
-sender thread with a bounded queue lets the task run ahead of the parent, so that decoding goes on while the parent is
-busy with inference.
+The first message sets its memory cap and where it may write. Then it reads one request at a time, runs the task and
+sends what it yields. A sender thread with a bounded queue lets the task run ahead of the parent, so that decoding goes
+on while the parent is busy with inference.
 """
 
 import importlib
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from transforms.core import confinement
 from transforms.core.tasks import DISK_FULL, Item, TaskError, disk_full_message
 
 _AHEAD_BYTES = 64 << 20
@@ -63,16 +64,20 @@ def _size(payload: Any) -> int:
 
 def main(descriptor: int) -> None:
     """Serves requests until the parent closes the connection."""
-    _die_with_parent(descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(descriptor)
-    sender = _Sender(connection)
-    try:  # while nobody waits yet
-        importlib.import_module("transforms.core.media")
-        memory_bytes = json.loads(connection.recv_bytes())["memory_bytes"]
+    try:
+        importlib.import_module("transforms.core.media")  # while nobody waits yet
+        rule = json.loads(connection.recv_bytes())
     except EOFError:
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    if rule["folder"] is not None:
+        confinement.confine(rule["folder"])
+        tempfile.tempdir = rule["folder"] or os.devnull  # to look for a place would be to write
+    # not before: threads are confined by the one that starts them
+    _die_with_parent(descriptor)
+    sender = _Sender(connection)
+    resource.setrlimit(resource.RLIMIT_DATA, (rule["memory_bytes"],) * 2)
     sender.put({"is": "ready"})
     while True:
         try:

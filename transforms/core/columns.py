@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from transforms.core import naming
 from transforms.records import ActionQuery
@@ -45,8 +45,8 @@ def to_query(fields: dict[str, Any], row: str) -> ActionQuery:
     taken: dict[str, Any] = {
         "action": _text(take(*_ACTION), "action"),
         "query": _text(take("query"), "query"),
-        "url": _web_address(_text(take("url", "youtube_id"), "url")),
-        "path": _text(take("path"), "path"),
+        "url": _web_address(_text(take(*_addresses(columns, by_folded)), "url")),
+        "path": _path(_text(take("path"), "path")),
         "classes": _classes(take("classes")),
         "max_videos": _positive_integer(take("max_videos"), "max_videos"),
     }
@@ -58,6 +58,13 @@ def to_query(fields: dict[str, Any], row: str) -> ActionQuery:
     if meant:
         raise RowError(f"a column is misspelled{meant}")
     return query
+
+
+def _addresses(columns: Mapping[str, Any], by_folded: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the columns for an address; in our own `spans.csv` a video that is not YouTube's has its key as an id."""
+    video_id = str(columns.get(by_folded.get("youtube_id", ""), "")).strip()
+    is_address = naming.is_youtube_id(video_id) or "://" in video_id
+    return ("url", "youtube_id") if is_address or "path" not in by_folded else ("url",)
 
 
 def _meant(taken: Mapping[str, Any], others: Iterable[str]) -> str:
@@ -97,7 +104,25 @@ def _web_address(text: str) -> str:
     except ValueError as error:
         raise RowError(f"url is {text!r}: {error}") from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise RowError(f"url is {text!r}, expected http(s)://... or an 11-character YouTube id")
+        is_file = parts.scheme.lower() in ("file", "gs") or text.startswith(("/", "~", "./", "../"))
+        hint = "; a file belongs in the column path" if is_file else ""
+        hint = "; that is a key, and the row needs the path of the file" if text.startswith("file-") else hint
+        raise RowError(f"url is {text!r}, expected http(s)://... or an 11-character YouTube id{hint}")
+    return text
+
+
+def _path(text: str) -> str:
+    """Returns a local path or a gs:// URI; file:// addresses are paths."""
+    if text.lower().startswith("file:/"):
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost"):
+            raise RowError(f"path is {text!r}, a file of the machine {parts.netloc!r}; give one that is here")
+        return unquote(parts.path, errors="surrogateescape")
+    if text.lower().startswith(("http://", "https://")):
+        raise RowError(f"path is {text!r}; a web address belongs in the column url")
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+    if scheme and scheme[0] != "gs://":
+        raise RowError(f"path is {text!r}, expected a local path or gs://BUCKET/...")
     return text
 
 
@@ -114,9 +139,9 @@ def _positive_integer(value: Any, column: str) -> int | None:
     if value is None:
         return None
     try:
-        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
-    except ValueError:
-        number = 0
-    if not 1 <= number <= _MOST_VIDEOS:
+        number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        number = 0.0
+    if not (1 <= number <= _MOST_VIDEOS and number.is_integer()):  # a spreadsheet writes 5 as 5.0
         raise RowError(f"{column} is {value!r}, expected a whole number from 1 to {_MOST_VIDEOS}")
-    return number
+    return int(number)

@@ -2,8 +2,10 @@
 
 import csv
 from collections.abc import Container, Iterable, Iterator
+from itertools import chain
 
 from transforms.core import web
+from transforms.core.rows import separator
 
 _ID_COLUMNS = ("youtube_id", "video_id", "key", "url", "id")
 
@@ -23,7 +25,9 @@ def read(lines: Iterable[str], delimiter: str | None) -> Iterator[str]:
                 yield normal(text)
         return
     column: int | None = None
-    for cells in csv.reader(lines, delimiter=delimiter):
+    lines = iter(lines)
+    first = next(lines, "")
+    for cells in csv.reader(chain([first], lines), delimiter=separator(first, delimiter, _ID_COLUMNS)):
         if column is None:
             header = [cell.strip().lower() for cell in cells]
             column = next((header.index(name) for name in _ID_COLUMNS if name in header), None)

@@ -96,7 +96,7 @@ class Fetcher:
     """Runs fetching tasks in a supervised child, for one lane.
 
     Attributes:
-      child: The child; what it fetched may be looked into there too.
+      child: The child; it has the network, so that what it fetched is looked into by another one.
     """
 
     def __init__(self, web: WebSettings, politeness: Politeness) -> None:
@@ -109,7 +109,7 @@ class Fetcher:
         self._secrets = secret_texts.secrets_of(self._settings.get("cookies", ""), self._settings.get("proxy", ""))
         self._politeness = politeness
         limits = Limits(web.deadline_seconds, web.deadline_seconds, web.memory_bytes, requests=50)
-        self.child = Child(limits, forked=True)
+        self.child = Child(limits, None, forked=True)
 
     def close(self) -> None:
         """Ends the child."""

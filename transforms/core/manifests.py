@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core import naming, strict_json
+from transforms.core import naming, spreadsheets, strict_json, web
 from transforms.failures import Failure
 from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
@@ -100,8 +100,8 @@ def video_row(
         "key": request.key,
         "outcome": outcome,
         "code": code,
-        "source": request.source,
-        "uri": video.uri if video else "",
+        "source": naming.printable(request.source),
+        "uri": naming.printable(video.uri) if video else "",
         "content": video.content if video else "",
         "size_bytes": video.size_bytes if video else 0,
         "duration_seconds": video.duration_seconds if video else None,
@@ -159,7 +159,7 @@ def span_row(
         "clip_audio_missing_seconds": clip.audio_missing_seconds if clip else None,
         "clip_sha256": clip.sha256 if clip else "",
         "clip_flags": list(clip.flags) if clip else [],
-        "source": video.request.source,
+        "source": naming.printable(video.request.source),
         "title": str(facts.get("title") or ""),
         "channel": str(facts.get("channel") or facts.get("uploader") or ""),
         "licence": str(facts.get("licence") or facts.get("license") or ""),
@@ -176,7 +176,7 @@ def _ask(ask: Ask) -> dict[str, Any]:
         "labels": list(ask.labels),
         "row": ask.row,
         "rank": ask.rank,
-        "found_by": ask.query,
+        "found_by": naming.printable(ask.query),
         "extra": ask.extra,
     }
 
@@ -202,21 +202,31 @@ def _printable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def kinetics_row(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    """Returns a span's row with the columns of the published Kinetics files.
+def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns a span's row for `kinetics_csv`.
 
-    `youtube_id` is the 11-character id of YouTube videos and the key of all others; `split` is the row's own.
+    `youtube_id` is the 11-character id of YouTube videos and the key of all others, which have a `url` or `path`;
+    `split` is the row's own.
     """
-    key = row["key"]
-    video_id = key.removeprefix("youtube-") if key.startswith("youtube-") else key
+    key, source = row["key"], row["source"]
+    is_youtube = key.startswith("youtube-")
     split = next((str(ask["extra"]["split"]) for ask in row["asks"] if ask["extra"].get("split")), "")
-    return row["action"], video_id, f"{row['start_seconds']:.3f}", f"{row['end_seconds']:.3f}", split
+    times = f"{row['start_seconds']:.3f}", f"{row['end_seconds']:.3f}"
+    url = "" if is_youtube or not web.is_web(source) else source
+    path = "" if is_youtube or url else source
+    return row["action"], key.removeprefix("youtube-") if is_youtube else key, *times, split, url, path
 
 
-def kinetics_csv(rows: Iterable[Sequence[str]]) -> bytes:
-    """Returns `spans.csv` for rows of `kinetics_row`."""
+def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:
+    """Returns `spans.csv` for rows of `kinetics_row`: the columns of the published Kinetics files.
+
+    Where a video is not YouTube's, `url` and `path` follow, so that the file can be a query file too. What a
+    spreadsheet would take for a formula has an apostrophe before it, which readers of query files take away.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(KINETICS_COLUMNS)
-    writer.writerows(rows)
+    columns = KINETICS_COLUMNS if not any(any(row[5:]) for row in rows) else (*KINETICS_COLUMNS, "url", "path")
+    writer.writerow(columns)
+    for label, video_id, *others in (row[: len(columns)] for row in rows):  # an id may begin with a minus
+        writer.writerow([spreadsheets.defused(label), video_id, *map(spreadsheets.defused, others)])
     return text.getvalue().encode()

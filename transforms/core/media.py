@@ -8,7 +8,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import Any, cast
 
@@ -42,6 +42,13 @@ CONTAINERS = (
     "ogg",
     "asf",
     "gif",
+    "mxf",
+    "ivf",
+    "dv",
+    "h264",
+    "hevc",
+    "wtv",
+    "nut",
 )
 _ATTACHED_PICTURE = 0x0400
 _CLOCK_MAY_JUMP = 0x0200  # AVFMT_TS_DISCONT
@@ -74,9 +81,22 @@ def opened(path: str) -> Iterator[av.container.InputContainer]:
             raise MemoryError(reason(error)) from error
         if isinstance(error, FileNotFoundError):
             raise TaskError("not_found", reason(error)) from error
-        raise TaskError("unreadable_video", f"no readable video container: {reason(error)}") from error
+        found = _refused_format(path, options) if getattr(error, "errno", None) == errno.EINVAL else ""
+        told = f"it is {found}, and allowed are {', '.join(CONTAINERS)}" if found else reason(error)
+        raise TaskError("unreadable_video", f"no readable video container: {told}") from error
     with container:
         yield container
+
+
+def _refused_format(path: str, options: dict[str, str]) -> str:
+    """Returns FFmpeg's name of a format that it knew and that the list does not allow: its log alone tells."""
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as told, suppress(*DAMAGE):
+            av.open(f"file:{path}", container_options=options).close()
+    finally:
+        av.logging.set_level(None)
+    return next((name for _, name, text in told if "not on whitelist" in text), "")
 
 
 def reason(error: BaseException) -> str:

@@ -20,6 +20,13 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def escaped(text: str) -> str:
+    """Escapes what does not print: control characters, those that turn the direction of text, half surrogate pairs."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def slug(text: str, *, max_characters: int = 60) -> str:
     """Folds `text` to lower-case `[a-z0-9_]`; different texts may fold to the same slug."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
@@ -39,6 +46,7 @@ def action_folder(action: str) -> str:
 
 def file_key(uri: str) -> str:
     """Returns the key of a file: its stem for the reader, and a digest of its URI (not of its content)."""
+    uri = printable(uri)
     stem = slug(PurePosixPath(uri).stem, max_characters=40) or "video"
     return f"file-{stem}-{digest(uri)}"
 

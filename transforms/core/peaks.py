@@ -5,16 +5,20 @@ time keeps neighbouring frames of one response from filling the top k. Regions: 
 Canny, "A computational approach to edge detection" (1986).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from transforms.core import shots
+from transforms.core.row_times import Ranges
 from transforms.records import CandidateSpan, ScoreTrack
 
 #: Room for the rounding of times in floating point.
 _ROUNDING_SECONDS = 1e-9
+_EVERYWHERE: Mapping[str, Ranges] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class SpanRule:
       min_span_seconds: A shorter region grows to both sides to this length; no span is shortened below it at a cut.
       max_span_seconds: A longer region is narrowed around its peak to this length.
       shots: What spans do about shot boundaries: `avoid`, `trim` or `ignore` them, see `shots.place`.
+      within_row_times: Whether spans lie between the times of their rows, where these name some.
     """
 
     clip_seconds: float = 10.0
@@ -50,6 +55,7 @@ class SpanRule:
     min_span_seconds: float = 1.0
     max_span_seconds: float = 60.0
     shots: str = "ignore"
+    within_row_times: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in ("peaks", "segments"):
@@ -187,25 +193,61 @@ def _narrowed(region: Region, peak_seconds: float, length: float) -> Region:
     return Region(start, min(end, start + length), peak)
 
 
-def propose(track: ScoreTrack, rule: SpanRule) -> list[CandidateSpan]:
+def propose(track: ScoreTrack, rule: SpanRule, within: Mapping[str, Ranges] = _EVERYWHERE) -> list[CandidateSpan]:
     """Returns the candidate spans of every action of a track, by action and rank.
 
     Spans lie inside `[0, decoded_seconds]` and hold their peak. Edges are whole milliseconds, but for one that sits
     on a shot boundary (or on a peak): that has the frame's own time.
+
+    Args:
+      track: The responses.
+      rule: How spans are picked.
+      within: For some actions, the ranges of time that their spans keep to.
     """
     video_seconds = _video_seconds(track)
     spans = []
     for column, action in enumerate(track.actions):
-        responses = smooth(track.times, track.responses[:, column], rule.smooth_seconds)
+        ranges = within.get(action, ((0.0, video_seconds),))
+        responses = _smooth_within(track, column, rule, within.get(action))
         if rule.mode == "segments":
-            regions = pick_regions(track.times, responses, video_seconds, rule)
+            regions = [
+                _kept_to(_range_of(float(track.times[region.peak]), ranges, video_seconds), region)
+                for region in pick_regions(track.times, responses, video_seconds, rule)
+            ]
         else:
             regions = [
-                Region(*window(float(track.times[peak]), rule.clip_seconds, video_seconds, rule.edges), peak)
-                for peak in pick_peaks(track.times, responses, rule)
+                _around(track, peak, ranges, video_seconds, rule) for peak in pick_peaks(track.times, responses, rule)
             ]
-        spans += _candidates(track, action, responses, _off_cuts(track, regions, video_seconds, rule), rule)
+        placed = _off_cuts(track, regions, ranges, video_seconds, rule)
+        spans += _candidates(track, action, responses, placed, rule)
     return spans
+
+
+def _smooth_within(track: ScoreTrack, column: int, rule: SpanRule, ranges: Ranges | None) -> np.ndarray:
+    """Returns the responses of an action after smoothing; outside of ranges they are not a number."""
+    responses = track.responses[:, column]
+    if ranges is None:
+        return smooth(track.times, responses, rule.smooth_seconds)
+    inside = np.zeros(len(track.times), bool)
+    for start, end in ranges:
+        inside |= (track.times >= start) & (track.times < end)
+    return np.where(inside, smooth(track.times, np.where(inside, responses, np.nan), rule.smooth_seconds), np.nan)
+
+
+def _range_of(seconds: float, ranges: Ranges, video_seconds: float) -> tuple[float, float]:
+    start, end = next(((start, end) for start, end in ranges if start <= seconds < end), (0.0, video_seconds))
+    return start, min(end, video_seconds)
+
+
+def _around(track: ScoreTrack, peak: int, ranges: Ranges, video_seconds: float, rule: SpanRule) -> Region:
+    seconds = float(track.times[peak])
+    low, high = _range_of(seconds, ranges, video_seconds)
+    start, end = window(seconds - low, rule.clip_seconds, high - low, rule.edges)
+    return Region(low + start, low + end, peak)
+
+
+def _kept_to(bounds: tuple[float, float], region: Region) -> Region:
+    return Region(max(bounds[0], region.start_seconds), min(bounds[1], region.end_seconds), region.peak)
 
 
 def _video_seconds(track: ScoreTrack) -> float:
@@ -216,11 +258,13 @@ def _video_seconds(track: ScoreTrack) -> float:
     return end if len(track.times) and end > track.times[-1] else track.decoded_seconds
 
 
-def _off_cuts(track: ScoreTrack, regions: list[Region], video_seconds: float, rule: SpanRule) -> list[Region]:
+def _off_cuts(
+    track: ScoreTrack, regions: list[Region], ranges: Ranges, video_seconds: float, rule: SpanRule
+) -> list[Region]:
     """Places regions, best first, with regard to the shot boundaries; segments stay clear of each other."""
     placed = list(regions)
     for number, (start, end, peak) in enumerate(regions):
-        low, high = 0.0, video_seconds
+        low, high = _range_of(float(track.times[peak]), ranges, video_seconds)
         if rule.mode == "segments":
             low = max((other.end_seconds for other in placed if other.end_seconds <= start), default=low)
             high = min((other.start_seconds for other in placed if other.start_seconds >= end), default=high)
@@ -258,7 +302,9 @@ def _candidates(
     return list(spans.values())
 
 
-def removed_by(track: ScoreTrack, rule: SpanRule) -> dict[str, dict[str, float | None]]:
+def removed_by(
+    track: ScoreTrack, rule: SpanRule, within: Mapping[str, Ranges] = _EVERYWHERE
+) -> dict[str, dict[str, float | None]]:
     """Tells for every action how many of its samples each threshold rules out: why there is no span.
 
     Returns:
@@ -268,7 +314,7 @@ def removed_by(track: ScoreTrack, rule: SpanRule) -> dict[str, dict[str, float |
     """
     told: dict[str, dict[str, float | None]] = {}
     for column, action in enumerate(track.actions):
-        responses = smooth(track.times, track.responses[:, column], rule.smooth_seconds)
+        responses = _smooth_within(track, column, rule, within.get(action))
         known = responses[~np.isnan(responses)]
         low = ~(responses >= rule.high_score) if rule.mode == "segments" else np.zeros(0)
         told[action] = {

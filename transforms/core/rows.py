@@ -1,18 +1,21 @@
-"""Query files: JSON Lines, CSV and TSV, plain or gzip, UTF-8 with or without BOM, read line by line.
+"""Query files: JSON Lines, CSV and TSV, plain or gzip, UTF-8 or UTF-16 with its mark, read line by line.
 
-A bad line becomes a Failure that names file and line; the lines after it are read as if it were not there.
+A bad line becomes a Failure that names file and line; the lines after it are read as if it were not there. A JSON array
+is read as a whole, and what counts is the place of a row in it.
 """
 
+import codecs
 import csv
 import gzip
 import io
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from transforms.core import spreadsheets
 from transforms.core.columns import COLUMNS, RowError, to_query
 from transforms.failures import Failure
 from transforms.records import ActionQuery
@@ -20,6 +23,9 @@ from transforms.records import ActionQuery
 FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": ",", ".tsv": "\t"}
 _MAX_LINE_BYTES = 1 << 20
 _MAX_LINES_PER_RECORD = 100
+_MAX_ARRAY_BYTES = 64 << 20
+_DEEPEST = 20
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _STAGE = "ReadQueries"
 
 
@@ -38,13 +44,18 @@ def delimiter_of(name: str) -> str | None:
 
 
 def text_lines(stream: io.BufferedReader) -> Iterator[str]:
-    """Yields the lines of a UTF-8 text, gzip or plain, with or without BOM; bytes that are not UTF-8 are replaced."""
-    binary: Any = gzip.GzipFile(fileobj=stream) if _is_gzip(stream) else stream
-    yield from io.TextIOWrapper(binary, "utf-8-sig", errors="replace")
+    """Yields the lines of a text, gzip or plain, UTF-8 or UTF-16; bytes that are no such text are replaced."""
+    binary = _unpacked(stream)
+    yield from io.TextIOWrapper(binary, "utf-16" if _is_utf16(binary) else "utf-8-sig", errors="replace")
 
 
-def _is_gzip(stream: io.BufferedReader) -> bool:
-    return stream.peek(2).startswith(b"\x1f\x8b")
+def _unpacked(stream: io.BufferedReader) -> io.BufferedReader:
+    packed = stream.peek(2).startswith(b"\x1f\x8b")
+    return io.BufferedReader(gzip.GzipFile(fileobj=stream)) if packed else stream
+
+
+def _is_utf16(stream: io.BufferedReader) -> bool:
+    return stream.peek(2).startswith(_UTF16)
 
 
 def read(stream: io.BufferedReader, name: str) -> Iterator[ActionQuery | Failure]:
@@ -70,7 +81,7 @@ def read(stream: io.BufferedReader, name: str) -> Iterator[ActionQuery | Failure
                 yield to_query(fields, row)
             except (RowError, ValueError) as error:
                 yield Failure(_STAGE, "bad_row", f"{row}: {error}", row=row)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
         message = f"{name}: cannot be read after line {lines.number}: {error}"
         yield Failure(_STAGE, "unreadable_queries", message, row=f"{name}:{lines.number}")
     yield from lines.take_failures()
@@ -80,8 +91,8 @@ class _Lines:
     """Decoded physical lines with their numbers, and room to hand some back."""
 
     def __init__(self, stream: io.BufferedReader, name: str) -> None:
-        self._binary: Any = gzip.GzipFile(fileobj=stream) if _is_gzip(stream) else stream
-        self._name = name
+        self._stream, self._name = _unpacked(stream), name
+        self._binary: io.BufferedReader | _Utf16 | None = None
         self._returned: deque[tuple[int, str]] = deque()
         self._failures: list[Failure] = []
         self.number = 0
@@ -98,10 +109,36 @@ class _Lines:
     def give_back(self, lines: Sequence[tuple[int, str]]) -> None:
         self._returned.extendleft(reversed(lines))
 
+    def begin_an_array(self) -> bool:
+        """Tells whether the text is a JSON array, and not one JSON object per line; nothing is read."""
+        start = self._stream.peek(1)
+        text = start.decode("utf-16" if _is_utf16(self._stream) else "utf-8-sig", errors="ignore").lstrip()
+        if not text.startswith("["):
+            return False
+        try:
+            value = json.loads(text.partition("\n")[0])
+        except (ValueError, RecursionError):
+            return True
+        return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+    def rest(self, most: int) -> str:
+        """Returns the whole text.
+
+        Raises:
+          OSError: It has more bytes than `most`.
+          UnicodeError: It is no text.
+        """
+        content = self._stream.read(most + 1)
+        if len(content) > most:
+            raise OSError(f"a JSON array of more than {most >> 20} MB; write one object per line")
+        return content.decode("utf-16" if content.startswith(_UTF16) else "utf-8-sig")
+
     def next(self) -> tuple[int, str] | None:
         """Returns the number and text of the next readable line, or None at the end."""
         if self._returned:
             return self._returned.popleft()
+        if self._binary is None:  # not before somebody reads, who knows what to do about damage
+            self._binary = _Utf16(self._stream) if _is_utf16(self._stream) else self._stream
         while raw := self._binary.readline(_MAX_LINE_BYTES + 1):
             self.number += 1
             if self.number == 1 and raw.startswith(b"\xef\xbb\xbf"):
@@ -121,40 +158,80 @@ class _Lines:
         return None
 
 
-#: What may stand between columns -> how to tell of it, and what to do.
-_SEPARATORS = {
-    ",": "',' in a .csv file: save it with commas",
-    "\t": "tabs in a .tsv file: save it with tabs, or name it .csv if it has commas",
-}
-_OTHER_SEPARATORS = {";": "';'", ",": "','", "\t": "tabs", "|": "'|'"}
+class _Utf16:
+    """The lines of a UTF-16 text in UTF-8; what is no character there is none here either."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._text = io.TextIOWrapper(stream, "utf-16", errors="surrogatepass", newline="\n")
+
+    def readline(self, most: int) -> bytes:
+        return self._text.readline(most).encode(errors="surrogatepass")
 
 
-def _other_delimiter(header: str, delimiter: str) -> str:
-    """Returns what separates the columns of a header that names one of ours only if it is split by that; or nothing."""
+_SEPARATORS = (",", ";", "\t", "|")
 
-    def names_ours(separator: str) -> bool:
-        return any(name.strip().strip('"').lower() in COLUMNS for name in header.split(separator))
 
-    if names_ours(delimiter):
-        return ""
-    return next((told for other, told in _OTHER_SEPARATORS.items() if other in header and names_ours(other)), "")
+def separator(header: str, usual: str, known: Collection[str]) -> str:
+    """Returns what separates the columns of a header: the usual, or what alone makes one of the known names of it."""
+
+    def names_any(other: str) -> bool:
+        return any(name.strip().strip('"').strip().lower() in known for name in header.split(other))
+
+    return next((other for other in (usual, *_SEPARATORS) if names_any(other)), usual)
 
 
 _Records = Iterator[tuple[int, dict[str, Any] | RowError]]
 
 
 def _json_records(lines: _Lines) -> _Records:
+    if lines.begin_an_array():
+        yield from _array_records(lines.rest(_MAX_ARRAY_BYTES))
+        return
     while (item := lines.next()) is not None:
         number, text = item
         if not text.strip():
             continue
         try:
-            value = json.loads(text)
-            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be written again
-        except (ValueError, RecursionError) as error:
+            value = _json(text)
+        except ValueError as error:
             yield number, RowError(f"not JSON: {error}")
             continue
         yield number, value if isinstance(value, dict) else RowError("not a JSON object")
+
+
+def _array_records(text: str) -> _Records:
+    try:
+        rows = _json(text, deepest=_DEEPEST + 1)
+    except ValueError as error:
+        yield 1, RowError(f"not a JSON array, so that no row of this file can be read: {error}")
+        return
+    for number, value in enumerate(rows, start=1):
+        yield number, value if isinstance(value, dict) else RowError("not a JSON object")
+
+
+def _json(text: str, deepest: int = _DEEPEST) -> Any:
+    """Returns a JSON value that can be written again, and that nobody who walks down it falls into.
+
+    Raises:
+      ValueError: It is none.
+    """
+    try:
+        value = json.loads(text)
+        # half a surrogate pair cannot be written again, nor can numbers without end
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError(f"nested more than {deepest} deep") from None
+    level = [value]
+    for _ in range(deepest):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if any(isinstance(inner, dict | list) for inner in level):
+        raise ValueError(f"nested more than {deepest} deep")
+    return value
 
 
 def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
@@ -164,10 +241,8 @@ def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
         while first and not first[1].strip():
             first = lines.next()
         lines.give_back([first] if first else [])
-        if first and (other := _other_delimiter(first[1], delimiter)):
-            yield first[0], RowError(f"its columns are separated by {other}, expected {_SEPARATORS[delimiter]}")
-            return
-        while (item := _next_record(lines, delimiter)) is not None:
+        between = separator(first[1], delimiter, COLUMNS) if first else delimiter
+        while (item := _next_record(lines, between)) is not None:
             number, cells = item
             if header is None and (isinstance(cells, RowError) or lines.has_failed):
                 yield number, RowError("the header cannot be read, and without it no row of this file")
@@ -178,12 +253,20 @@ def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
                 continue
             elif header is None:
                 header = [cell.strip() for cell in cells]
-            elif len(cells) > len(header):
-                yield number, RowError(f"{len(cells)} cells where the header has {len(header)}")
             else:
-                yield number, dict(zip(header, cells, strict=False))
+                yield number, _by_name(header, cells)
 
     return records
+
+
+def _by_name(header: list[str], cells: list[str]) -> dict[str, Any] | RowError:
+    """Returns a row's cells by the names of their columns; spreadsheets leave empty columns behind the last one."""
+    if any(cell.strip() for cell in cells[len(header) :]):
+        return RowError(f"{len(cells)} cells where the header has {len(header)}")
+    named = dict(zip(header, map(spreadsheets.plain, cells), strict=False))
+    if named.pop("", "").strip():
+        return RowError("a cell stands in a column without a name")
+    return named
 
 
 def _next_record(lines: _Lines, delimiter: str) -> tuple[int, list[str] | RowError] | None:

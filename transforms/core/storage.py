@@ -10,6 +10,7 @@ import io
 import os
 import posixpath
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,22 +69,48 @@ def resolve(output: str, uri: str) -> str:
     return uri if is_remote(uri) or os.path.isabs(uri) else join(output, uri)
 
 
+def _of_local(uri: str, error: OSError) -> StorageError:
+    """Returns what is to be told of an error of the file system.
+
+    Raises:
+      DiskFullError: The disk is full.
+    """
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"{uri}: does not exist", "not_found")
+    if isinstance(error, PermissionError):
+        return StorageError(f"{uri}: no permission", "permission_denied")
+    if isinstance(error, IsADirectoryError):
+        return StorageError(f"{uri}: is a folder", "not_found")
+    check_space(error, uri)
+    return StorageError(f"{uri}: {' '.join(str(error).split())}")
+
+
+@contextmanager
+def _local(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _of_local(path, error) from error
+
+
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
     """Turns every library's errors into StorageError with a code."""
+    if not is_remote(uri):
+        with _local(uri):
+            yield
+        return
     from google.api_core import exceptions as api
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
     try:
         yield
-    except (FileNotFoundError, api.NotFound) as error:
-        what = f"the bucket {uri.split('/')[2]} " if is_remote(uri) and _NO_BUCKET in str(error) else ""
+    except api.NotFound as error:
+        what = f"the bucket {uri.split('/')[2]} " if _NO_BUCKET in str(error) else ""
         raise StorageError(f"{uri}: {what}does not exist", "not_found") from error
-    except (PermissionError, api.Forbidden, api.Unauthorized) as error:
+    except (api.Forbidden, api.Unauthorized) as error:
         raise StorageError(f"{uri}: no permission", "permission_denied") from error
-    except IsADirectoryError as error:
-        raise StorageError(f"{uri}: is a folder", "not_found") from error
     except (OSError, api.GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse) as error:
         check_space(error, uri)
         remedy = "; try gcloud auth application-default login" if isinstance(error, DefaultCredentialsError) else ""
@@ -186,6 +213,53 @@ def size(uri: str) -> int | None:
         return None
 
 
+#: What a path may lead to that is no file; none of them is ever opened: a pipe waits, and a device may do anything.
+_NO_FILES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def what_else(path: str) -> str:
+    """Returns what a local path leads to where that is no regular file, e.g. `a named pipe`; else nothing."""
+    try:
+        return _NO_FILES.get(stat.S_IFMT(os.stat(path).st_mode), "")
+    except OSError:
+        return ""
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Returns size and time of the last change (in nanoseconds) of a local file: what differs once it was replaced.
+
+    Raises:
+      StorageError: It does not exist, or is no regular file.
+    """
+    if what := what_else(path):
+        raise StorageError(f"{path}: is {what}{'' if what == 'a folder' else ', not a file'}", "not_found")
+    with _local(path):
+        facts = os.stat(path)
+    return facts.st_size, facts.st_mtime_ns
+
+
+@contextmanager
+def opened(path: str) -> Iterator[io.BufferedReader]:
+    """Opens a local file for reading, if it is a regular one.
+
+    Raises:
+      StorageError: It is none, does not exist, or cannot be read.
+    """
+    stamp(path)
+    with _local(path), open(path, "rb", opener=_without_waiting) as file:
+        yield file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # where it has become a pipe since
+
+
 def read_bytes(uri: str) -> bytes:
     """Returns the whole content of a file.
 
@@ -193,7 +267,7 @@ def read_bytes(uri: str) -> bytes:
       StorageError: It does not exist, may not be read, or the storage failed.
     """
     if not is_remote(uri):
-        with explained(uri), open(uri, "rb") as file:
+        with opened(uri) as file:
             return file.read()
     content = io.BytesIO()
     _download(uri, content)
@@ -288,6 +362,7 @@ def list_files(folder: str, prefix: str = "") -> list[str]:
 def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
     """Gives a local path to read the file from: itself, or a download that is removed afterwards."""
     if not is_remote(uri):
+        stamp(uri)
         yield uri
         return
     with tempfile.TemporaryDirectory(prefix="clipscout-", dir=scratch) as folder:
@@ -307,7 +382,7 @@ def facts(uri: str) -> tuple[int, str]:
         with _object(uri) as (blob, patience):
             blob.reload(**patience)
             return int(blob.size), f"crc32c:{blob.crc32c}"
-    with explained(uri), open(uri, "rb") as file:
+    with opened(uri) as file:
         return os.fstat(file.fileno()).st_size, f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 

@@ -6,6 +6,7 @@ later run waits for it again.
 """
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core import naming, storage, strict_json
+from transforms.core import kept, naming, storage, strict_json
 from transforms.records import ScoredSamples, Scores
 
 _VERSION = 3
@@ -23,6 +24,15 @@ _VERSION = 3
 _KEPT_BITS = 16
 _WHOLE_ABOVE = 0.5
 _ROW_GROUP_SAMPLES = 1024
+#: How the decoding of stored samples ended, as `Writer.finish` is told.
+REPORTED: dict[str, type | tuple[type, ...]] = {
+    "frames_decoded": int,
+    "decoded_seconds": (int, float),
+    "lost_seconds": (int, float),
+    "flags": list,
+    "cuts": list,
+    "reached_end": bool,
+}
 _SCORES = ("time_seconds", "frame_index", "top_label", "top_score")
 
 
@@ -97,8 +107,9 @@ class Writer:
         """Returns the content of the file, with facts about all samples."""
         self._write()
         assert self._writer is not None
-        told = {"asked": self._asked, "wanted": self._wanted, "facts": facts}
-        self._writer.add_key_value_metadata({"clipscout": strict_json.text(told)})
+        told = strict_json.text({"asked": self._asked, "wanted": self._wanted, "facts": facts})
+        # a Parquet file has checksums of its columns, not of this
+        self._writer.add_key_value_metadata({"clipscout": told, "clipscout-crc32": str(zlib.crc32(told.encode()))})
         self._writer.close()
         return self._sink.getvalue().to_pybytes()
 
@@ -135,7 +146,7 @@ class Stored:
     Attributes:
       scores: Samples, with the responses of what was wanted when they were scored.
       asked: What those responses depend on besides the labels; they hold for those who ask the same.
-      facts: What was said to `Writer.finish`.
+      facts: What was said to `Writer.finish`, `REPORTED` among it.
       source: The file, for `outputs`.
     """
 
@@ -159,7 +170,7 @@ class Stored:
             for group in range(self.source.num_row_groups):
                 column = self.source.read_row_group(group, columns=["outputs"])["outputs"].combine_chunks()
                 yield column.flatten().to_numpy().reshape(len(column), column.type.list_size)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, *kept.DAMAGE) as error:
             raise ValueError(f"damaged outputs: {error}") from error
 
 
@@ -172,7 +183,11 @@ def read(uri: str) -> Stored | None:
     try:
         content = pa.BufferReader(storage.read_bytes(uri)) if storage.is_remote(uri) else pa.memory_map(uri)
         file = pq.ParquetFile(content, page_checksum_verification=True)
-        told = json.loads((file.schema_arrow.metadata or file.metadata.metadata)[b"clipscout"])
+        metadata = file.schema_arrow.metadata or file.metadata.metadata
+        told = json.loads(metadata[b"clipscout"])
+        if int(metadata.get(b"clipscout-crc32", 0)) not in (0, zlib.crc32(metadata[b"clipscout"])):
+            raise ValueError("its facts are damaged")
+        facts = {"lost_seconds": 0.0, **told["facts"]}  # which earlier versions did not tell
         wanted = tuple(map(tuple, told["wanted"]))
         table = file.read(columns=[*_SCORES, *(f"response_{place}" for place in range(len(wanted)))])
         responses = [table[f"response_{place}"].to_numpy() for place in range(len(wanted))]
@@ -184,12 +199,14 @@ def read(uri: str) -> Stored | None:
             top_labels=tuple(table["top_label"].to_pylist()),
             top_scores=table["top_score"].to_numpy(),
         )
-        return Stored(scores, told["asked"], dict(told["facts"]), file)
+        return Stored(scores, told["asked"], {**facts, **kept.fields(facts, REPORTED)}, file)
     except storage.StorageError as error:
         if error.code != "not_found":
             raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # it is not there, damaged or not ours: score again
+    except FileNotFoundError:
+        pass
+    except (pa.ArrowException, OSError, *kept.DAMAGE):
+        kept.tell_damaged(uri)
     return None
 
 
@@ -200,16 +217,12 @@ def write_failure(place: Place, facts: dict[str, Any]) -> None:
 
 def read_failure(place: Place, **expected: Any) -> dict[str, Any] | None:
     """Returns a recorded failure, or None where there is none under the same limits."""
-    try:
-        facts = json.loads(storage.read_bytes(place.failure()))
+
+    def make(facts: Any) -> dict[str, Any] | None:
         fits = all(facts[name] == value for name, value in expected.items())
-        return {name: facts[name] for name in ("code", "message", "attempts")} if fits else None
-    except storage.StorageError as error:
-        if error.code == "not_found":
-            return None
-        raise
-    except (ValueError, KeyError, TypeError):  # damaged, or not ours: try the video again
-        return None
+        return kept.fields(facts, {"code": str, "message": str, "attempts": int}) if fits else None
+
+    return kept.read(place.failure(), make)
 
 
 def forget_failure(place: Place) -> None:

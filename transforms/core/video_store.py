@@ -3,11 +3,36 @@
 import json
 import os
 from dataclasses import replace
+from types import NoneType
 from typing import Any
 
-from transforms.core import storage, strict_json
+from transforms.core import kept, storage, strict_json
 from transforms.failures import Failure
 from transforms.records import Video, VideoRequest
+
+#: What is kept of a video.
+_FACTS: dict[str, type | tuple[type, ...]] = {
+    "uri": str,
+    "size_bytes": int,
+    "content": str,
+    "duration_seconds": (int, float, NoneType),
+    "width": int,
+    "height": int,
+    "frame_rate": (int, float),
+    "facts": dict,
+}
+
+
+def check_unchanged(video: Video) -> None:
+    """Does nothing, unless a file of the user's was replaced since it was hashed: what was decoded has another name.
+
+    Raises:
+      StorageError: It was.
+    """
+    if video.modified_ns and storage.stamp(video.uri) != (video.size_bytes, video.modified_ns):
+        raise storage.StorageError(
+            f"{video.uri}: was replaced while the job ran; the next run takes what is there then"
+        )
 
 
 class VideoStore:
@@ -28,16 +53,13 @@ class VideoStore:
           request: The request.
           asked: The settings that decide which file is fetched; one that was fetched under others does not count.
         """
-        try:
-            stored = json.loads(storage.read_bytes(self._record(request.key)))
-            if stored.pop("asked") != asked:
-                return None
-            video = Video(key=request.key, request=request, **stored)
-        except storage.StorageError as error:
-            if error.code == "not_found":
-                return None
-            raise
-        except (ValueError, TypeError, KeyError, AttributeError):  # damaged, or not ours: fetch again
+
+        def make(record: Any) -> Video | None:
+            facts = kept.fields(record, _FACTS)
+            return Video(key=request.key, request=request, **facts) if record["asked"] == asked else None
+
+        video = kept.read(self._record(request.key), make)
+        if video is None:
             return None
         stored = video.uri.startswith(f"{self._folder}/")
         if stored and os.path.splitext(os.path.basename(video.uri))[0] != video.key:
@@ -54,8 +76,7 @@ class VideoStore:
 
     def note(self, video: Video, asked: dict[str, Any]) -> Video:
         """Keeps the facts of a video that stays where it is; for `asked` see `find`."""
-        names = ("uri", "size_bytes", "content", "duration_seconds", "width", "height", "frame_rate", "facts")
-        record = {**{name: getattr(video, name) for name in names}, "asked": asked}
+        record = {**{name: getattr(video, name) for name in _FACTS}, "asked": asked}
         strict_json.write(self._record(video.key), record, indent=1)
         return video
 

@@ -194,7 +194,7 @@ class LoadRule:
       device: `auto`, `cpu` or `cuda`; `cuda` without a usable GPU is an error.
       precision: `fp32`, `bf16` or `fp16`.
       threads: Threads on a CPU; 0 takes every core.
-      trust_checkpoint: Whether the weights may run code of their own while they are loaded.
+      trust_checkpoint: Whether the weights may run code of their own, while they are loaded or when they score.
     """
 
     spec: ClassifierSpec

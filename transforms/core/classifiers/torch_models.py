@@ -29,6 +29,15 @@ from transforms.core.labels import LabelIndex
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _KEPT_BYTES = 1 << 30
+_MODELS_FAULTS = (
+    ValueError,
+    TypeError,
+    AssertionError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    ArithmeticError,
+)
 
 
 class _Scorer(nn.Module):
@@ -84,7 +93,7 @@ class TorchClassifier:
         scorer = _Scorer(model, spec).eval().to(self.device)
         try:
             self._scorer, outputs = self._frozen(scorer)
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        except (RuntimeError, torch.jit.Error, *_MODELS_FAULTS) as error:
             hint = "; export it with a dynamic batch dimension" if spec.architecture == "torch_export" else ""
             how = f"on {self.device} in {rule.precision}"
             raise SpecError(f"{spec.name}: cannot be run {how}: {_last_line(error)}{hint}") from error
@@ -106,6 +115,7 @@ class TorchClassifier:
         Raises:
           BatchTooLargeError: Memory ran out; fewer frames at a time may do.
           UnusableClassifierError: The device failed: all that it is asked from now on fails too.
+          RuntimeError: The model cannot score them.
         """
         try:
             if self._pool is None or len(frames) == 1:
@@ -121,6 +131,8 @@ class TorchClassifier:
                 message = f"the device failed while {self._spec.name} ran on it: {architectures.first_line(error)}"
                 raise UnusableClassifierError(message) from error
             raise
+        except (torch.jit.Error, *_MODELS_FAULTS) as error:  # whatever a model's own code raises
+            raise RuntimeError(_last_line(error)) from error
 
     def _outputs(self, frames: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -138,6 +150,32 @@ class TorchClassifier:
           any_label: Let the response be the best score of any label (the notebook's step 5).
         """
         return responses.of_labels(outputs, self._index, self._spec.activation, wanted, any_label)
+
+    def try_out(self, items: int) -> None:
+        """Scores blank frames (or windows): a batch, and one alone, as the last of a job may be.
+
+        Raises:
+          SpecError: It cannot score them. Where memory ends at a batch, less of it may do, as in the job.
+        """
+        spec = self._spec
+        window = (spec.window.frames,) if spec.window else ()
+        shape = (*window, spec.preprocessing.input_height, spec.preprocessing.input_width, 3)
+        counts = [items, 1] if items > 1 else [1]
+        while counts:
+            count = counts.pop(0)
+            try:
+                finite = np.isfinite(self.outputs(np.zeros((count, *shape), np.uint8))).all()
+            except BatchTooLargeError as error:
+                if count == 1:
+                    raise SpecError(f"{spec.name}: memory ends at one frame: {error}") from error
+                counts.insert(0, count // 2)
+                continue
+            except RuntimeError as error:
+                what = "item" if count == 1 else f"batch of {count}"
+                hint = "" if count == 1 else "; it has to take batches of any size, or give --batch_size=1"
+                raise SpecError(f"{spec.name}: cannot score a {what}: {_last_line(error)}{hint}") from error
+            if not finite:
+                raise SpecError(f"{spec.name} gives scores that are not finite numbers")
 
     def peak_bytes(self) -> int:
         """Returns the most memory used so far: of the device, or of the process on a CPU."""
@@ -158,7 +196,7 @@ class TorchClassifier:
                 frozen = torch.jit.freeze(torch.jit.trace(scorer, self._example(2), check_trace=False))
                 near = 1e-3 if self._precision == "fp32" else 0.1
                 same = torch.allclose(frozen(self._example(1)).float(), alone, rtol=near, atol=near, equal_nan=True)
-            except RuntimeError:  # what cannot be traced
+            except (RuntimeError, torch.jit.Error, *_MODELS_FAULTS):  # what cannot be traced
                 same = False
             if same:
                 return frozen, int(alone.shape[-1])

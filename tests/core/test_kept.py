@@ -1,0 +1,98 @@
+"""Records of earlier runs: damaged ones are told of and count as none; pipes and devices are never opened."""
+
+import os
+import socket
+import time
+
+import pytest
+
+from transforms.core import kept, storage
+from transforms.core.child import Child, ChildError, Limits
+from transforms.core.storage import StorageError
+
+DAMAGED = {"nothing": b"", "half": b'{"a": 1', "another type": b"[1]", "no text": b"\xff\xfe", "deep": b"[" * 100_000}
+
+
+def number(record):
+    return kept.fields(record, {"a": int})["a"]
+
+
+def test_a_record_is_read_and_a_missing_one_is_none(tmp_path, caplog):
+    (tmp_path / "a.json").write_text('{"a": 1, "b": 2}')
+    assert kept.read(str(tmp_path / "a.json"), number) == 1
+    assert kept.read(str(tmp_path / "b.json"), number) is None
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_record_is_told_and_none(tmp_path, caplog, content):
+    (tmp_path / "a.json").write_bytes(content)
+    assert kept.read(str(tmp_path / "a.json"), number) is None
+    assert caplog.messages == [f"{tmp_path}/a.json is damaged; the job goes on as if it were not there"]
+
+
+@pytest.mark.parametrize("value", ["1", 1.5, True, None, [1]])
+def test_a_field_of_another_type_is_damage(value):
+    with pytest.raises(ValueError, match="a is"):
+        kept.fields({"a": value}, {"a": int})
+
+
+def test_damaged_lines_cost_themselves(tmp_path, caplog):
+    lines = [b'{"a": 1}', *DAMAGED.values(), b'{"a": "x"}', b'{"a": 2}']
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    assert list(kept.read_lines(str(tmp_path / "a.jsonl"), number)) == [1, 2]
+    assert [message.split()[0] for message in caplog.messages] == [
+        f"{tmp_path}/a.jsonl:{line}" for line in (3, 4, 5, 6, 7)
+    ]
+
+
+@pytest.fixture(params=["pipe", "device", "socket", "link to a device"])
+def no_file(request, tmp_path):
+    path = tmp_path / "x"
+    if request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "device":
+        yield "/dev/zero"
+        return
+    elif request.param == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            yield str(path)
+        return
+    else:
+        path.symlink_to("/dev/zero")
+    yield str(path)
+
+
+def test_what_is_no_file_is_never_opened(no_file):
+    def copy():
+        with storage.local_copy(no_file):
+            pass
+
+    started = time.monotonic()
+    for call in (storage.read_bytes, storage.facts, storage.stamp, lambda _: copy()):
+        with pytest.raises(StorageError, match="not a file") as caught:
+            call(no_file)
+        assert caught.value.code == "not_found"
+    assert time.monotonic() - started < 2
+
+
+@pytest.fixture
+def child():
+    child = Child(Limits(stall_seconds=20))
+    yield child
+    child.close()
+
+
+def test_the_child_gives_the_digest_of_a_file(child, tmp_path):
+    (tmp_path / "a").write_bytes(b"a" * (40 << 20))
+    *signs, last = child.call("hashing:digest", {"path": str(tmp_path / "a")})
+    assert len(signs) == 3
+    assert (last.facts["size_bytes"], last.facts["content"]) == storage.facts(str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(("path", "code"), [("/nowhere", "not_found"), ("/dev/zero", "not_found"), ("/", "not_found")])
+def test_what_the_child_cannot_read_has_the_storages_code(child, path, code):
+    with pytest.raises(ChildError) as caught:
+        list(child.call("hashing:digest", {"path": path}))
+    assert caught.value.kind == code
