@@ -29,13 +29,37 @@ def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypa
     options = ("--clip_seconds=2", "--top_k=3", "--min_score=0.5")
     status, output = run_rows(tmp_path, [{"action": "red", "path": video}], colour_spec, *options)
     assert status == 0
-    assert deaths == [3, 1, 1]  # all at once, then alone, and once more
+    assert deaths == [3, 1, 1]  # all at once, then alone, and once more without its sound
     (failure,) = read_jsonl(output / "failures.jsonl")
     assert (failure["code"], failure["stage"], failure["action"]) == ("cut_crashed", "CutClips", "red")
     summary = summary_of(output)
     assert summary["funnel"]["spans"] == {"proposed": 3, "dropped": 0, "failed": 1, "not_cut": 0}
     assert summary["funnel"]["clips"] == {"written": 2}
     assert summary["adds_up"]
+
+
+def test_a_sound_that_kills_the_cutter_costs_the_sound_alone(tmp_path, colour_spec, monkeypatch):
+    video = scene_video(tmp_path / "a.mp4", ("red", 2), ("grey", 3), ("red", 2), audio=True)
+    real = Child.call
+    calls = []
+
+    def call(self, task, request, *limits):
+        for message in real(self, task, request, *limits):
+            if task == "cutting:cut" and request["spans"][0]["peak_seconds"] > 4 and not request["sound_kills"]:
+                calls.append(len(request["spans"]))
+                os.kill(self._process.pid, signal.SIGKILL)
+            yield message
+
+    monkeypatch.setattr(Child, "call", call)
+    options = ("--clip_seconds=2", "--top_k=2", "--min_score=0.5")
+    status, output = run_rows(tmp_path, [{"action": "red", "path": video}], colour_spec, *options)
+    assert status == 0
+    first, second = sorted(read_jsonl(output / "spans.jsonl"), key=lambda row: row["start_seconds"])
+    assert (first["clip_has_audio"], first["clip_flags"]) == (True, [])
+    assert (second["clip_has_audio"], second["clip_flags"]) == (False, ["audio_dropped"])
+    assert second["clip_audio_missing_seconds"] == pytest.approx(2.0, abs=0.05)
+    assert calls
+    assert set(calls) == {1}
 
 
 def test_clips_are_made_anew_where_they_were_made_otherwise(tmp_path, colour_spec):
@@ -80,7 +104,7 @@ def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_p
     span = CandidateSpan("file-a", "red", 0.0, 1.0, 0.5, 0, 1.0, 1, "red", 1.0)
     request = VideoRequest("file-a", (Ask("red", ("red",), "q:1"),), path=str(tmp_path / "none.mp4"))
     video = Video("file-a", request.path, request, 1, "sha256:0", 1.0, *size, 25.0)
-    cutter = ClipCutter(str(tmp_path), CutRule("exact", height, True, 10, megabytes << 20))
+    cutter = ClipCutter(str(tmp_path), CutRule("exact", height, True, True, False, 10, megabytes << 20))
     (failure,) = cutter.work(VideoSpans(video, (span,), 1.0, 2), threading.Event()).failures
     cutter.close()
     assert (failure.code == "cut_memory") == bool(told)
