@@ -45,7 +45,8 @@ def test_a_sound_that_kills_the_cutter_costs_the_sound_alone(tmp_path, colour_sp
 
     def call(self, task, request, *limits):
         for message in real(self, task, request, *limits):
-            if task == "cutting:cut" and request["spans"][0]["peak_seconds"] > 4 and not request["sound_kills"]:
+            kills = task == "cutting:cut" and any(span["peak_seconds"] > 4 for span in request["spans"])
+            if kills and not request["sound_kills"]:
                 calls.append(len(request["spans"]))
                 os.kill(self._process.pid, signal.SIGKILL)
             yield message
@@ -58,8 +59,7 @@ def test_a_sound_that_kills_the_cutter_costs_the_sound_alone(tmp_path, colour_sp
     assert (first["clip_has_audio"], first["clip_flags"]) == (True, [])
     assert (second["clip_has_audio"], second["clip_flags"]) == (False, ["audio_dropped"])
     assert second["clip_audio_missing_seconds"] == pytest.approx(2.0, abs=0.05)
-    assert calls
-    assert set(calls) == {1}
+    assert calls == [2, 1]
 
 
 def test_clips_are_made_anew_where_they_were_made_otherwise(tmp_path, colour_spec):
