@@ -86,10 +86,11 @@ class Timeline:
         if self._leaves(clock, due, shown):
             if self._comes_back(clock):
                 self._put(clock, packet)
+                due, shown = clock.due(packet), clock.shown(packet)
             elif due is not None and clock.due_before is not None and self._is_jump(due - clock.due_before):
                 clock.offset = self._offset(clock, due)
                 self._flags.add("time_jumps")
-        self._note(clock, packet)
+        self._note(clock, packet, due, shown)
         if clock.offset:
             ticks = round(clock.offset / clock.base)
             packet.dts = None if packet.dts is None else packet.dts + ticks
@@ -133,8 +134,7 @@ class Timeline:
         self._offsets.append((latest if latest > end + _LATER_END_SECONDS else end) - due)
         return self._offsets[-1]
 
-    def _note(self, clock: _Clock, packet: Packet) -> None:
-        due, shown = clock.due(packet), clock.shown(packet)
+    def _note(self, clock: _Clock, packet: Packet, due: float | None, shown: float | None) -> None:
         if packet.duration:
             clock.length = packet.duration * clock.base
         elif due is not None and clock.due_before is not None and due > clock.due_before:
