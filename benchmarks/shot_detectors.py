@@ -85,7 +85,7 @@ def _watched(video: str) -> Footage:
     from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
     cv2.setNumThreads(1)
-    finder, times, cuts = ShotFinder(), [], []
+    finder, times, cuts = ShotFinder(set()), [], []
     others = {"adaptive": AdaptiveDetector(), "content": ContentDetector()}
     with av.open(video) as container:
         stream = container.streams.video[0]

@@ -47,7 +47,7 @@ SCENE_STARTS = (0, 37, 61, 90, 96)
 
 def boundaries(path):
     """Returns the boundaries of a file in frames."""
-    finder = ShotFinder()
+    finder = ShotFinder(set())
     with av.open(str(path)) as container:
         found = [time for frame in container.decode(video=0) for time in finder.add(frame, frame.time)]
     return found + finder.finish()

@@ -64,24 +64,16 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), report)
         first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
         frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
-        shots, cuts = None if sampling.keyframes else ShotFinder(), []
+        shots, cuts = ShotFinder(report.flags, sees_all=not sampling.keyframes), list[float]()
         report.reached_end = True
         for index, (frame, aspect, time_seconds) in enumerate(frames, start=first_index):
             taken = chooser.takes(index, time_seconds)
-            if shots is None:
-                report.flags.add("shots_unknown")
-            else:
-                try:
-                    cuts += shots.add(frame, time_seconds)
-                except MemoryError:
-                    raise
-                except media.DAMAGE:  # a kind of picture that the scaler does not know
-                    shots = None
+            cuts += shots.add(frame, time_seconds)
             if not start <= time_seconds < stop:
                 report.frames_decoded -= 1  # another segment counts it
             if time_seconds >= last:
                 report.reached_end = False
-                if shots is None or shots.settled(stop):
+                if shots.settled(stop):
                     break
             elif taken and time_seconds >= first:
                 known = index >= 0 and not sampling.keyframes
@@ -89,7 +81,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
             elif index % _SIGN_OF_LIFE_FRAMES == 0:
                 yield SIGN_OF_LIFE
         yield from batch.take()
-        cuts += shots.finish() if shots else []
+        cuts += shots.finish()
         report.cuts = [cut for cut in cuts if start <= cut < stop]
         if end is None:
             yield from _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
