@@ -1,5 +1,6 @@
 """Cutting through the job: a cutter that dies costs the span that kills it, and nobody else."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -8,9 +9,11 @@ import pytest
 
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
+from transforms import clip_cutter
 from transforms.clip_cutter import ClipCutter, CutRule
+from transforms.core import video_store
 from transforms.core.child import Child
-from transforms.records import Ask, CandidateSpan, Video, VideoRequest, VideoSpans
+from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 
 def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypatch):
@@ -109,3 +112,9 @@ def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_p
     cutter.close()
     assert (failure.code == "cut_memory") == bool(told)
     assert told in failure.message
+
+
+def test_what_is_kept_of_clips_and_videos_is_all_that_is_known_of_them():
+    names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in (Clip, Video)}
+    assert {*clip_cutter._FACTS} == names[Clip] - {"span", "reused"}
+    assert {*video_store._FACTS} == names[Video] - {"key", "request", "reused", "modified_ns"}
