@@ -19,13 +19,15 @@ from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, Vi
 def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypatch):
     video = scene_video(tmp_path / "a.mp4", ("red", 2), ("grey", 3), ("red", 2), ("grey", 3), ("red", 2))
     real = Child.call
-    deaths = []
+    deaths, dead = [], set()
 
     def call(self, task, request, *limits):
         for message in real(self, task, request, *limits):
             if task == "cutting:cut" and any(4 < span["peak_seconds"] < 8 for span in request["spans"]):
-                deaths.append(len(request["spans"]))
-                os.kill(self._process.pid, signal.SIGKILL)
+                if self._process.pid not in dead:  # of a dead child there may be more to read
+                    deaths.append(len(request["spans"]))
+                    os.kill(self._process.pid, signal.SIGKILL)
+                dead.add(self._process.pid)
             yield message
 
     monkeypatch.setattr(Child, "call", call)
