@@ -124,7 +124,7 @@ def test_a_child_is_not_told_the_secrets_of_the_environment(tmp_path, monkeypatc
     source = make_video(tmp_path / "a.mp4", 5)
     for forked in (False, True):
         child = Child(Limits(), forked=forked)
-        list(child.call("media:probe", {"path": source}))
+        list(child.call("probing:probe", {"path": source}))
         with open(f"/proc/{child._process.pid}/environ", "rb") as file:
             told = file.read()
         child.close()

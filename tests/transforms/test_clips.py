@@ -1,5 +1,6 @@
 """Cutting through the job: a cutter that dies costs the span that kills it, and nobody else."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -8,21 +9,25 @@ import pytest
 
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
+from transforms import clip_cutter
 from transforms.clip_cutter import ClipCutter, CutRule
+from transforms.core import video_store
 from transforms.core.child import Child
-from transforms.records import Ask, CandidateSpan, Video, VideoRequest, VideoSpans
+from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 
 def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypatch):
     video = scene_video(tmp_path / "a.mp4", ("red", 2), ("grey", 3), ("red", 2), ("grey", 3), ("red", 2))
     real = Child.call
-    deaths = []
+    deaths, dead = [], set()
 
     def call(self, task, request, *limits):
         for message in real(self, task, request, *limits):
             if task == "cutting:cut" and any(4 < span["peak_seconds"] < 8 for span in request["spans"]):
-                deaths.append(len(request["spans"]))
-                os.kill(self._process.pid, signal.SIGKILL)
+                if self._process.pid not in dead:  # of a dead child there may be more to read
+                    deaths.append(len(request["spans"]))
+                    os.kill(self._process.pid, signal.SIGKILL)
+                dead.add(self._process.pid)
             yield message
 
     monkeypatch.setattr(Child, "call", call)
@@ -109,3 +114,9 @@ def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_p
     cutter.close()
     assert (failure.code == "cut_memory") == bool(told)
     assert told in failure.message
+
+
+def test_what_is_kept_of_clips_and_videos_is_all_that_is_known_of_them():
+    names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in (Clip, Video)}
+    assert {*clip_cutter._FACTS} == names[Clip] - {"span", "reused"}
+    assert {*video_store._FACTS} == names[Video] - {"key", "request", "reused", "modified_ns"}
