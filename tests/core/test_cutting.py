@@ -100,7 +100,19 @@ def test_overlapping_spans_in_any_order(tmp_path):
     source = make_video(tmp_path / "a.mp4", 100, audio=True, gop=1000)
     clips = cut(source, tmp_path, (2, 4), (0, 3), (1, 2), (1, 2), (1.96, 2.04))
     assert [(stamps(clip)[0], stamps(clip)[-1]) for clip in clips] == [(50, 99), (0, 74), (25, 49), (25, 49), (49, 50)]
-    assert Path(clips[2]["path"]).read_bytes() == Path(clips[3]["path"]).read_bytes()
+
+
+def test_equal_spans_have_equal_bytes(tmp_path):
+    """In a child: in a process that has used its memory, the encoder reads some that it never wrote."""
+    source = make_video(tmp_path / "a.mp4", 100, audio=True, gop=1000)
+    spans = [
+        {"start_seconds": start, "end_seconds": end, "path": str(tmp_path / f"{place}.mp4")}
+        for place, (start, end) in enumerate([(2, 4), (0, 3), (1, 2), (1, 2)])
+    ]
+    child = Child(Limits(), str(tmp_path))
+    assert sum("index" in message.facts for message in child.call("cutting:cut", {"path": source, "spans": spans})) == 4
+    child.close()
+    assert Path(spans[2]["path"]).read_bytes() == Path(spans[3]["path"]).read_bytes()
 
 
 def test_neighbouring_spans_share_no_frame(tmp_path):
