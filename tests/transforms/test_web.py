@@ -274,10 +274,12 @@ def test_the_cap_holds_for_what_a_file_is_not_only_for_what_its_site_says(site, 
 def test_numbers_that_are_none_pass_no_filter_and_reach_no_manifest(site, job):
     absurd = (float("nan"), float("inf"), -1.0, 1e300, 10**400)
     site({f"v{place}": video("bird", duration=value) for place, value in enumerate(absurd)})
-    rows = [{"action": "red", "query": "bird", "mine": float("nan"), "also": [float("inf")]}]
+    asked = {"action": "red", "query": "bird"}
+    rows = [asked, {**asked, "mine": float("nan")}, {**asked, "also": [float("inf")]}]
     status, output = job(rows, "--max_video_seconds=10", "--min_video_seconds=2")
     assert status == 0
     assert {row["outcome"] for row in by_key(output).values()} == {"result"}  # as the file says, 3 s
+    assert [row["code"] for row in read_jsonl(output / "failures.jsonl")] == ["bad_row"] * 2
 
     def refuse(name):
         raise AssertionError(f"{name} in {path}")
