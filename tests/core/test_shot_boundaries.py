@@ -396,6 +396,12 @@ def test_boundaries_are_times_of_frames_and_apart(video):
     assert (np.diff([video[0][0], *told]) >= 0.2 - 1e-6).all()
 
 
+def test_a_black_frame_after_a_pause_is_no_shot_of_its_own():
+    times = [*(index / 240 for index in range(1, 18)), *(0.5708333333333333 + index / 240 for index in range(8))]
+    places = [3, 2, 1, 0, 0, 6, 7, 8, 9, 9, 8, 7, 6, 0, 3, 2, 1, 0, 0, 6, 7, 8, 9, 0, 6]
+    assert len(detected(times, places)) <= 1
+
+
 def report_of(path, start=0.0, end=None):
     rule = {"mode": "squash", "width": 32, "height": 32}
     request = {"path": path, "sampling": {"fps": 2}, "frame_rule": rule, "batch_frames": 16}

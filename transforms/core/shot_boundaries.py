@@ -150,7 +150,7 @@ class BoundaryDetector:
         else:
             flickers = not all(
                 other.blank for other in before if frame.time_seconds - other.time_seconds <= _BLANK_SECONDS
-            )
+            ) or any(other.edge and _near(other, frame) for other in before)  # after a pause it has just begun
         if flickers or any(self._is_cut(other) for other in (*before, *after) if _near(other, frame)):
             return False
         if not frame.blank:
