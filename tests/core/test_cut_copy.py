@@ -178,6 +178,21 @@ def test_an_edit_list_hides_frames_before_the_start(tmp_path):
     assert seen(second, (1, 1.5)) == copied(second, (1, 1.5), frames, keys)
 
 
+def test_a_copy_ends_where_an_edit_list_hides_the_rest(tmp_path):
+    path = Path(make_video(tmp_path / "a.mp4", 100, gop=GOP))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 12  # version and flags, the number of entries, and then the duration
+    assert int.from_bytes(content[at : at + 4], "big") == 4000
+    content[at : at + 4] = (2200).to_bytes(4, "big")
+    path.write_bytes(content)
+    assert len(frames_of(path)) == 55
+    (clip,) = copy(path, tmp_path, (1.5, 4))
+    first = stamps(clip)[0]
+    assert stamps(clip) == list(range(first, first + clip["frames"]))
+    assert 52 <= first + clip["frames"] <= 55  # frames that need hidden ones are left out with those
+    assert clip["end_seconds"] == pytest.approx((first + clip["frames"]) / 25)
+
+
 SOUNDS = {
     "mp4 aac": ("a.mp4", {}),
     "mp4 late start": ("a.mp4", {"times": [5 + index / 25 for index in range(FRAMES)]}),
