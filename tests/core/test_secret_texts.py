@@ -1,9 +1,12 @@
 """Cookies and proxies: what is wrong with them is told by a line's number, and no message shows what stands there."""
 
 import base64
+import io
 import threading
 
 import pytest
+from yt_dlp import YoutubeDL
+from yt_dlp.cookies import YoutubeDLCookieJar
 
 from tests.servers import file_server
 from transforms.core import secret_texts
@@ -15,8 +18,14 @@ GOOD = HEAD + ".a.org\tTRUE\t/\tTRUE\t2147483647\tname\ttop-secret\n#HttpOnly_a.
 
 
 @pytest.mark.parametrize("text", [GOOD, GOOD.replace("\n", "\r\n"), HEAD, HEAD + "\n# a comment\n"])
-def test_cookies_as_browsers_export_them(text):
-    secret_texts.check_cookies(text)
+def test_cookies_as_browsers_export_them(tmp_path, text):
+    """What yt-dlp's own reader takes is taken, with the values that it reads; on Windows too."""
+    (tmp_path / "cookies.txt").write_bytes(text.encode())
+    read = read_cookies(str(tmp_path / "cookies.txt"))
+    secret_texts.check_cookies(read)
+    jar = YoutubeDLCookieJar(io.StringIO(read))
+    jar.load()
+    assert {cookie.value for cookie in jar} == {"top-secret", "set"} & {*text.split()}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +47,9 @@ def test_a_line_that_is_no_cookie_is_told_by_its_number(text, message):
 @pytest.mark.parametrize("url", ["", "http://a:1", "socks5h://user:pass@[::1]:1080", "HTTPS://proxy.example"])
 def test_proxies_that_yt_dlp_understands(url):
     secret_texts.check_proxy(url)
+    with YoutubeDL({"proxy": url, "quiet": True}) as downloader:
+        assert set(downloader.proxies.values()) == {url or "__noproxy__"}
+        assert downloader._request_director.handlers
 
 
 @pytest.mark.parametrize("url", ["a:1", "user:secret@a:1", "ftp://secret", "http://", "http://a:port", "http://a:0"])

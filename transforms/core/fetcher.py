@@ -1,5 +1,6 @@
 """The parent's side of fetching: settings with their secrets, the child, and retries with backoff."""
 
+import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,9 +79,10 @@ class WebSettings:
 
 
 def read_cookies(cookies: str) -> str:
-    """Returns the text of a cookies file; empty where none is named."""
+    """Returns the text of a cookies file, with plain line ends: yt-dlp would take others for part of the value."""
     try:
-        return storage.read_bytes(cookies).decode("utf-8-sig") if cookies else ""
+        text = storage.read_bytes(cookies).decode("utf-8-sig") if cookies else ""
+        return io.StringIO(text, newline=None).read()
     except UnicodeDecodeError:
         raise secret_texts.SecretError("cookies_invalid", "the file is not UTF-8") from None
 
