@@ -13,7 +13,7 @@ import torch
 from tests import egress
 from tests.cloud_servers import google
 from tests.colours import COLOURS, ColourModel
-from transforms.core import storage
+from transforms.core import cloud_storage
 
 # the search extractor of the loopback site, and the guard; children and worker processes find them too
 PLUGINS = str(Path(__file__).parent / "plugins")
@@ -67,10 +67,10 @@ def cloud(google_cloud, monkeypatch):
     cloud, environment = google_cloud
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    storage._cloud.cache_clear()
+    cloud_storage._cloud.cache_clear()
     cloud.clear()
     yield cloud
-    storage._cloud.cache_clear()
+    cloud_storage._cloud.cache_clear()
 
 
 def read_jsonl(path):
@@ -84,6 +84,10 @@ PARITY: list[tuple[str, str, int, float]] = []
 
 def pytest_terminal_summary(terminalreporter):
     """Prints the parity table, and every skip loudly."""
+    if skipped := terminalreporter.stats.get("skipped"):
+        terminalreporter.section(f"{len(skipped)} SKIPPED: what these hold is not known of this machine", sep="!")
+        for report in skipped:
+            terminalreporter.line(f"{report.nodeid}: {report.longrepr[-1]}")
     if PARITY:
         terminalreporter.section("parity with plain torch on the same frames")
         for kind, classifier, samples, difference in PARITY:

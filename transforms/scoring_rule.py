@@ -1,11 +1,10 @@
 """ScoringRule: everything that shapes the scoring stage."""
 
-import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from transforms.core import naming, tracks
+from transforms.core import tracks
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
 from transforms.core.sampling import Sampling
 
@@ -52,10 +51,6 @@ class ScoringRule:
     def limits(self) -> list[Any]:
         """Returns what a failed video may be retried for, besides its content: other limits, or another decoder."""
         return [self.stall_seconds, self.memory_bytes, self.max_pixels, version("av")]
-
-    def prompts_digest(self) -> str:
-        """Returns a digest of how a zero-shot model is asked; nothing for others."""
-        return naming.digest(json.dumps(asdict(self.spec.prompts)), 16) if self.spec.prompts else ""
 
     def load_rule(self) -> LoadRule:
         """Returns how the classifier is loaded."""

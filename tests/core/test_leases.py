@@ -13,7 +13,7 @@ import pytest
 from tests.cloud_servers import script
 from tests.conftest import BUCKET
 from tests.jobs import ROOT
-from transforms.core import leases, storage, updates
+from transforms.core import cloud_storage, leases, storage, updates
 from transforms.core.leases import HeldError, Lease
 
 
@@ -138,8 +138,8 @@ def test_a_run_that_lost_its_lease_is_told_and_takes_nothing_away(output, monkey
 
 
 def test_an_answer_that_is_lost_is_no_other_run(cloud, monkeypatch):
-    monkeypatch.setattr(storage, "_FIRST_WAIT_SECONDS", 0.02)
-    storage._cloud.cache_clear()
+    monkeypatch.setattr(cloud_storage, "_FIRST_WAIT_SECONDS", 0.02)
+    cloud_storage._cloud.cache_clear()
     output = f"gs://{BUCKET}/out"
     cloud.schedule = script(upload=["lost"], delete=["lost"], facts=["503"])
     with lease_on(output):

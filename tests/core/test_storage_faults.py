@@ -10,7 +10,7 @@ from google.cloud.storage import blob as google_blob
 
 from tests.cloud_servers import FAULTS, always, script, seeded
 from tests.conftest import BUCKET
-from transforms.core import storage
+from transforms.core import cloud_storage, storage
 from transforms.core.storage import StorageError
 
 URI = f"gs://{BUCKET}/folder/file.bin"
@@ -20,8 +20,8 @@ SENDING = ("upload", "start", "chunk")
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(storage, "_FIRST_WAIT_SECONDS", 0.02)
-    storage._cloud.cache_clear()
+    monkeypatch.setattr(cloud_storage, "_FIRST_WAIT_SECONDS", 0.02)
+    cloud_storage._cloud.cache_clear()
 
 
 def copied(uri):
@@ -94,7 +94,7 @@ def test_a_large_upload_survives_each_fault_and_is_not_seen_before_its_end(cloud
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 def test_an_upload_that_never_succeeds_leaves_the_old_content_or_the_new(cloud, tmp_path, monkeypatch, fault, data):
-    monkeypatch.setattr(storage, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(cloud_storage, "_PATIENCE_SECONDS", 0.1)
     storage.write_bytes(URI, OLD)
     cloud.schedule = always(fault, SENDING)
     with pytest.raises(StorageError) as caught:
@@ -197,7 +197,7 @@ def test_what_is_forbidden_is_told_at_once(cloud, tmp_path, name):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_fault_that_does_not_end_becomes_an_error(cloud, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(storage, "_SHORT_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(cloud_storage, "_SHORT_PATIENCE_SECONDS", 0.1)
     cloud.schedule = always("503")
     with pytest.raises(StorageError, match=r"Timeout of 0\.1s exceeded.*\b503\b") as caught:
         every_call(URI, tmp_path)[name]()
@@ -206,10 +206,10 @@ def test_a_fault_that_does_not_end_becomes_an_error(cloud, tmp_path, monkeypatch
 
 
 def test_patience_is_short_until_the_storage_answers_and_after_it_was_in_vain(cloud, monkeypatch):
-    assert (storage._SHORT_PATIENCE_SECONDS, storage._PATIENCE_SECONDS) == (15, 120)
-    monkeypatch.setattr(storage, "_SHORT_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(storage, "_PATIENCE_SECONDS", 0.3)
-    storage._cloud.cache_clear()  # as in a process that has just begun
+    assert (cloud_storage._SHORT_PATIENCE_SECONDS, cloud_storage._PATIENCE_SECONDS) == (15, 120)
+    monkeypatch.setattr(cloud_storage, "_SHORT_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(cloud_storage, "_PATIENCE_SECONDS", 0.3)
+    cloud_storage._cloud.cache_clear()  # as in a process that has just begun
     told = []
     for answers in (False, True, False, False, True, False):
         cloud.schedule = always("" if answers else "reset")
@@ -226,9 +226,9 @@ def test_patience_is_short_until_the_storage_answers_and_after_it_was_in_vain(cl
 def test_a_storage_that_is_silent_is_not_waited_for(cloud, tmp_path, monkeypatch, name):
     with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setattr(storage, "_SHORT_PATIENCE_SECONDS", 0.3)
-        monkeypatch.setattr(storage, "_SHORT_TIMEOUT", (0.1, 0.1))
-        storage._cloud.cache_clear()
+        monkeypatch.setattr(cloud_storage, "_SHORT_PATIENCE_SECONDS", 0.3)
+        monkeypatch.setattr(cloud_storage, "_SHORT_TIMEOUT", (0.1, 0.1))
+        cloud_storage._cloud.cache_clear()
         with pytest.raises(StorageError, match=r"read timeout=0\.1") as caught:
             every_call(URI, tmp_path)[name]()
     assert caught.value.code == "storage_error"

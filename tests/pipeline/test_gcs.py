@@ -13,7 +13,7 @@ from tests.cloud_servers import FAULTS, KINDS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import assert_same_results, assert_same_rows, run_measured, scene_video
 from tests.web_server import Running
-from transforms.core import storage
+from transforms.core import cloud_storage, storage
 
 STRANGE, ALIKE = "a b#1?ü.mp4", "a b#1_ü.mp4"  # the one, as a glob, matches the other
 COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\thush\n"
@@ -82,7 +82,7 @@ def test_a_job_on_object_storage_with_faults_gives_the_local_results(
     places, cloud, site, tmp_path, monkeypatch, capsys
 ):
     here, there = places
-    monkeypatch.setattr(storage, "_FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(cloud_storage, "_FIRST_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(google_blob, "_MAX_MULTIPART_SIZE", 5000)  # larger uploads have a start and chunks
     assert run(here) == 0
     assert cloud.requests == []

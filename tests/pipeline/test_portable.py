@@ -20,7 +20,7 @@ from pipeline.run import main
 from tests.cloud_servers import FAULTS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import MANIFESTS, ROOT, assert_same_rows, scene_video
-from transforms.core import storage
+from transforms.core import cloud_storage, storage
 
 # Beam's stand-in of a service forgets how many workers were asked for
 ON_LOOPBACK = """
@@ -145,7 +145,9 @@ def test_two_workers_give_the_rows_of_the_local_runner(cloud, cluster, job, tmp_
     """Input, weights and output are on gs://, and every fifth request fails."""
     given, files, manifests = job
     output, working, faulty, fault_of = f"gs://{BUCKET}/results", set(), set(), every(5)
-    monkeypatch.setattr(storage, "_FIRST_WAIT_SECONDS", 0.02)  # the launcher's; workers wait as long as they always do
+    monkeypatch.setattr(
+        cloud_storage, "_FIRST_WAIT_SECONDS", 0.02
+    )  # the launcher's; workers wait as long as they always do
     cloud.forget()
 
     def look(kind, name):

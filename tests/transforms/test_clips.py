@@ -4,11 +4,14 @@ import dataclasses
 import os
 import signal
 import threading
+from pathlib import Path
 
+import av
 import pytest
 
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
+from tests.media_maker import read_video
 from transforms import clip_cutter
 from transforms.clip_cutter import ClipCutter, CutRule
 from transforms.core import video_store
@@ -65,6 +68,55 @@ def test_a_sound_that_kills_the_cutter_costs_the_sound_alone(tmp_path, colour_sp
     assert (second["clip_has_audio"], second["clip_flags"]) == (False, ["audio_dropped"])
     assert second["clip_audio_missing_seconds"] == pytest.approx(2.0, abs=0.05)
     assert calls == [2, 1]
+
+
+def test_what_decoding_finds_out_reaches_the_cutter_and_the_manifest(tmp_path, colour_spec):
+    """Of two joined recordings the clock jumps; of a damaged one seconds are lost."""
+    parts = [
+        scene_video(tmp_path / "first.ts", ("grey", 4), audio=True),
+        scene_video(tmp_path / "second.ts", ("grey", 2), ("red", 2), audio=True),
+    ]
+    (tmp_path / "joined.ts").write_bytes(b"".join(Path(part).read_bytes() for part in parts))
+    damaged = Path(scene_video(tmp_path / "damaged.mp4", ("red", 3), gop=10, bframes=0))
+    with av.open(str(damaged)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][15]
+        place, size = packet.pos, packet.size
+    content = bytearray(damaged.read_bytes())
+    content[place : place + size] = b"\xff" * size
+    damaged.write_bytes(content)
+    rows = [{"action": "red", "path": str(tmp_path / name)} for name in ("joined.ts", "damaged.mp4")]
+    status, output = run_rows(tmp_path, rows, colour_spec, "--clip_seconds=2", "--top_k=1", "--min_score=0.5")
+    assert status == 0
+    videos = {Path(row["source"]).name: row for row in read_jsonl(output / "videos.jsonl")}
+    assert videos["joined.ts"]["flags"] == ["time_jumps"]
+    assert videos["damaged.mp4"]["flags"] == ["damaged"]
+    assert (videos["joined.ts"]["lost_seconds"], videos["damaged.mp4"]["lost_seconds"]) == (0.0, 0.1)
+    clips = {Path(row["source"]).name: row for row in read_jsonl(output / "spans.jsonl")}
+    joined = clips["joined.ts"]
+    assert (joined["clip_start_seconds"], joined["clip_end_seconds"]) == pytest.approx((5, 7), abs=0.15)
+    assert (joined["clip_has_audio"], joined["clip_flags"]) == (True, [])
+    means = [picture.mean((0, 1)) for _, picture in read_video(output / joined["clip"])]
+    assert [bool(red - green > 60) for red, green, _ in means] == [False] * 10 + [True] * 10
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [((), ("h264", True)), (("--clip_sound=false",), ("h264", False)), (("--clip_hdr=keep",), ("hevc", True))],
+)
+def test_sound_and_range_of_clips_are_those_that_are_asked_for(tmp_path, colour_spec, options, expected):
+    def hdr(_, stream):
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 9, 9, 16
+
+    video = scene_video(tmp_path / "a.mp4", ("red", 2), audio=True, pixel_format="yuv420p10le", configure=hdr)
+    rows = [{"action": "red", "path": video}]
+    status, output = run_rows(tmp_path, rows, colour_spec, "--clip_seconds=2", "--top_k=1", "--min_score=0", *options)
+    assert status == 0
+    (span,) = read_jsonl(output / "spans.jsonl")
+    with av.open(str(output / span["clip"])) as container:
+        found = container.streams.video[0].codec_context.name, bool(container.streams.audio)
+    assert found == expected
+    assert (span["clip_has_audio"], span["clip_flags"]) == (expected[1], [])
 
 
 def test_clips_are_made_anew_where_they_were_made_otherwise(tmp_path, colour_spec):

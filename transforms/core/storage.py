@@ -16,47 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from transforms.core import tally
-from transforms.core.tasks import disk_full_message
+from transforms.core.cloud_storage import bucket_of, download, object_at
+from transforms.core.storage_errors import DiskFullError, StorageError, check_space, explained, is_remote
 
 #: How the names of files begin that are still written; a run that is killed leaves them.
 UNFINISHED = ".writing-"
 _BLOCK_BYTES = 1 << 20
-_PATIENCE_SECONDS = 120.0
-_SHORT_PATIENCE_SECONDS = 15.0
-#: Of one request: to connect, and between two parts of an answer; the first pair while the storage does not answer.
-_SHORT_TIMEOUT, _TIMEOUT = (5.0, 10.0), (10.0, 60.0)
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 20.0
-_NO_BUCKET = "The specified bucket does not exist"  # in Google's words
-
-
-class StorageError(Exception):
-    """A file could not be read or written. `code` is the failure code that fits."""
-
-    def __init__(self, message: str, code: str = "storage_error") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class DiskFullError(Exception):
-    """There is no space left: no item's failure but the machine's. The job ends, and goes on once there is some."""
-
-
-def check_space(error: BaseException, where: str) -> None:
-    """Does nothing, unless an error says that a disk is full.
-
-    Raises:
-      DiskFullError: It does.
-    """
-    if message := disk_full_message(error, where):
-        raise DiskFullError(message) from error
-
-
-def is_remote(uri: str) -> bool:
-    """Tells whether the URI names an object in Google Cloud Storage."""
-    return uri.startswith("gs://")
 
 
 def join(folder: str, *parts: str) -> str:
@@ -69,135 +36,11 @@ def resolve(output: str, uri: str) -> str:
     return uri if is_remote(uri) or os.path.isabs(uri) else join(output, uri)
 
 
-def _of_local(uri: str, error: OSError) -> StorageError:
-    """Returns what is to be told of an error of the file system.
-
-    Raises:
-      DiskFullError: The disk is full.
-    """
-    if isinstance(error, FileNotFoundError):
-        return StorageError(f"{uri}: does not exist", "not_found")
-    if isinstance(error, PermissionError):
-        return StorageError(f"{uri}: no permission", "permission_denied")
-    if isinstance(error, IsADirectoryError):
-        return StorageError(f"{uri}: is a folder", "not_found")
-    check_space(error, uri)
-    return StorageError(f"{uri}: {' '.join(str(error).split())}")
-
-
-@contextmanager
-def _local(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _of_local(path, error) from error
-
-
-@contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Turns every library's errors into StorageError with a code."""
-    if not is_remote(uri):
-        with _local(uri):
-            yield
-        return
-    from google.api_core import exceptions as api
-    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-
-    try:
-        yield
-    except api.NotFound as error:
-        what = f"the bucket {uri.split('/')[2]} " if _NO_BUCKET in str(error) else ""
-        raise StorageError(f"{uri}: {what}does not exist", "not_found") from error
-    except (api.Forbidden, api.Unauthorized) as error:
-        raise StorageError(f"{uri}: no permission", "permission_denied") from error
-    except (OSError, api.GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse) as error:
-        check_space(error, uri)
-        remedy = "; try gcloud auth application-default login" if isinstance(error, DefaultCredentialsError) else ""
-        raise StorageError(f"{uri}: {' '.join(str(error).split())}{remedy}") from error
-
-
-class _Cloud:
-    """Google's storage, as this process sees it.
-
-    Attributes:
-      client: The client.
-      answers: Whether the last call was answered in time.
-    """
-
-    def __init__(self) -> None:
-        from google.cloud import storage
-
-        # else each process asks for the bucket's own facts, in a thread and with a permission that no job needs
-        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-        self.client = storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "clipscout"))
-        self.answers = False
-
-    def patience(self) -> dict[str, Any]:
-        """Returns `retry` and `timeout` of a call: two minutes, and 15 seconds while the storage does not answer.
-
-        A job without a network has to say so soon, and an outage must not cost two minutes per file.
-        """
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
-        seconds = _PATIENCE_SECONDS if self.answers else _SHORT_PATIENCE_SECONDS
-        retry = DEFAULT_RETRY.with_timeout(seconds).with_delay(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
-        return {"retry": retry, "timeout": _TIMEOUT if self.answers else _SHORT_TIMEOUT}
-
-
-@lru_cache(maxsize=1)
-def _cloud() -> _Cloud:
-    return _Cloud()
-
-
-@contextmanager
-def bucket_of(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
-    """Gives a URI's bucket, the name in it and a call's `retry` and `timeout`, and turns errors into StorageError."""
-    from google.api_core.exceptions import RetryError
-
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    with explained(uri):
-        cloud = _cloud()
-        try:
-            name.encode()
-            place = cloud.client.bucket(bucket)
-        except (ValueError, IndexError):  # the latter for a bucket without a name
-            raise StorageError(f"{uri!r}: no object can have this name", "not_found") from None
-        try:
-            with tally.doing(f"waiting for gs://{bucket}"):
-                yield place, name, cloud.patience()
-        except RetryError:
-            cloud.answers = False
-            raise
-        cloud.answers = True
-
-
-@contextmanager
-def _object(uri: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Gives the object of a URI, which need not exist, and a call's `retry` and `timeout`; see `bucket_of`."""
-    with bucket_of(uri) as (bucket, name, patience):
-        if not name:
-            raise StorageError(f"{uri}: names a bucket, not an object", "not_found")
-        yield bucket.blob(name), patience
-
-
-def _download(uri: str, file: IO[bytes]) -> None:
-    """Reads an object into a file; after a fault from the start: the client checks no download that it resumed."""
-    with _object(uri) as (blob, patience):
-
-        def read() -> None:
-            file.seek(0)
-            file.truncate()
-            blob.download_to_file(file, checksum="crc32c", retry=None, timeout=patience["timeout"])
-
-        patience["retry"](read)()
-
-
 def exists(uri: str) -> bool:
     """Tells whether a file (not a folder) exists."""
     if not is_remote(uri):
         return os.path.isfile(uri)
-    with _object(uri) as (blob, patience):
+    with object_at(uri) as (blob, patience):
         return bool(blob.exists(**patience))
 
 
@@ -239,7 +82,7 @@ def stamp(path: str) -> tuple[int, int]:
     """
     if what := what_else(path):
         raise StorageError(f"{path}: is {what}{'' if what == 'a folder' else ', not a file'}", "not_found")
-    with _local(path):
+    with explained(path):
         facts = os.stat(path)
     return facts.st_size, facts.st_mtime_ns
 
@@ -252,7 +95,7 @@ def opened(path: str) -> Iterator[io.BufferedReader]:
       StorageError: It is none, does not exist, or cannot be read.
     """
     stamp(path)
-    with _local(path), open(path, "rb", opener=_without_waiting) as file:
+    with explained(path), open(path, "rb", opener=_without_waiting) as file:
         yield file
 
 
@@ -270,7 +113,7 @@ def read_bytes(uri: str) -> bytes:
         with opened(uri) as file:
             return file.read()
     content = io.BytesIO()
-    _download(uri, content)
+    download(uri, content)
     return content.getvalue()
 
 
@@ -280,7 +123,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         with explained(uri), _replacing(uri) as file:
             file.write(data)
         return
-    with _object(uri) as (blob, patience):
+    with object_at(uri) as (blob, patience):
         blob.upload_from_string(data, content_type="application/octet-stream", checksum="crc32c", **patience)
 
 
@@ -296,7 +139,7 @@ def move_in(local: str, uri: str) -> None:
                     shutil.copyfileobj(source, target, _BLOCK_BYTES)
                 os.unlink(local)
         return
-    with _object(uri) as (blob, patience):
+    with object_at(uri) as (blob, patience):
         blob.upload_from_filename(local, checksum="crc32c", **patience)
         os.unlink(local)
 
@@ -305,7 +148,7 @@ def delete(uri: str) -> None:
     """Deletes a file; one that is not there is no error."""
     try:
         if is_remote(uri):
-            with _object(uri) as (blob, patience):
+            with object_at(uri) as (blob, patience):
                 blob.delete(**patience)
         else:
             with explained(uri):
@@ -369,7 +212,7 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
         path = os.path.join(folder, "file")
         try:
             with explained(path), open(path, "wb") as file:
-                _download(uri, file)
+                download(uri, file)
         except DiskFullError as full:  # of the object's name nobody learns which disk it was
             check_space(full.__cause__ or full, os.path.dirname(folder))
             raise
@@ -379,7 +222,7 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
 def facts(uri: str) -> tuple[int, str]:
     """Returns size in bytes and content digest: SHA-256 of a local file, the stored CRC32C of an object."""
     if is_remote(uri):
-        with _object(uri) as (blob, patience):
+        with object_at(uri) as (blob, patience):
             blob.reload(**patience)
             return int(blob.size), f"crc32c:{blob.crc32c}"
     with opened(uri) as file:

@@ -44,6 +44,13 @@ class _Clock:
         """Returns when a packet is shown, as it says."""
         return None if packet.pts is None else packet.pts * self.base
 
+    def gaps(self, due: float | None, shown: float | None) -> tuple[float, float]:
+        """Returns how far times of decoding and showing lie behind those before; 0 where one is missing."""
+        return (
+            0.0 if due is None or self.due_before is None else due - self.due_before,
+            0.0 if shown is None or self.shown_before is None else shown - self.shown_before,
+        )
+
     @property
     def end(self) -> float | None:
         """When the next packet is due on the mended timeline."""
@@ -98,20 +105,14 @@ class Timeline:
         return packet
 
     def _leaves(self, clock: _Clock, due: float | None, shown: float | None) -> bool:
-        gone_on = 0.0 if due is None or clock.due_before is None else due - clock.due_before
-        moved = 0.0 if shown is None or clock.shown_before is None else shown - clock.shown_before
+        gone_on, moved = clock.gaps(due, shown)
         return not -_BACKWARD_SECONDS <= gone_on <= _FORWARD_SECONDS or abs(moved) > _FORWARD_SECONDS
 
     def _comes_back(self, clock: _Clock) -> bool:
         """Tells whether one of the next packets goes on where the stream was."""
         room = _RETURN_SECONDS + 4 * clock.length
-        for packet in clock.window:
-            due, shown = clock.due(packet), clock.shown(packet)
-            gone_on = 0.0 if due is None or clock.due_before is None else due - clock.due_before
-            moved = 0.0 if shown is None or clock.shown_before is None else shown - clock.shown_before
-            if -_BACKWARD_SECONDS <= gone_on <= room and abs(moved) <= room:
-                return True
-        return False
+        gaps = (clock.gaps(clock.due(packet), clock.shown(packet)) for packet in clock.window)
+        return any(-_BACKWARD_SECONDS <= gone_on <= room and abs(moved) <= room for gone_on, moved in gaps)
 
     def _is_jump(self, gap: float) -> bool:
         return gap < -_BACKWARD_SECONDS or (self._may_jump and gap > _FORWARD_SECONDS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from transforms.core import storage
+from transforms.core import cloud_storage, storage
 
 #: From a file's content, None where there is no file, to its new one, None to remove it.
 Change: TypeAlias = Callable[[bytes | None], bytes | None]
@@ -49,7 +49,7 @@ def _update_file(path: str, change: Change) -> bool:
 def _update_object(uri: str, change: Change) -> bool:
     from google.api_core.exceptions import NotFound, PreconditionFailed
 
-    with storage.bucket_of(uri) as (bucket, name, patience):
+    with cloud_storage.bucket_of(uri) as (bucket, name, patience):
         try:
             found = bucket.get_blob(name, **patience)
             there = {"if_generation_match": found.generation if found else 0, **patience}

@@ -18,8 +18,10 @@ class LocalVideoIE(InfoExtractor):
     _RETURN_TYPE = "video"
 
     def _real_extract(self, url):
-        video_id = self._match_id(url)
-        return self._video(self._download_json(f"{_base()}/page/{video_id}", video_id), video_id)
+        return self._video(*self._page(self._match_id(url)))
+
+    def _page(self, video_id):
+        return self._download_json(f"{_base()}/page/{video_id}", video_id), video_id
 
     def _video(self, page, video_id):
         if page.get("error"):
@@ -37,11 +39,10 @@ class LocalPostIE(LocalVideoIE):
     _RETURN_TYPE = "any"
 
     def _real_extract(self, url):
-        post_id = self._match_id(url)
-        page = self._download_json(f"{_base()}/page/{post_id}", post_id)
+        page, post_id = self._page(self._match_id(url))
         if not page["parts"]:
             return self._video(page, post_id)
-        parts = (self._download_json(f"{_base()}/page/{part}", part) for part in page["parts"])
+        parts = (self._page(part)[0] for part in page["parts"])
         return self.playlist_result([self._video(part, part["id"]) for part in parts], post_id)
 
 
