@@ -1,10 +1,12 @@
 """Fixtures that several tests share: a classifier that sees colours, the loopback site's search, Google's storage."""
 
 import atexit
+import concurrent.futures.thread
 import json
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,18 @@ def nothing_leaves_the_machine():
     yield
     tried = egress.new_lines()
     assert not tried, "\n".join(["tried to leave this machine:", *tried])
+
+
+@pytest.fixture(autouse=True)
+def nothing_keeps_the_tests_from_ending():
+    """Fails the test that leaves a thread for which Python would wait at its end, for ever where it never ends."""
+    before = {*threading.enumerate()}
+    yield
+    pools = {*concurrent.futures.thread._threads_queues}  # their threads end with Python
+    left = [thread for thread in threading.enumerate() if not thread.daemon and thread not in before | pools]
+    for thread in left:
+        thread.join(5)
+    assert not [thread.name for thread in left if thread.is_alive()]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings
 from transforms.core.lanes import Gate, Politeness
 
-STALLS = {"query": "x", "search_prefix": "localsearch", "limit": 1, "licence": "any"}
+STALLS = {"query": "x", "search_prefix": "localsearch", "limit": 1, "licence": "any", "pause_seconds": 0}
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -25,7 +25,7 @@ def test_a_downloader_that_is_killed_is_tried_again_and_then_a_transient_failure
     def request():
         """Each attempt's child is killed once it waits for an answer."""
         started.append(1)
-        threading.Thread(target=kill_once_it_asks).start()
+        threading.Thread(target=kill_once_it_asks, daemon=True).start()
         return {**STALLS, "url": f"http://127.0.0.1:{silent.getsockname()[1]}/never"}
 
     gate = Gate(Politeness(interval_seconds=0), 1)
@@ -34,5 +34,7 @@ def test_a_downloader_that_is_killed_is_tried_again_and_then_a_transient_failure
             fetcher.run("fetch:listing", request, gate, "127.0.0.1", threading.Event())
     finally:
         fetcher.close()
-    assert (caught.value.code, caught.value.attempts, len(started)) == ("fetch_crashed", attempts, attempts)
+    assert (caught.value.code, caught.value.attempts) == ("fetch_crashed", attempts)
+    assert (len(started), len(asked)) == (attempts, attempts)
+    assert "SIGKILL" in str(caught.value)
     assert caught.value.transient
