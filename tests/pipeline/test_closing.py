@@ -201,13 +201,6 @@ def test_a_job_whose_rows_lead_to_no_video_has_failed_and_says_why(tmp_path, col
     assert len(read_jsonl(output / "failures.jsonl")) == 3
 
 
-def test_a_job_without_a_row_has_failed(tmp_path, colour_spec, capsys):
-    status, output = run_rows(tmp_path, [], colour_spec)
-    assert status == 1
-    assert capsys.readouterr().err == "clipscout: the job failed: its input holds no row\n"
-    assert summary_of(output)["adds_up"]
-
-
 def test_a_slash_at_the_end_stands_for_the_files_of_a_folder(tmp_path, colour_spec):
     (tmp_path / "videos").mkdir()
     scene_video(tmp_path / "videos/a.mp4", ("red", 1))

@@ -91,7 +91,8 @@ def test_a_span_file_is_valid_input_again(tmp_path, colour_spec, capsys):
     (tmp_path / "kinetics.csv").write_text(text)
     status, _ = run_rows(tmp_path, None, colour_spec, "--input", tmp_path / "kinetics.csv")
     assert status == 2
-    whole, reason = capsys.readouterr().err.splitlines()
+    whole, reason, cure = capsys.readouterr().err.splitlines()
+    assert "`classes`" in cure
     assert whole == "clipscout: --input: not one row can be used"
     where = f"{tmp_path / 'kinetics.csv'}:2"
     assert reason.startswith(
