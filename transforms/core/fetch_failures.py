@@ -171,6 +171,10 @@ def fold(text: str) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Returns yt-dlp's own message as one line, without terminal colours and its `ERROR:`."""
+    """Returns yt-dlp's message as one line, without terminal colours, its `ERROR:`, and causes that it tells twice."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).removeprefix("ERROR: ")
+    for link in chain(error):
+        before, again, after = text.partition(f" (caused by {link!r})")
+        if again and str(link) in before:
+            text = before + after
     return " ".join(text.split()) or type(error).__name__
