@@ -187,3 +187,9 @@ def test_a_cause_that_the_message_tells_is_not_told_twice():
         "Unable to download: Failed to resolve 'example.org'"
     )
     assert "KeyError" in message(ExtractorError("Unable to download", cause=KeyError("id"), expected=True))
+
+
+def test_a_refused_address_is_told_in_the_words_of_the_guard():
+    refused = guard.RefusedAddressError("clipscout refuses to connect to 10.0.0.1 (10.0.0.1): not a public address")
+    cause = TransportError("Failed to establish a new connection", cause=refused)
+    assert message(ExtractorError(f"Unable to download webpage: {cause}", cause=cause)) == str(refused)
