@@ -63,7 +63,7 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
     assert [row["asks"][0]["extra"] for row in rows] == [{"split": f"{n}-split", "remark": "x"} for n in "ab"]
     with open(output / "spans.csv", newline="") as file:
         header, *lines = list(csv.reader(file))
-    assert header == ["label", "youtube_id", "time_start", "time_end", "split", "url", "path"]
+    assert header == ["label", "youtube_id", "time_start", "time_end", "split", "url", "path", "classes"]
     assert lines == [
         [
             "coloured",
@@ -73,9 +73,12 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
             row["asks"][0]["extra"]["split"],
             "",
             row["source"],
+            "red;blue",
         ]
         for row in rows
     ]
+    again = ["--input", output / "spans.csv", "--preflight_only"]
+    assert run_rows(tmp_path, None, colour_spec, *again)[0] == 0
     # --cut=none: spans, no clips, and the numbers still add up
     assert [row["clip"] for row in rows] == ["", ""]
     assert not (output / "clips").exists()
