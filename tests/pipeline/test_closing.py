@@ -47,6 +47,11 @@ def test_the_commonest_code_comes_first_with_three_messages_and_what_to_do():
     assert what.startswith("5 blocked: wait an hour or more and run the same command again")
 
 
+def test_the_folder_of_the_clips_is_named_where_there_is_one():
+    assert "clips      out/clips" not in lines()
+    assert "clips      out/clips" in lines(stale_clips=1)
+
+
 def test_a_refusal_by_a_rule_needs_nothing_to_be_done():
     told = lines(**failed(Failure("FindVideos", "excluded", "x: named by an exclude file", key="x")))
     assert about("failures", told) == ["excluded: x: named by an exclude file"]

@@ -77,7 +77,7 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
         ]
         for row in rows
     ]
-    again = ["--input", output / "spans.csv", "--preflight_only"]
+    again = ["--input", output / "spans.csv", f"--output={tmp_path}/again", "--preflight_only"]
     assert run_rows(tmp_path, None, colour_spec, *again)[0] == 0
     # --cut=none: spans, no clips, and the numbers still add up
     assert [row["clip"] for row in rows] == ["", ""]
