@@ -18,6 +18,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
       output: The output folder, as the user named it.
       summary: The content of summary.json.
     """
+    clips = storage.join(output, "clips")
     told = [
         "",
         *funnel.lines(summary),
@@ -27,7 +28,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
         *_actions(summary["actions"]),
         *_reuse(summary),
         *_cleaning(summary),
-        f"clips      {storage.join(output, 'clips')}",
+        *([f"clips      {clips}"] if summary["funnel"]["clips"]["written"] or summary["stale_clips"] else []),
         f"manifests  {output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
     ]
     return [printable(line) for line in told]

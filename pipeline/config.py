@@ -258,6 +258,8 @@ def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
 def unknown_option_fault(argument: str) -> str:
     """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret."""
     name = argument.split("=")[0]
+    if not name.startswith("-"):
+        return f"unknown argument {name!r}; a value follows its option, and a glob stands in quotes"
     close = difflib.get_close_matches(name.lstrip("-"), [option.name for option in OPTIONS], n=1)
     hint = f"; did you mean --{close[0]}?" if close else ""
     return f"unknown argument {name!r}{hint}"

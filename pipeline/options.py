@@ -49,7 +49,7 @@ _LIMITS, _RUN, _CLOUD = "Limits on hostile or broken files", "Running", "Dataflo
 WEB_LIMITS = {"max_video_seconds": 14_400.0, "max_video_mb": 2000.0}
 
 OPTIONS: tuple[Option, ...] = (
-    Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, CSV or TSV. No default: only you know what to look for."),
+    Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, a JSON array, CSV or TSV, plain or gzip. No default: only you know what to look for."),
     Option("output", _IO, None, "text", "Output folder, local or gs://. A run with the same folder continues where the last one stopped. No default: results never land where you did not ask for them."),
     Option("date", _IO, None, "text", "The date, as YYYY-MM-DD, that stands for {date} in --input, --output and --exclude. Default: today in UTC."),
     Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name. With --preflight_only it is only said what that is."),

@@ -215,7 +215,9 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
         with tally.doing("importing PyTorch", slow_seconds=10):
             from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
 
-        torch_models.load(rule).try_out(items)
+        model = torch_models.load(rule)
+        with tally.doing(f"trying out {rule.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long
+            model.try_out(items)
     except (SpecError, storage.StorageError) as error:
         return [f"--classifier: {error}"]
     return []

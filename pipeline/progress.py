@@ -31,13 +31,18 @@ _SHOW_CURSOR = b"\x1b[?25h"
 def asked_for(argv: Sequence[str]) -> str:
     """Returns how progress is to be shown, from arguments that nobody has judged yet: `live`, `lines` or `none`."""
     text = " ".join(argument for argument in argv if "\n" not in argument)
-    if re.search(r"(^| )(-h|--help)( |$)", text):  # prints a page and ends
+    if asks_for_help(argv):  # prints a page and ends
         return "none"
     named = re.findall(r"(?:^| )--progress[= ](\w+)", text)
     mode = named[-1] if named else "auto"
     if mode in MODES[1:]:
         return mode
     return "live" if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" else "lines"
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Tells whether only the page of all options is asked for."""
+    return not {"-h", "--help"}.isdisjoint(argv)
 
 
 class _View(Protocol):
@@ -71,6 +76,8 @@ class Lines:
                     self._announced.add(activity.what)
                     _print(f"clipscout: {plain(activity.what)} ... ({activity.seconds(now):.0f} s)")
         text = standing.line().partition("; ")[2]
+        if not text:  # between two steps there is nothing to say
+            return
         waited = now - self._last_seconds
         if waited >= (_SAME_LINE_SECONDS if text == self._last_text else _LINE_SECONDS):
             self._last_seconds, self._last_text = now, text
@@ -182,7 +189,7 @@ class Display:
                 return self
             self._closing.callback(shutil.rmtree, folder, ignore_errors=True)
             self._closing.enter_context(tally.kept_in(folder))
-            self._view = view = Live() if self._mode == "live" else Lines(start)
+            self._view = view = Live() if self.is_live else Lines(start)
             self._thread = threading.Thread(target=self._look, args=(folder, start, view), name="clipscout-progress")
             self._thread.daemon = True
             self._closing.callback(self._end, self._thread, view)
@@ -191,6 +198,11 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody looks on, at a terminal."""
+        return self._mode == "live"
 
     def close(self) -> None:
         """Ends the display; what is printed from now on stays. Safe to call any number of times."""
@@ -209,7 +221,7 @@ class Display:
         self._over.set()
         if self._thread is not None:
             self._thread.join(_LOOK_SECONDS / 2)  # a drawing that has begun
-        if self._mode == "live":
+        if self.is_live:
             with contextlib.suppress(OSError):
                 os.write(2, b"\n" + _SHOW_CURSOR)
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.closing import beside
 from transforms.core import storage
 from transforms.core.labels import LabelIndex, OpenLabels
 from transforms.discovery import path_failure
-from transforms.failures import Failure
+from transforms.failures import Failure, remedy
 from transforms.queries import label_index, match_files, read_rows, with_labels
 from transforms.records import ActionQuery
 
@@ -24,20 +25,24 @@ class Rows:
       read: How many were read.
       bad: How many of them cannot be used.
       messages: Why not, of the first of them.
+      remedies: What can be done about those whose fault is not in the row itself, each once.
       complete: Whether these were all rows.
     """
 
     read: int = 0
     bad: int = 0
     messages: list[str] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
     complete: bool = True
 
     def faults(self) -> list[str]:
-        """Returns why a job of these rows need not be started: not one of them can be used."""
-        if not self.complete or self.bad < max(1, self.read):
+        """Returns why a job of these rows need not be started: there is none, or not one of them can be used."""
+        if self.complete and not self.read:
+            return ["--input: there is no row in it"]
+        if not self.complete or self.bad < self.read:
             return []
         what = "not one row can be used" if self.read == 1 else f"not one of its {self.read} rows can be used"
-        return [f"--input: {what}", *(f"--input: {message}" for message in self.messages[:_FAULTS])]
+        return [f"--input: {line}" for line in (what, *self.messages[:_FAULTS], *self.remedies)]
 
     def warning(self) -> list[str]:
         """Returns what to say before a job that leaves some rows out; the job's end tells which and why."""
@@ -49,11 +54,11 @@ class Rows:
     def told(self) -> list[str]:
         """Returns how many rows can be used, and which cannot, for whoever asked for nothing else."""
         if not self.read:
-            return ["rows       none were read"] if self.complete else ["rows       too many to be judged in seconds"]
+            return ["rows       too many to be judged in seconds"]
         good = f"{self.read - self.bad} of {'' if self.complete else 'the first '}{self.read} can be used"
         more = self.bad - len(self.messages)
-        lines = [f"rows       {good}", *(f"{'':<11}{message}" for message in self.messages)]
-        return [*lines, f"{'':<11}... and {more} more"] if more else lines
+        lines = [good, *self.messages, *([f"... and {more} more"] if more else []), *self.remedies]
+        return list(beside("rows", lines))
 
 
 def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bool = False) -> Rows:
@@ -75,6 +80,8 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bo
         if isinstance(judged, Failure):
             rows.bad += 1
             rows.messages += [judged.message] if len(rows.messages) < _TOLD else []
+            if judged.category == "config" and (cure := remedy(judged.code)) not in rows.remedies:
+                rows.remedies.append(cure)
         if time.monotonic() > deadline:
             rows.complete = False
             break

@@ -108,7 +108,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
         cloud.settle(config, beam_options)
         print(*cloud.about(config, beam_options), sep="\n")
     if config.preflight_only:
-        print("clipscout: no fault found; nothing was run, as --preflight_only asks")
+        print("clipscout: the job can start; nothing was run, as --preflight_only asks")
         return 0
     elsewhere = config.dataflow or beam_options.view_as(PortableOptions).job_endpoint
     rest = "a submitted job goes on" if elsewhere else "the same command goes on from what is complete"
@@ -216,7 +216,9 @@ def _finish(config: Config, result: PipelineResult, display: Display) -> int:
     except storage.StorageError as error:
         _complain(f"the job ended without a summary: {error}")
         return EXIT_FAILED_JOB
-    for line in ["", *counters.lines(result), *closing.lines(config.output, summary)]:
+    # counters are for logs: on a terminal what a person must know would stand below a screen of numbers
+    measured = [] if display.is_live else ["", *counters.lines(result)]
+    for line in [*measured, *closing.lines(config.output, summary)]:
         print(line)
     if why := funnel.why_failed(summary, config.max_failure_ratio):
         _complain(f"the job failed: {why}")
@@ -267,7 +269,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
 def _is_value(argument: str, unknown: list[str]) -> bool:
     """Tells whether an unknown argument is the value of the unknown option before it, which may be a secret."""
     place = unknown.index(argument)
-    return not argument.startswith("-") and place > 0 and unknown[place - 1].startswith("--")
+    return not argument.startswith("-") and place > 0 and unknown[place - 1].startswith("-")
 
 
 def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResult:

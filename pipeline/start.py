@@ -3,18 +3,24 @@
 import atexit
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline import stops
-from pipeline.progress import Display, asked_for
+from pipeline.progress import Display, asked_for, asks_for_help
 from pipeline.scratch import Scratch, remove_left
 from transforms.core import tally
 
 
 def start(argv: Sequence[str]) -> NoReturn:
     """Runs the job that the arguments describe, and ends the program with its status."""
+    if asks_for_help(argv):  # a page needs neither torch nor a job's watch
+        from pipeline import options
+
+        options.parser().print_help()
+        sys.exit(0)
     stop = stops.Stops()
     stop.gentle = False  # nothing to unwind
     with stop:

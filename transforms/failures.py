@@ -114,7 +114,7 @@ REMEDIES: dict[str, str] = {
     "scheme_refused": "give addresses with http or https and run the same command again",
     "refused_address": "name hosts of your own in --allow_private_hosts and run the same command again",
     "extractor_error": "upgrade yt-dlp (pip install --upgrade yt-dlp) and run the same command again",
-    "network": "look to name, route and certificates, and run the same command again",
+    "network": "see that this machine reaches the host (name, connection, certificate) and run the same command again",
     "fetch_timeout": "raise --download_timeout_seconds and run the same command again",
     "fetch_memory": "raise --decode_memory_mb and run the same command again",
     "unreadable_video": _OTHER_FILES,

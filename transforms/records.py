@@ -39,9 +39,8 @@ class ActionQuery:
             raise ValueError("the row has no action")
         given = [name for name in ("query", "url", "path") if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError(
-                f"a row needs exactly one of query, url (or youtube_id) and path; this one has {given or 'none'}"
-            )
+            has = " and ".join(given) or "none"
+            raise ValueError(f"a row needs exactly one of query, url (or youtube_id) and path; this one has {has}")
 
 
 @dataclass(frozen=True)

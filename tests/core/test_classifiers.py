@@ -262,7 +262,7 @@ def test_unknown_names_say_what_there_is():
         ("torchvision:resnet18:V9", "resnet18 has no weights 'V9'; it has IMAGENET1K_V1"),
         ("torchvision:fcn_resnet50", "no image or video classification model"),
         ("open_clip:local-dir:/models/x", "name the files instead"),
-        ("open_clip:ViT-Z", "open_clip has no model 'ViT-Z'"),
+        ("open_clip:ViT-Z", "open_clip has no model 'ViT-Z'; the closest are ViT-"),
         ("open_clip:ViT-B-32:nothing.pt", "published: openai"),
         ("open_clip:ViT-S-32", "has no published weights; name a file"),
     ):

@@ -5,12 +5,13 @@ import os
 
 import pytest
 from yt_dlp.extractor.common import InfoExtractor
+from yt_dlp.networking.exceptions import TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
 from tests.servers import file_server
 from transforms.core import fetch, guard
 from transforms.core.downloader import Downloader
-from transforms.core.fetch_failures import classify
+from transforms.core.fetch_failures import classify, message
 from transforms.core.filters import FilterRule
 from transforms.core.session import _Silent
 from transforms.core.tasks import TaskError
@@ -49,9 +50,9 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("message", MESSAGES)
-def test_codes(message):
-    assert classify(RuntimeError(message)) == MESSAGES[message]
+@pytest.mark.parametrize("text", MESSAGES)
+def test_codes(text):
+    assert classify(RuntimeError(text)) == MESSAGES[text]
 
 
 #: What an extractor raises, after which answer -> the code. Types tell more than texts, which may say anything.
@@ -178,3 +179,17 @@ def test_addresses_that_are_not_public(address):
 @pytest.mark.parametrize("address", ["8.8.8.8", "142.250.74.78", "2a00:1450:4007:80e::200e"])
 def test_public_addresses(address):
     assert guard.is_public(address)
+
+
+def test_a_cause_that_the_message_tells_is_not_told_twice():
+    cause = TransportError("Failed to resolve 'example.org'")
+    assert message(ExtractorError(f"Unable to download: {cause}", cause=cause, expected=True)) == (
+        "Unable to download: Failed to resolve 'example.org'"
+    )
+    assert "KeyError" in message(ExtractorError("Unable to download", cause=KeyError("id"), expected=True))
+
+
+def test_a_refused_address_is_told_in_the_words_of_the_guard():
+    refused = guard.RefusedAddressError("clipscout refuses to connect to 10.0.0.1 (10.0.0.1): not a public address")
+    cause = TransportError("Failed to establish a new connection", cause=refused)
+    assert message(ExtractorError(f"Unable to download webpage: {cause}", cause=cause)) == str(refused)

@@ -66,6 +66,14 @@ def test_the_five_closest_labels_are_named_best_first():
     assert named.count("'") == 10
 
 
+def test_a_label_that_shares_a_word_is_closer_than_one_that_shares_letters():
+    index = LabelIndex(
+        ["dining table", "king snake", "ringneck snake", "mountain bike", "vending machine", "king crab"]
+    )
+    with pytest.raises(UnknownLabelError, match="are 'mountain bike', "):
+        index.match("riding a bike")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("Making_Pizza", "making pizza"), ("  a - _b\t", "a b"), ("Straße", "strasse"), ("a/b", "a/b")],

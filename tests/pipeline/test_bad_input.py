@@ -1,6 +1,9 @@
 """Input that cannot be used: a line each, exit status 2, and nothing is run or written."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +55,11 @@ def with_spec(tmp_path, colour_spec, usable, **changes):
         (["--input="], ["--input is missing"]),
         (["--output="], ["--output is missing"]),
         (["--classifier=resnet"], ["unknown classifier 'resnet': expected lite0, torchvision:NAME"]),
-        (["--classifier=torchvision:no_such_net"], ["no image or video classification model 'no_such_net'"]),
+        (
+            ["--classifier=torchvision:no_such_net"],
+            ["classification model 'no_such_net'; the closest are "],
+        ),
+        (["--classifier=torchvision:resnet_50"], ["the closest are resnet50, "]),
         (["--classifier=torchvision:raft_small"], ["no image or video classification model 'raft_small'"]),
         (["--classifier=torchvision:resnet18:V9"], ["resnet18 has no weights 'V9'; it has IMAGENET1K_V1"]),
         (["--classifier=/nowhere/spec.json"], ["/nowhere/spec.json: does not exist"]),
@@ -68,6 +75,7 @@ def with_spec(tmp_path, colour_spec, usable, **changes):
         "no output",
         "unknown classifier",
         "unknown architecture",
+        "misspelled architecture",
         "not an image classifier",
         "unknown weights",
         "missing spec",
@@ -177,3 +185,11 @@ def test_help_shows_every_option_below_its_group(capsys):
     assert places == sorted(places)
     for option in OPTIONS:
         assert shown.index(f"\n{option.group}:\n") < shown.rindex(f"--{option.name} ")
+
+
+def test_help_does_not_wait_for_torch():
+    command = [sys.executable, "-X", "importtime", "-m", "pipeline", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "--input TEXT" in done.stdout
+    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)

@@ -47,6 +47,11 @@ def test_the_commonest_code_comes_first_with_three_messages_and_what_to_do():
     assert what.startswith("5 blocked: wait an hour or more and run the same command again")
 
 
+def test_the_folder_of_the_clips_is_named_where_there_is_one():
+    assert "clips      out/clips" not in lines()
+    assert "clips      out/clips" in lines(stale_clips=1)
+
+
 def test_a_refusal_by_a_rule_needs_nothing_to_be_done():
     told = lines(**failed(Failure("FindVideos", "excluded", "x: named by an exclude file", key="x")))
     assert about("failures", told) == ["excluded: x: named by an exclude file"]
@@ -199,13 +204,6 @@ def test_a_job_whose_rows_lead_to_no_video_has_failed_and_says_why(tmp_path, col
         f"bad_row: {where}:3: path is the folder '{tmp_path}/folder'; for the videos in it write '{tmp_path}/folder/'"
     )
     assert len(read_jsonl(output / "failures.jsonl")) == 3
-
-
-def test_a_job_without_a_row_has_failed(tmp_path, colour_spec, capsys):
-    status, output = run_rows(tmp_path, [], colour_spec)
-    assert status == 1
-    assert capsys.readouterr().err == "clipscout: the job failed: its input holds no row\n"
-    assert summary_of(output)["adds_up"]
 
 
 def test_a_slash_at_the_end_stands_for_the_files_of_a_folder(tmp_path, colour_spec):

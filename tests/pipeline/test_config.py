@@ -148,7 +148,8 @@ def test_a_flag(config_of, given, expected):
         ("--min_scor=0.5", "unknown argument '--min_scor'; did you mean --min_score?"),
         ("--top-k=3", "unknown argument '--top-k'; did you mean --top_k?"),
         ("--zzzzzz", "unknown argument '--zzzzzz'"),
-        ("stray", "unknown argument 'stray'"),
+        ("stray", "unknown argument 'stray'; a value follows its option, and a glob stands in quotes"),
+        ("output", "unknown argument 'output'; a value follows its option, and a glob stands in quotes"),
         ("--clip_second=4", "unknown argument '--clip_second'; did you mean --clip_seconds?"),
     ],
 )

@@ -63,7 +63,7 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
     assert [row["asks"][0]["extra"] for row in rows] == [{"split": f"{n}-split", "remark": "x"} for n in "ab"]
     with open(output / "spans.csv", newline="") as file:
         header, *lines = list(csv.reader(file))
-    assert header == ["label", "youtube_id", "time_start", "time_end", "split", "url", "path"]
+    assert header == ["label", "youtube_id", "time_start", "time_end", "split", "url", "path", "classes"]
     assert lines == [
         [
             "coloured",
@@ -73,9 +73,12 @@ def test_gzip_csv_files_by_glob_and_the_kinetics_columns(tmp_path, colour_spec):
             row["asks"][0]["extra"]["split"],
             "",
             row["source"],
+            "red;blue",
         ]
         for row in rows
     ]
+    again = ["--input", output / "spans.csv", f"--output={tmp_path}/again", "--preflight_only"]
+    assert run_rows(tmp_path, None, colour_spec, *again)[0] == 0
     # --cut=none: spans, no clips, and the numbers still add up
     assert [row["clip"] for row in rows] == ["", ""]
     assert not (output / "clips").exists()
@@ -91,7 +94,8 @@ def test_a_span_file_is_valid_input_again(tmp_path, colour_spec, capsys):
     (tmp_path / "kinetics.csv").write_text(text)
     status, _ = run_rows(tmp_path, None, colour_spec, "--input", tmp_path / "kinetics.csv")
     assert status == 2
-    whole, reason = capsys.readouterr().err.splitlines()
+    whole, reason, cure = capsys.readouterr().err.splitlines()
+    assert "`classes`" in cure
     assert whole == "clipscout: --input: not one row can be used"
     where = f"{tmp_path / 'kinetics.csv'}:2"
     assert reason.startswith(

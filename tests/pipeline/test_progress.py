@@ -213,6 +213,11 @@ def test_a_job_that_stands_still_says_so_once_a_minute(clock):
     assert told == [10, 70, 130, 190]
 
 
+def test_between_two_steps_no_line_is_a_bare_clock(clock):
+    assert clock.at(10.0, {}) == ""
+    assert clock.at(11.0, {"FindVideos/in-queries": 1}) == "clipscout: 0:00:11; rows 0/1\n"
+
+
 def test_a_slow_start_is_announced_once(clock):
     doing = Activity("loading the classifier lite0", 1.0), Activity("importing PyTorch", 0.0, slow_seconds=10)
     assert clock.at(2.9, {}, *doing) == ""
@@ -298,6 +303,7 @@ def test_a_real_job_moves_on_a_terminal(tmp_path, colour_spec, workers):
     assert "samples/s" in live
     assert re.search("time +0:00:", live)
     assert "clips      16 written" in report
+    assert "in-queries" not in report  # the counters are for logs
     assert "\x1b[?25l" not in report
 
 

@@ -51,7 +51,7 @@ def test_the_check_alone_only_says_what_would_be_replaced(job, tmp_path):
         "           while a row fails, of one that no row asks for",
         "rewritten  all manifests and summary.json; what failed for good under the other settings is tried again",
         "untouched  stored videos and scores, also those of other settings",
-        "clipscout: no fault found; nothing was run, as --preflight_only asks",
+        "clipscout: the job can start; nothing was run, as --preflight_only asks",
     ]
     assert contents(tmp_path / "output") == before
 

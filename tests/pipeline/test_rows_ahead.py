@@ -9,6 +9,7 @@ from pipeline.run import main
 from tests.conftest import BUCKET, read_jsonl
 from tests.jobs import arguments, run_rows, scene_video, summary_of
 from transforms.core import storage
+from transforms.failures import remedy
 
 GOOD = {"action": "red", "path": "/nowhere.mp4"}
 BAD = [{"action": "pink", "path": "/nowhere.mp4"}, {"actions": "red", "path": "/nowhere.mp4"}, {"action": "red"}]
@@ -36,7 +37,8 @@ def test_the_check_alone_tells_which_rows_are_good(tmp_path, check):
         f"{where}:3: the row has no action; did you mean 'action' by the column 'actions'?",
         f"{where}:4: a row needs exactly one of query, url (or youtube_id) and path; this one has none",
     ]
-    assert told[4] == "clipscout: no fault found; nothing was run, as --preflight_only asks"
+    assert told[4] == f"{' ' * 11}{remedy('unknown_label')}"
+    assert told[5] == "clipscout: the job can start; nothing was run, as --preflight_only asks"
 
 
 def test_of_very_many_bad_rows_some_are_told(check):
@@ -51,7 +53,8 @@ def test_rows_of_which_none_can_be_used_start_no_job(tmp_path, check, more):
     status, _, errors = check([*BAD, BAD[0]], *more)
     assert status == 2
     assert errors[0] == "clipscout: --input: not one of its 4 rows can be used"
-    assert [line.split(": ")[2] for line in errors[1:]] == [f"{tmp_path}/queries.jsonl:{n}" for n in (1, 2, 3)]
+    assert [line.split(": ")[2] for line in errors[1:-1]] == [f"{tmp_path}/queries.jsonl:{n}" for n in (1, 2, 3)]
+    assert errors[-1] == f"clipscout: --input: {remedy('unknown_label')}"  # the others are told by their messages
     assert not (tmp_path / "output").exists()
 
 
@@ -96,8 +99,10 @@ def test_a_folder_as_input_is_named(tmp_path, check):
     assert errors == [f"clipscout: --input: '{tmp_path}' is a folder; {inside}"]
 
 
-def test_no_row_is_told_by_the_check(check):
-    assert check([], "--preflight_only")[1][0] == "rows       none were read"
+@pytest.mark.parametrize("more", [[], ["--preflight_only"]])
+def test_an_input_without_a_row_starts_no_job(tmp_path, check, more):
+    assert check([], *more) == (2, [], ["clipscout: --input: there is no row in it"])
+    assert not (tmp_path / "output").exists()
 
 
 def test_what_takes_too_long_is_not_judged(tmp_path, monkeypatch):

@@ -171,6 +171,15 @@ def fold(text: str) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Returns yt-dlp's own message as one line, without terminal colours and its `ERROR:`."""
+    """Returns yt-dlp's message as one line, without terminal colours, its `ERROR:`, and causes that it tells twice.
+
+    Of an address that the guard refused the guard's words are enough.
+    """
+    if refused := next((link for link in chain(error) if isinstance(link, RefusedAddressError)), None):
+        return str(refused)
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).removeprefix("ERROR: ")
+    for link in chain(error):
+        before, again, after = text.partition(f" (caused by {link!r})")
+        if again and str(link) in before:
+            text = before + after
     return " ".join(text.split()) or type(error).__name__

@@ -1,6 +1,7 @@
 """From an action to the classifier's labels: by its own name or by the row's `classes`."""
 
 import difflib
+import heapq
 import re
 from collections.abc import Iterable, Sequence
 
@@ -54,11 +55,28 @@ class LabelIndex:
             return name
         if fold(name) in self._folded:
             return self._folded[fold(name)]
-        close = difflib.get_close_matches(fold(name), self._folded, n=5, cutoff=0.0)
-        nearest = ", ".join(repr(self._folded[label]) for label in close)
+        nearest = ", ".join(repr(self._folded[label]) for label in closest(fold(name), self._folded))
         raise UnknownLabelError(
             f"the classifier has no label {name!r}; the closest of its {len(self.labels)} are {nearest}"
         )
+
+
+def closest(name: str, labels: Iterable[str], most: int = 5) -> list[str]:
+    """Returns the folded labels most like a folded name, best first: by the words they share, then by their letters."""
+    words = _words(name)
+    letters = difflib.SequenceMatcher()
+    letters.set_seq2(name)
+
+    def likeness(label: str) -> tuple[int, float]:
+        letters.set_seq1(label)
+        return len(words & _words(label)), letters.ratio()
+
+    return heapq.nlargest(most, labels, key=likeness)
+
+
+def _words(text: str) -> set[str]:
+    """Returns the words of a text, without the shortest: `a` and `of` make no two names alike."""
+    return {word for word in re.findall(r"\w+", text) if len(word) > 2}
 
 
 def fold(text: str) -> str:

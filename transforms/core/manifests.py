@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.core import naming, spreadsheets, strict_json, web
+from transforms.core.labels import fold
 from transforms.failures import Failure
 from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+#: What `spans.csv` has beside them, where one of its rows needs it.
+_MORE_COLUMNS, _PLACE, _CLASSES = ("url", "path", "classes"), slice(5, 7), slice(7, 8)
 NO_SPAN, NOT_SELECTED = "no_span", "not_selected"
 
 _TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
@@ -206,7 +209,7 @@ def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns a span's row for `kinetics_csv`.
 
     `youtube_id` is the 11-character id of YouTube videos and the key of all others, which have a `url` or `path`;
-    `split` is the row's own.
+    `split` is the row's own; `classes` are the labels that stood for the action, where its own name does not.
     """
     key, source = row["key"], row["source"]
     is_youtube = key.startswith("youtube-")
@@ -214,19 +217,25 @@ def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     times = f"{row['start_seconds']:.3f}", f"{row['end_seconds']:.3f}"
     url = "" if is_youtube or not web.is_web(source) else source
     path = "" if is_youtube or url else source
-    return row["action"], key.removeprefix("youtube-") if is_youtube else key, *times, split, url, path
+    names = [label for ask in row["asks"] for label in ask["labels"]]
+    is_own_name = {fold(name) for name in names} <= {fold(row["action"])}
+    is_writable = not any(";" in name for name in names)
+    classes = ";".join(dict.fromkeys(names)) if is_writable and not is_own_name else ""
+    return row["action"], key.removeprefix("youtube-") if is_youtube else key, *times, split, url, path, classes
 
 
 def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:
     """Returns `spans.csv` for rows of `kinetics_row`: the columns of the published Kinetics files.
 
-    Where a video is not YouTube's, `url` and `path` follow, so that the file can be a query file too. What a
-    spreadsheet would take for a formula has an apostrophe before it, which readers of query files take away.
+    Where a video is not YouTube's, `url` and `path` follow, and `classes` where an action had some, so that the file
+    can be a query file too. What a spreadsheet would take for a formula has an apostrophe before it, which readers of
+    query files take away.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = KINETICS_COLUMNS if not any(any(row[5:]) for row in rows) else (*KINETICS_COLUMNS, "url", "path")
-    writer.writerow(columns)
-    for label, video_id, *others in (row[: len(columns)] for row in rows):  # an id may begin with a minus
+    has_place, has_classes = (any(any(row[part]) for row in rows) for part in (_PLACE, _CLASSES))
+    shown = [slice(5), *([_PLACE] if has_place else []), *([_CLASSES] if has_classes else [])]
+    for row in ((*KINETICS_COLUMNS, *_MORE_COLUMNS), *rows):
+        label, video_id, *others = (cell for part in shown for cell in row[part])  # an id may begin with a minus
         writer.writerow([spreadsheets.defused(label), video_id, *map(spreadsheets.defused, others)])
     return text.getvalue().encode()

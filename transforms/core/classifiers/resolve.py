@@ -1,6 +1,8 @@
 """What `--classifier` names: a built-in, a library's model, or a spec file. No model is loaded here."""
 
+import difflib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from transforms.core import naming, storage, tally
@@ -59,14 +61,16 @@ def _torchvision(name: str) -> ClassifierSpec:
 
     _, architecture, *member = name.split(":")
     is_video = architecture in models.list_models(module=models.video)
-    if not is_video and architecture not in models.list_models(module=models):
-        raise SpecError(f"torchvision has no image or video classification model {architecture!r}")
+    known = models.list_models(module=models)
+    if not is_video and architecture not in known:
+        closest = _closest(architecture, [*known, *models.list_models(module=models.video)])
+        raise SpecError(f"torchvision has no image or video classification model {architecture!r}; {closest}")
     members = models.get_model_weights(architecture)
     try:
         weights = members[member[0]] if member else members.DEFAULT
     except KeyError:
-        known = ", ".join(members.__members__)
-        raise SpecError(f"{architecture} has no weights {member[0]!r}; it has {known}") from None
+        names = ", ".join(members.__members__)
+        raise SpecError(f"{architecture} has no weights {member[0]!r}; it has {names}") from None
     return ClassifierSpec(
         name,
         f"torchvision:{architecture}",
@@ -155,8 +159,12 @@ def open_clip_config(model: str) -> dict[str, Any]:
     except Exception as error:  # a hub that cannot be reached, a folder without a configuration
         raise SpecError(f"open_clip:{model}: {' '.join(str(error).split()) or type(error).__name__}") from error
     if config is None:
-        raise SpecError(f"open_clip has no model {model!r}; it has {', '.join(open_clip.list_models()[:8])}, ...")
+        raise SpecError(f"open_clip has no model {model!r}; {_closest(model, open_clip.list_models())}")
     return config
+
+
+def _closest(name: str, known: Sequence[str]) -> str:
+    return f"the closest are {', '.join(difflib.get_close_matches(name, known, n=5, cutoff=0.0))}"
 
 
 def registered(model: str) -> str:
