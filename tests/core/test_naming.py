@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.core import naming
+from transforms.core.manifests import kinetics_row
 
 SAFE = re.compile(r"[A-Za-z0-9_-]+")
 #: Texts that fold to nearly the same slug, mixed with any text.
@@ -145,3 +146,9 @@ def test_keys_that_differ_in_case_alone_are_told_apart():
     assert SAFE.fullmatch(apart)
     assert naming.folded(apart) not in (naming.folded(one), naming.folded(naming.told_apart(other)))
     assert [naming.as_it_was(key) for key in (apart, one, other)] == [one, one, other]
+
+
+def test_spans_of_a_video_that_was_told_apart_have_its_id():
+    key = naming.told_apart("youtube-AAAAAAAAAAA")
+    row = {"action": "a", "key": key, "source": naming.youtube_url("AAAAAAAAAAA"), "asks": []}
+    assert kinetics_row({**row, "start_seconds": 0.0, "end_seconds": 1.0})[1] == "AAAAAAAAAAA"

@@ -214,7 +214,14 @@ def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     times = f"{row['start_seconds']:.3f}", f"{row['end_seconds']:.3f}"
     url = "" if is_youtube or not web.is_web(source) else source
     path = "" if is_youtube or url else source
-    return row["action"], key.removeprefix("youtube-") if is_youtube else key, *times, split, url, path
+    return (
+        row["action"],
+        naming.as_it_was(key).removeprefix("youtube-") if is_youtube else key,
+        *times,
+        split,
+        url,
+        path,
+    )
 
 
 def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:

@@ -79,6 +79,14 @@ def as_it_was(key: str) -> str:
     return found[1] if found else key
 
 
+_LOGIN = re.compile(r"(https?://)[^/?#]*@", re.IGNORECASE)
+
+
+def without_login(url: str) -> str:
+    """Returns a web address without a user and password before its host, which are for the site alone."""
+    return _LOGIN.sub(r"\1", url, count=1) if _LOGIN.match(url) else url
+
+
 def is_youtube_id(text: str) -> bool:
     """Tells whether `text` has the form of a YouTube video id (11 characters of base64url)."""
     return _YOUTUBE_ID.fullmatch(text) is not None
