@@ -32,14 +32,6 @@ _MOST_SORTED = 10_000
 #: Requests that lanes may be ahead of what takes their results; files are probed fast, and by the same cores.
 _MOST_AHEAD, _MOST_FILES_AHEAD = 1000, 16
 _FILE_GROUPS = 64
-_KEPT: dict[str, type | tuple[type, ...]] = {
-    "stage": str,
-    "code": str,
-    "message": str,
-    "key": str,
-    "attempts": int,
-    "refusals": int,
-}
 
 
 class Fetched(NamedTuple):
@@ -150,7 +142,6 @@ def _failure_of(row: Any) -> Failure | None:
     """Returns the failure that a row of an earlier run's manifest tells of, if it is one of fetching."""
     if row["stage"] != _STAGE or row["code"] not in CODES:
         return None
-    kept.fields({"refusals": 0, **row}, _KEPT)
     return Failure.from_row(row)
 
 
