@@ -11,6 +11,11 @@ from transforms.core.child import Child, ChildError, Limits
 from transforms.core.storage import StorageError
 
 DAMAGED = {"nothing": b"", "half": b'{"a": 1', "another type": b"[1]", "no text": b"\xff\xfe", "deep": b"[" * 100_000}
+DAMAGED |= {
+    "half a character": b'{"a": 1, "b": "\\ud800"}',
+    "no number": b'{"a": 1, "b": NaN}',
+    "large": b'{"a": %d}' % 10**30,
+}
 
 
 def number(record):
@@ -42,7 +47,7 @@ def test_damaged_lines_cost_themselves(tmp_path, caplog):
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     assert list(kept.read_lines(str(tmp_path / "a.jsonl"), number)) == [1, 2]
     assert [message.split()[0] for message in caplog.messages] == [
-        f"{tmp_path}/a.jsonl:{line}" for line in (3, 4, 5, 6, 7)
+        f"{tmp_path}/a.jsonl:{line}" for line in range(3, 11)
     ]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from transforms.core import spreadsheets
+from transforms.core import spreadsheets, strict_json
 from transforms.core.columns import COLUMNS, RowError, to_query
 from transforms.failures import Failure
 from transforms.records import ActionQuery
@@ -24,7 +24,6 @@ FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": ",", ".
 _MAX_LINE_BYTES = 1 << 20
 _MAX_LINES_PER_RECORD = 100
 _MAX_ARRAY_BYTES = 64 << 20
-_DEEPEST = 20
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _STAGE = "ReadQueries"
 
@@ -192,7 +191,7 @@ def _json_records(lines: _Lines) -> _Records:
         if not text.strip():
             continue
         try:
-            value = _json(text)
+            value = strict_json.loads(text)
         except ValueError as error:
             yield number, RowError(f"not JSON: {error}")
             continue
@@ -201,37 +200,12 @@ def _json_records(lines: _Lines) -> _Records:
 
 def _array_records(text: str) -> _Records:
     try:
-        rows = _json(text, deepest=_DEEPEST + 1)
+        rows = strict_json.loads(text, deepest=strict_json.DEEPEST + 1)
     except ValueError as error:
         yield 1, RowError(f"not a JSON array, so that no row of this file can be read: {error}")
         return
     for number, value in enumerate(rows, start=1):
         yield number, value if isinstance(value, dict) else RowError("not a JSON object")
-
-
-def _json(text: str, deepest: int = _DEEPEST) -> Any:
-    """Returns a JSON value that can be written again, and that nobody who walks down it falls into.
-
-    Raises:
-      ValueError: It is none.
-    """
-    try:
-        value = json.loads(text)
-        # half a surrogate pair cannot be written again, nor can numbers without end
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except RecursionError:
-        raise ValueError(f"nested more than {deepest} deep") from None
-    level = [value]
-    for _ in range(deepest):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    if any(isinstance(inner, dict | list) for inner in level):
-        raise ValueError(f"nested more than {deepest} deep")
-    return value
 
 
 def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:

@@ -1,10 +1,13 @@
-"""The one writer of JSON files: they are JSON to any reader, and those know neither NaN nor infinities."""
+"""What is written as JSON is JSON to any reader, and what is read can be written: no NaN, no half of a character."""
 
 import json
 import math
 from typing import Any
 
 from transforms.core import storage
+
+#: How deep what is read may be nested.
+DEEPEST = 20
 
 
 def text(value: Any, *, indent: int | None = None, ascii_only: bool = True) -> str:
@@ -19,6 +22,31 @@ def text(value: Any, *, indent: int | None = None, ascii_only: bool = True) -> s
         return json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     except ValueError:
         return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def loads(content: str | bytes, deepest: int = DEEPEST) -> Any:
+    """Returns a JSON value that can be written again, and that nobody who walks down it falls into.
+
+    Raises:
+      ValueError: It is none.
+    """
+    try:
+        value = json.loads(content)
+        # half a surrogate pair cannot be written again, nor can numbers without end
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError(f"nested more than {deepest} deep") from None
+    level = [value]
+    for _ in range(deepest):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if any(isinstance(inner, dict | list) for inner in level):
+        raise ValueError(f"nested more than {deepest} deep")
+    return value
 
 
 def write(uri: str, value: Any, *, indent: int | None = None) -> None:
