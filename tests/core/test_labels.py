@@ -68,7 +68,13 @@ def test_the_five_closest_labels_are_named_best_first():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("Making_Pizza", "making pizza"), ("  a - _b\t", "a b"), ("Straße", "strasse"), ("a/b", "a/b")],
+    [
+        ("Making_Pizza", "making pizza"),
+        ("  a - _b\t", "a b"),
+        ("Straße", "strasse"),
+        ("a/b", "a/b"),
+        ("Cafe\u0301", "caf\u00e9"),
+    ],
 )
 def test_fold(text, expected):
     assert fold(text) == expected

@@ -58,6 +58,11 @@ def test_plain_actions_stay_readable(action, folder):
     assert naming.action_folder(action) == folder
 
 
+@pytest.mark.parametrize("action", ["con", "nul", "aux", "com1", "lpt9"])
+def test_no_folder_has_a_name_that_a_file_system_takes_for_a_device(action):
+    assert naming.action_folder(action) != action
+
+
 @given(near_texts)
 def test_action_folders_are_safe_file_names(action):
     folder = naming.action_folder(action)

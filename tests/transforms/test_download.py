@@ -114,8 +114,9 @@ def test_damaged_rows_of_earlier_failures_cost_themselves(tmp_path, caplog):
 
 
 def test_damaged_listings_of_an_earlier_run_are_none():
-    good = [["http://host/a", {"title": "a"}]]
-    assert _entries_of(good) == [("http://host/a", {"title": "a"})]
+    # what is no web address is judged when it is fetched, and costs the others nothing
+    good = [["http://host/a", {"title": "a"}], ["localvideo:a", {}], ["file:///a", {}]]
+    assert _entries_of(good) == [("http://host/a", {"title": "a"}), ("localvideo:a", {}), ("file:///a", {})]
     for damaged in ({}, [["http://host/a"]], [["http://host/a", 5]], [["", {}]], [[5, {}]], "text", 5):
         if damaged:
             with pytest.raises(kept.DAMAGE):

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -168,6 +169,13 @@ class _Utf16:
 
 
 _SEPARATORS = (",", ";", "\t", "|")
+#: Excel's own line before the header. What follows tells the separator as well.
+_EXCELS_SEPARATOR = re.compile(r'"?sep=."?\s*', re.IGNORECASE)
+
+
+def says_nothing(line: str) -> bool:
+    """Tells whether a line before the header is empty, or Excel's own."""
+    return not line.strip() or _EXCELS_SEPARATOR.fullmatch(line) is not None
 
 
 def separator(header: str, usual: str, known: Collection[str]) -> str:
@@ -212,14 +220,14 @@ def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
     def records(lines: _Lines) -> _Records:
         header: list[str] | None = None
         first = lines.next()
-        while first and not first[1].strip():
+        while first and says_nothing(first[1]):
             first = lines.next()
         lines.give_back([first] if first else [])
         between = separator(first[1], delimiter, COLUMNS) if first else delimiter
         while (item := _next_record(lines, between)) is not None:
             number, cells = item
-            if header is None and (isinstance(cells, RowError) or lines.has_failed):
-                yield number, RowError("the header cannot be read, and without it no row of this file")
+            if header is None and (why := _header_fault(cells, lines)):
+                yield number, RowError(f"the header cannot be read{why}, and without it no row of this file")
                 return
             if isinstance(cells, RowError):
                 yield number, cells
@@ -233,11 +241,24 @@ def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
     return records
 
 
+def _header_fault(cells: list[str] | RowError, lines: _Lines) -> str:
+    """Returns what is wrong with a header; nothing where it can be used."""
+    if isinstance(cells, RowError):
+        return f" ({cells})"
+    if any("\0" in cell for cell in cells):
+        return " (it holds zeros, as UTF-16 without its mark and UTF-32 do; save the file as UTF-8)"
+    return " (it is not UTF-8)" if lines.has_failed else ""
+
+
 def _by_name(header: list[str], cells: list[str]) -> dict[str, Any] | RowError:
     """Returns a row's cells by the names of their columns; spreadsheets leave empty columns behind the last one."""
     if any(cell.strip() for cell in cells[len(header) :]):
         return RowError(f"{len(cells)} cells where the header has {len(header)}")
-    named = dict(zip(header, map(spreadsheets.plain, cells), strict=False))
+    named: dict[str, Any] = {}
+    for name, cell in zip(header, map(spreadsheets.plain, cells), strict=False):
+        if cell.strip() and named.get(name, "").strip() and cell != named[name]:
+            return RowError(f"the header has two columns {name!r}, and in this row they differ")
+        named[name] = named.get(name) or cell
     if named.pop("", "").strip():
         return RowError("a cell stands in a column without a name")
     return named

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from transforms.core import storage
@@ -31,7 +32,7 @@ def loads(content: str | bytes, deepest: int = DEEPEST) -> Any:
       ValueError: It is none.
     """
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_once_each)
         # half a surrogate pair cannot be written again, nor can numbers without end
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
@@ -47,6 +48,14 @@ def loads(content: str | bytes, deepest: int = DEEPEST) -> Any:
     if any(isinstance(inner, dict | list) for inner in level):
         raise ValueError(f"nested more than {deepest} deep")
     return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        twice = next(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
+        raise ValueError(f"the name {twice!r} stands there twice")
+    return named
 
 
 def write(uri: str, value: Any, *, indent: int | None = None) -> None:
