@@ -132,10 +132,16 @@ class _Decided(beam.DoFn):
         return ("web", place % self._rule.politeness.groups()) if request.url else ("files", place % _FILE_GROUPS)
 
 
+def failures_manifests(output: str) -> list[str]:
+    """Returns where the failures of the last run lie; a user's file whose name only begins so is none of them."""
+    names = filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures"))
+    return [storage.join(output, name) for name in names]
+
+
 def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
     """Yields the failure of every fetch that an earlier run of the same output gave up."""
-    for name in filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures")):
-        yield from filter(None, kept.read_lines(storage.join(output, name), _failure_of))
+    for uri in failures_manifests(output):
+        yield from filter(None, kept.read_lines(uri, _failure_of))
 
 
 def _failure_of(row: Any) -> Failure | None:

@@ -86,9 +86,12 @@ class Asker:
         try:
             entries = self._ask(request, stopped)
         except FetchError as error:
-            if CODES[error.code][0] in ("blocked", "transient"):
-                # a site that refuses today must not make yesterday's results vanish
-                return query, error if before is None else before
+            category = CODES[error.code][0]
+            if before is not None and category in ("blocked", "transient", "config"):
+                # a site that refuses today, or a yt-dlp too old for it, must not make yesterday's results vanish
+                return query, before
+            if category in ("blocked", "transient"):
+                return query, error
             if url and web.kind_of(url) == web.PAGE:
                 return query, [(url, {})]  # as one video, of which fetching tells what is wrong
             return query, error

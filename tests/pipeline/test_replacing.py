@@ -135,6 +135,14 @@ def test_without_replace_earlier_clips_stay_and_their_number_is_told(job, tmp_pa
     assert len(list((tmp_path / "output/clips").rglob("*.mp4"))) == 2
 
 
+def test_a_file_of_the_users_own_stays_whatever_it_is_called(job, tmp_path):
+    job(["red"])
+    own = tmp_path / "output" / "failures-reviewed.xlsx"
+    own.write_text("mine")
+    job(["red"], "--clip_seconds=3", "--replace")
+    assert own.read_text() == "mine"
+
+
 def test_in_an_empty_output_there_is_nothing_to_replace(job):
     _, told = job(["red"], "--replace", "--preflight_only")
     assert "replace    nothing is there yet that could be replaced" in told
