@@ -47,7 +47,7 @@ def _cells(lines: Iterable[str], delimiter: str | None) -> Iterator[tuple[int, s
         column = next((names.index(name) for name in _ID_COLUMNS if name in names), None)
         if column is None and len(names) > 1:
             raise ValueError(f"line {before}: none of the {len(names)} columns is {', '.join(_ID_COLUMNS)}")
-        for cells in table if column is not None else chain([header], table):
+        for cells in chain([] if column is not None else [header], table):
             if text := spreadsheets.plain("".join(cells[column or 0 :][:1]).strip()):
                 yield before + table.line_num - 1, text
     except csv.Error as error:

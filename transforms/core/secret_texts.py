@@ -77,9 +77,11 @@ def secrets_of(cookies: str, proxy: str) -> tuple[str, ...]:
       cookies: The text of a cookies file; empty for none.
       proxy: The URL of a proxy; empty for none.
     """
-    values = {fields[-1] for _, fields in _cookies(cookies)}
     login = _login(proxy)
-    return _all_forms(values | login | ({proxy} if login else set()))
+    values = {fields[-1] for _, fields in _cookies(cookies)} | login
+    if login:
+        values.add(proxy)
+    return _all_forms(values)
 
 
 def login_of(url: str) -> tuple[str, ...]:
