@@ -174,9 +174,10 @@ def test_each_setting_redoes_what_depends_on_it(job, tmp_path, colour_spec, more
         assert any(part in line for line in found.plan), (part, found.plan)
 
 
-def test_a_summary_that_cannot_be_read_hides_no_plan(job, tmp_path):
+@pytest.mark.parametrize("content", ["{", "[]", '{"failures": []}', '{"failures": {"CutClips": {"no such code": 1}}}'])
+def test_a_summary_that_cannot_be_read_hides_no_plan(job, tmp_path, content):
     job(["red"])
-    (tmp_path / "output/summary.json").write_text("{")
+    (tmp_path / "output/summary.json").write_text(content)
     status, told = job(["red"], "--replace")
     assert status == 0
     assert plan_of(told)[0] == "replace    the settings are those of what is there"
