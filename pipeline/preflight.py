@@ -20,6 +20,7 @@ from transforms.core import leases, stale, storage, tally
 from transforms.core.classifiers.specs import SpecError
 from transforms.core.rows import FORMATS, format_of
 from transforms.core.secret_texts import SecretError
+from transforms.download import failures_manifests
 from transforms.inference import batch_sizes
 from transforms.queries import files_of_folder, match_files
 
@@ -87,8 +88,8 @@ def begin(config: Config) -> None:
     """Records the run's settings in the output folder, and forgets what was decided under others, or never finished."""
     stale.remove_unfinished(config.output)
     if config.replace and settings.changes(config.output, config.shaping()):
-        for name in storage.list_files(config.output, "failures"):
-            storage.delete(storage.join(config.output, name))
+        for uri in failures_manifests(config.output):
+            storage.delete(uri)
     settings.write(config.output, config.shaping())
 
 

@@ -1,15 +1,13 @@
 """What `--replace` will redo, rewrite and remove: said before it acts."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
-from typing import Any
 
 from pipeline.closing import beside, counted, numbers_of
 from pipeline.config import Config
 from pipeline.settings import SCORED
-from transforms.core import funnel, stale, storage
+from transforms.core import funnel, kept, stale, storage
 
 _FETCH = {"max_height", "max_height_cap"}
 _RULES = {"min_video_seconds", "max_video_seconds", "licence", "max_video_mb"}
@@ -27,7 +25,7 @@ def plan(config: Config, changes: Mapping[str, str]) -> list[str]:
     Raises:
       StorageError: The output cannot be read.
     """
-    files, last = list(stale.own_files(config.output)), _last_summary(config.output)
+    files, last = list(stale.own_files(config.output)), _last_failures(config.output)
     if not changes and not files and last is None:
         return ["replace    nothing is there yet that could be replaced"]
     return [
@@ -40,17 +38,9 @@ def plan(config: Config, changes: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _last_summary(output: str) -> dict[str, Any] | None:
-    """Returns the summary of the last run that ended; None where there is none, or none that can be read."""
-    try:
-        summary = json.loads(storage.read_bytes(storage.join(output, "summary.json")))
-    except storage.StorageError as error:
-        if error.code == "not_found":
-            return None
-        raise
-    except ValueError:
-        return None
-    return summary if isinstance(summary, dict) else None
+def _last_failures(output: str) -> dict[str, int] | None:
+    """Returns which failures of the last run that ended keep clips; None where there was none, or it is damaged."""
+    return kept.read(storage.join(output, "summary.json"), lambda summary: funnel.may_return(summary["failures"]))
 
 
 def _redone(config: Config, changed: Set[str]) -> Iterator[str]:
@@ -98,9 +88,8 @@ def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]
         yield "the others are removed"
 
 
-def _kept_for(last: Mapping[str, Any] | None) -> Iterator[str]:
+def _kept_for(waiting: Mapping[str, int] | None) -> Iterator[str]:
     """Yields which clips are removed under no condition."""
-    waiting = funnel.may_return((last or {}).get("failures", {}))
     now = f" (in the last run: {numbers_of(waiting)})" if waiting else ""
     yield "none is removed of a video that fails for a reason that may pass, nor,"
     yield f"while a row fails, of one that no row asks for{now}"

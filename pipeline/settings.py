@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.options import OPTIONS, WEB_LIMITS
-from transforms.core import naming, storage, strict_json
+from transforms.core import kept, naming, storage, strict_json
 
 _RECORD = "job.json"
 _VERSION = 2
@@ -70,12 +70,12 @@ def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
     path = storage.join(output, _RECORD)
     now: dict[str, Any] = json.loads(strict_json.text(settings))
     try:
-        there = _read(json.loads(storage.read_bytes(path)), path, now)
+        there = _read(strict_json.loads(storage.read_bytes(path)), path, now)
     except storage.StorageError as error:
         if error.code == "not_found":
             return {}
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except kept.DAMAGE as error:
         if isinstance(error, RecordError):
             raise
         raise RecordError(f"{path} is damaged; remove it to start anew") from error
@@ -94,7 +94,7 @@ def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return "; ".join(value)
+        return "; ".join(map(str, value))
     return "none" if value is None else str(value)
 
 

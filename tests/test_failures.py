@@ -26,6 +26,9 @@ def test_what_may_end_a_failure_is_an_option_and_the_failure_would_stay_otherwis
         ("removed", {}, {}, ("removed",), False),
         ("too_long", {"max_video_seconds": "10"}, {"max_video_seconds": "20"}, (), False),
         ("blocked", {}, {}, (), False),
+        ("upcoming", {}, {}, (), False),
+        ("live", {}, {}, (), False),
+        ("unreadable_video", {"cookies": ""}, {"cookies": "1234"}, (), False),
         ("no_format", {}, {}, (), False),
     ],
 )

@@ -238,7 +238,8 @@ class ClipCutter:
             flags = self._flags_today(record["made"], facts["flags"], proposal)
             if flags is None or facts["path"] != _clip_path(span):
                 return None
-            return Clip(span, **{**facts, "flags": flags, "reused": True}), record.get("sizes", {})
+            sizes = kept.fields({"sizes": {}, **record}, {"sizes": dict})["sizes"]
+            return Clip(span, **{**facts, "flags": flags, "reused": True}), sizes
 
         try:
             found = kept.read(self._record(span), make)

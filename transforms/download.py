@@ -32,14 +32,6 @@ _MOST_SORTED = 10_000
 #: Requests that lanes may be ahead of what takes their results; files are probed fast, and by the same cores.
 _MOST_AHEAD, _MOST_FILES_AHEAD = 1000, 16
 _FILE_GROUPS = 64
-_KEPT: dict[str, type | tuple[type, ...]] = {
-    "stage": str,
-    "code": str,
-    "message": str,
-    "key": str,
-    "attempts": int,
-    "refusals": int,
-}
 
 
 class Fetched(NamedTuple):
@@ -140,17 +132,22 @@ class _Decided(beam.DoFn):
         return ("web", place % self._rule.politeness.groups()) if request.url else ("files", place % _FILE_GROUPS)
 
 
+def failures_manifests(output: str) -> list[str]:
+    """Returns where the failures of the last run lie; a user's file whose name only begins so is none of them."""
+    names = filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures"))
+    return [storage.join(output, name) for name in names]
+
+
 def earlier_failures(_: Any, output: str) -> Iterator[Failure]:
     """Yields the failure of every fetch that an earlier run of the same output gave up."""
-    for name in filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures")):
-        yield from filter(None, kept.read_lines(storage.join(output, name), _failure_of))
+    for uri in failures_manifests(output):
+        yield from filter(None, kept.read_lines(uri, _failure_of))
 
 
 def _failure_of(row: Any) -> Failure | None:
     """Returns the failure that a row of an earlier run's manifest tells of, if it is one of fetching."""
     if row["stage"] != _STAGE or row["code"] not in CODES:
         return None
-    kept.fields({"refusals": 0, **row}, _KEPT)
     return Failure.from_row(row)
 
 

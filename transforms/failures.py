@@ -7,7 +7,7 @@ A code belongs to one category, and the category says whether another run may tr
 | permanent | leaves it alone, unless an option that may end it (`CURES`) has another value |
 | transient | tries it again |
 | blocked | tries it again, later |
-| skipped | leaves it alone: a stated rule refused it |
+| skipped | leaves it alone: a stated rule refused it; what is `live` or `upcoming` today it tries again |
 | config | tries it again: the fault is in the options or the installation |
 """
 
@@ -146,7 +146,7 @@ CURES: dict[str, tuple[str, ...]] = {
     "too_large": ("max_video_mb",),
     "fetch_timeout": ("download_timeout_seconds", "proxy"),
     "fetch_memory": ("decode_memory_mb",),
-    "unreadable_video": ("max_pixels",),
+    "unreadable_video": ("max_pixels", "cookies", "proxy"),  # a page that wants a login may come in its place
     "no_frames": ("max_pixels", "decode_memory_mb"),
     "decode_crashed": ("decode_memory_mb",),
     "decode_timeout": ("stall_seconds",),
@@ -159,6 +159,15 @@ def remedy(code: str) -> str:
     return REMEDIES.get(code) or _CATEGORY_REMEDIES[CODES[code][0]].format(code=code)
 
 
+#: Rules that refuse a video for what it is today.
+_OF_TODAY = ("live", "upcoming")
+
+
+def is_tried_again(code: str) -> bool:
+    """Tells whether the next run tries failures of a code again, with the same options."""
+    return CODES[code][0] in ("transient", "blocked") or code in _OF_TODAY
+
+
 #: Codes of videos that no other option, installation or day brings back.
 _GONE = ("removed", "private", "drm")
 
@@ -166,6 +175,10 @@ _GONE = ("removed", "private", "drm")
 def is_final(code: str) -> bool:
     """Tells whether what a video that ended so had brought before is not worth keeping: it is gone, or not wanted."""
     return code in _GONE or CODES[code][0] == "skipped"
+
+
+#: The types of a failure's fields in its row; of the others it is text.
+_TYPES = {"attempts": int, "refusals": int, "options": dict}
 
 
 @dataclass(frozen=True)
@@ -216,7 +229,7 @@ class Failure:
           options: The values that options have in that run.
           retry_codes: Codes that it tries again whatever the options.
         """
-        if self.category not in ("permanent", "skipped") or self.code in retry_codes:
+        if self.category == "config" or is_tried_again(self.code) or self.code in retry_codes:
             return False
         return all(options.get(name, value) == value for name, value in self.options.items())
 
@@ -225,10 +238,13 @@ class Failure:
         """Returns the failure of a row of `failures*.jsonl`; rows of earlier versions may lack what has a default.
 
         Raises:
-          KeyError, TypeError, ValueError: The row is none.
+          TypeError, ValueError: The row is none.
         """
-        needed = {name: row[name] for name in ("stage", "code", "message")}
-        return cls(**needed, **{one.name: row[one.name] for one in fields(cls)[len(needed) :] if one.name in row})
+        found = {one.name: row[one.name] for one in fields(cls) if one.name in row}
+        for name, value in found.items():
+            if type(value) is not _TYPES.get(name, str):
+                raise ValueError(f"{name} is {value!r}")
+        return cls(**found)
 
     def to_row(self) -> dict[str, Any]:
         """Returns the failure as a row of `failures*.jsonl`."""
@@ -236,7 +252,7 @@ class Failure:
             "stage": self.stage,
             "code": self.code,
             "category": self.category,
-            "permanent": self.category in ("permanent", "skipped"),
+            "permanent": self.is_left_alone({}),
             "message": self.message,
             "key": self.key,
             "row": self.row,

@@ -1,5 +1,6 @@
 """ReadQueries: query files to ActionQuery records; MatchLabels: from actions to the classifier's labels."""
 
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -189,8 +190,11 @@ def read_excludes(_: Any, patterns: tuple[str, ...]) -> Iterator[tuple[str, None
     """Yields the excluded ids as keys; a file that cannot be read stops the job: it guards somebody's test set."""
     for uri in _match_all(None, patterns):
         with storage.local_copy(uri) as path, storage.opened(path) as stream:
-            for name in excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)):
-                yield name, None
+            try:
+                for name in excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)):
+                    yield name, None
+            except (ValueError, EOFError, zlib.error) as error:
+                raise storage.StorageError(f"--exclude: {uri}: {error}") from None
 
 
 @dataclass

@@ -89,8 +89,8 @@ class VideoRequest:
 
     @property
     def source(self) -> str:
-        """The URL or path that the video comes from."""
-        return self.url or self.path
+        """The URL or path that the video comes from, as it may be shown."""
+        return naming.without_login(self.url) or self.path
 
     def actions(self) -> dict[str, tuple[str, ...]]:
         """Returns the wanted actions in order of their name, each with all labels that any ask gives it."""

@@ -56,7 +56,7 @@ class SearchRule:
 def _entries_of(record: Any) -> Entries:
     """Returns what an earlier run was told."""
     entries = [(url, dict(facts)) for url, facts in record]
-    if not all(isinstance(url, str) and web.is_web(url) for url, _ in entries):
+    if not all(isinstance(url, str) and url for url, _ in entries):  # any text: as when it was listed, fetching judges
         raise ValueError("an entry without an address")
     return entries
 
@@ -86,9 +86,12 @@ class Asker:
         try:
             entries = self._ask(request, stopped)
         except FetchError as error:
-            if CODES[error.code][0] in ("blocked", "transient"):
-                # a site that refuses today must not make yesterday's results vanish
-                return query, error if before is None else before
+            category = CODES[error.code][0]
+            if before is not None and category in ("blocked", "transient", "config"):
+                # a site that refuses today, or a yt-dlp too old for it, must not make yesterday's results vanish
+                return query, before
+            if category in ("blocked", "transient"):
+                return query, error
             if url and web.kind_of(url) == web.PAGE:
                 return query, [(url, {})]  # as one video, of which fetching tells what is wrong
             return query, error
@@ -132,7 +135,7 @@ class Asker:
         url = request["url"]
         host = web.host_of(url) if url else self._rule.prefix
         request = {**request, "pause_seconds": self._rule.politeness.interval_seconds}
-        with self._metrics.doing(f"asking for {url or request['query']!r}"):
+        with self._metrics.doing(f"asking for {naming.without_login(url) or request['query']!r}"):
             messages, _ = self._fetcher.run("fetch:listing", lambda: request, self._gate, host, stopped)
         return [message.facts for message in messages]
 

@@ -8,12 +8,12 @@ from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.networking.exceptions import TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
-from tests.servers import file_server
+from tests.servers import QuietHandler, file_server, serving
 from transforms.core import fetch, guard
 from transforms.core.downloader import Downloader
 from transforms.core.fetch_failures import classify, message
 from transforms.core.filters import FilterRule
-from transforms.core.session import _Silent
+from transforms.core.session import Session, _Silent
 from transforms.core.tasks import TaskError
 
 MESSAGES = {
@@ -193,3 +193,15 @@ def test_a_refused_address_is_told_in_the_words_of_the_guard():
     refused = guard.RefusedAddressError("clipscout refuses to connect to 10.0.0.1 (10.0.0.1): not a public address")
     cause = TransportError("Failed to establish a new connection", cause=refused)
     assert message(ExtractorError(f"Unable to download webpage: {cause}", cause=cause)) == str(refused)
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd.mp4", "ftp://127.0.0.1/a.mp4", "data:video/mp4;base64,AAAA"])
+def test_an_address_that_sends_on_to_another_scheme_is_no_host_that_is_down(place):
+    class Elsewhere(QuietHandler):
+        def do_GET(self):
+            self.give(302, "text/plain", b"", Location=place)
+
+    settings = {"allowed_hosts": ["true"], "socket_timeout_seconds": 5}
+    with serving(Elsewhere) as port, Session(settings, {}) as session, pytest.raises(TaskError) as caught:
+        session.resolve(f"http://127.0.0.1:{port}/a.mp4")
+    assert caught.value.code == "scheme_refused"

@@ -9,8 +9,15 @@ import pytest
 from transforms.core import kept, storage
 from transforms.core.child import Child, ChildError, Limits
 from transforms.core.storage import StorageError
+from transforms.core.video_store import VideoStore
+from transforms.failures import Failure
 
 DAMAGED = {"nothing": b"", "half": b'{"a": 1', "another type": b"[1]", "no text": b"\xff\xfe", "deep": b"[" * 100_000}
+DAMAGED |= {
+    "half a character": b'{"a": 1, "b": "\\ud800"}',
+    "no number": b'{"a": 1, "b": NaN}',
+    "large": b'{"a": %d}' % 10**30,
+}
 
 
 def number(record):
@@ -42,7 +49,7 @@ def test_damaged_lines_cost_themselves(tmp_path, caplog):
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     assert list(kept.read_lines(str(tmp_path / "a.jsonl"), number)) == [1, 2]
     assert [message.split()[0] for message in caplog.messages] == [
-        f"{tmp_path}/a.jsonl:{line}" for line in (3, 4, 5, 6, 7)
+        f"{tmp_path}/a.jsonl:{line}" for line in range(3, 11)
     ]
 
 
@@ -96,3 +103,12 @@ def test_what_the_child_cannot_read_has_the_storages_code(child, path, code):
     with pytest.raises(ChildError) as caught:
         list(child.call("hashing:digest", {"path": path}))
     assert caught.value.kind == code
+
+
+@pytest.mark.parametrize("content", [*DAMAGED.values(), b'{"asked": {}}', b'{"asked": {}, "stage": "a", "code": 5}'])
+def test_a_damaged_failure_of_an_earlier_run_is_none(tmp_path, content):
+    store = VideoStore(str(tmp_path), "videos_for_clips")
+    store.note_failure(Failure("FetchBetterVideos", "removed", "gone", key="k"), {})
+    assert store.failure("k", {}).code == "removed"
+    (tmp_path / "videos_for_clips/k.failure.json").write_bytes(content)
+    assert store.failure("k", {}) is None

@@ -76,7 +76,13 @@ def test_a_label_that_shares_a_word_is_closer_than_one_that_shares_letters():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("Making_Pizza", "making pizza"), ("  a - _b\t", "a b"), ("Straße", "strasse"), ("a/b", "a/b")],
+    [
+        ("Making_Pizza", "making pizza"),
+        ("  a - _b\t", "a b"),
+        ("Straße", "strasse"),
+        ("a/b", "a/b"),
+        ("Cafe\u0301", "caf\u00e9"),
+    ],
 )
 def test_fold(text, expected):
     assert fold(text) == expected

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.core import naming
+from transforms.core.manifests import kinetics_row
 
 SAFE = re.compile(r"[A-Za-z0-9_-]+")
 #: Texts that fold to nearly the same slug, mixed with any text.
@@ -55,6 +56,11 @@ def test_no_action_can_take_the_folder_of_another(action):
 )
 def test_plain_actions_stay_readable(action, folder):
     assert naming.action_folder(action) == folder
+
+
+@pytest.mark.parametrize("action", ["con", "nul", "aux", "com1", "lpt9"])
+def test_no_folder_has_a_name_that_a_file_system_takes_for_a_device(action):
+    assert naming.action_folder(action) != action
 
 
 @given(near_texts)
@@ -145,3 +151,9 @@ def test_keys_that_differ_in_case_alone_are_told_apart():
     assert SAFE.fullmatch(apart)
     assert naming.folded(apart) not in (naming.folded(one), naming.folded(naming.told_apart(other)))
     assert [naming.as_it_was(key) for key in (apart, one, other)] == [one, one, other]
+
+
+def test_spans_of_a_video_that_was_told_apart_have_its_id():
+    key = naming.told_apart("youtube-AAAAAAAAAAA")
+    row = {"action": "a", "key": key, "source": naming.youtube_url("AAAAAAAAAAA"), "asks": []}
+    assert kinetics_row({**row, "start_seconds": 0.0, "end_seconds": 1.0})[1] == "AAAAAAAAAAA"

@@ -349,13 +349,51 @@ def test_unknown_format_is_a_failure():
     assert ".jsonl" in failure.message
 
 
-@pytest.mark.parametrize("header", [b'"action,path\n', b"action\xff,path\n"], ids=["quote", "encoding"])
-def test_a_header_that_cannot_be_read_stops_the_file(tmp_path, header):
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        (b'"action,path\n', "not valid CSV: unexpected end"),
+        (b"action\xff,path\n", "it is not UTF-8"),
+        ("action,path\n".encode("utf-16-le"), "UTF-16 without its mark"),
+        (codecs.BOM_UTF32_LE + "action,path\n".encode("utf-32-le"), "UTF-32"),
+        (b"action,path\rred,a.mp4\r", "new-line character"),
+    ],
+    ids=["quote", "encoding", "no mark", "UTF-32", "old Mac"],
+)
+def test_a_header_that_cannot_be_read_stops_the_file(tmp_path, header, why):
     (tmp_path / "q.csv").write_bytes(header + b"red,a.mp4\nred,b.mp4\n")
     with open(tmp_path / "q.csv", "rb") as stream:
         found = list(rows.read(stream, "q.csv"))
     assert all(isinstance(item, Failure) for item in found)
-    assert any("header" in item.message for item in found)
+    assert "the header cannot be read (" in found[-1].message
+    assert why in found[-1].message
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        ("action,query,query\nred,a,b\n", "q.csv", "two columns 'query', and in this row they differ"),
+        ("action,query,note,note\nred,a,b,c\n", "q.csv", "two columns 'note'"),
+        ("Action,ACTION,query\nred,blue,a\n", "q.csv", "both 'Action' and 'ACTION' are the column 'action'"),
+        ('{"action": "red", "Query": "a", "query": "b"}', "q.jsonl", "both 'Query' and 'query' are"),
+        ('{"action": "red", "query": "a", "query": "b"}', "q.jsonl", "the name 'query' stands there twice"),
+    ],
+)
+def test_of_two_values_none_is_dropped_unseen(content, name, reason):
+    (failure,) = read(content, name)
+    assert failure.code == "bad_row"
+    assert reason in failure.message
+
+
+def test_columns_of_one_name_that_agree_are_one():
+    (query,) = read("action,query,query,note,note\nred,a,,,n\n", "q.csv")
+    assert (query.query, query.extra) == ("a", {"note": "n"})
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=,", "sep=\t"])
+def test_excels_line_before_the_header_is_none(line):
+    (query,) = read(f"{line}\r\naction;query\r\nred;a\r\n", "q.csv")
+    assert (query.action, query.query, query.row) == ("red", "a", "q.csv:3")
 
 
 NEAR_MISSES = {

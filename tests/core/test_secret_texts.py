@@ -3,15 +3,17 @@
 import base64
 import io
 import threading
+from functools import partial
 
 import pytest
 from yt_dlp import YoutubeDL
 from yt_dlp.cookies import YoutubeDLCookieJar
 
 from tests.servers import file_server
-from transforms.core import secret_texts
+from transforms.core import secret_texts, web
 from transforms.core.fetcher import Fetcher, FetchError, WebSettings, read_cookies
 from transforms.core.lanes import Gate, Politeness
+from transforms.records import Ask, VideoRequest
 
 HEAD = "# Netscape HTTP Cookie File\n"
 GOOD = HEAD + ".a.org\tTRUE\t/\tTRUE\t2147483647\tname\ttop-secret\n#HttpOnly_a.org\tFALSE\t/\tFALSE\t0\tother\tset\n"
@@ -81,14 +83,16 @@ def test_what_a_site_repeats_of_its_cookies_is_in_no_message_and_no_fact(tmp_pat
     settings = WebSettings(allowed_hosts=("true",), cookies=str(tmp_path / "cookies.txt"))
     fetcher = Fetcher(settings, Politeness(attempts=1))
     gate = Gate(Politeness(interval_seconds=0), 1)
-    page = b"<!DOCTYPE html><html><head><title>hello top-secret</title></head><body><video src='/a.mp4'></video></body>"
+    long = b"x" * 488
+    page = b"<!DOCTYPE html><html><head><title>hello %s top-secret</title></head><video src='/a.mp4'></video></html>"
     try:
         with file_server() as files:
-            files.pages["/page"] = 200, "text/html", page
+            files.pages["/page"] = 200, "text/html", page % long
             request = {"url": f"{files.url}/page", "limit": 5, "licence": "any", "pause_seconds": 0}
             messages, _ = fetcher.run("fetch:listing", lambda: request, gate, "a", threading.Event())
             assert messages[0].facts["single"]
-            assert messages[0].facts["facts"]["title"].startswith("hello ***")
+            # what was cut to 500 characters first would end in a part of the secret
+            assert messages[0].facts["facts"]["title"].startswith(f"hello {long.decode()} ***")
             gone = {**request, "url": f"{files.url}/top-secret"}
             with pytest.raises(FetchError) as caught:
                 fetcher.run("fetch:listing", lambda: gone, gate, "a", threading.Event())
@@ -106,3 +110,32 @@ def test_cookies_that_went_bad_after_preflight_are_a_failure_without_a_request(t
     (tmp_path / "cookies.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(secret_texts.SecretError, match="not UTF-8"):
         read_cookies(str(tmp_path / "cookies.txt"))
+
+
+def test_the_login_in_an_address_reaches_its_site_as_it_was_written_and_nobody_else():
+    url = "HTTP://User:Top-Secret@Example.ORG/Video.mp4"
+    canonical = web.canonical(url)
+    assert canonical == "http://User:Top-Secret@example.org/Video.mp4"
+    assert web.key_of(canonical) == web.key_of("http://example.org/Video.mp4")
+    request = VideoRequest("k", (Ask("a", ("a",), "row"),), url=canonical)
+    assert request.source == "http://example.org/Video.mp4"
+
+
+def test_what_a_site_repeats_of_a_login_is_in_no_message_and_no_fact():
+    fetcher = Fetcher(WebSettings(allowed_hosts=("true",)), Politeness(attempts=1))
+    page = b"<!DOCTYPE html><html><head><title>hello Top-Secret</title></head><video src='/a.mp4'></video></html>"
+    gate = Gate(Politeness(interval_seconds=0), 1)
+    try:
+        with file_server() as files:
+            files.pages["/page"] = 200, "text/html", page
+            files.pages["/none"] = 200, "text/html", b"<html>nothing</html>"
+            known = {"limit": 5, "licence": "any", "pause_seconds": 0}
+            site = files.url.replace("http://", "http://User:Top-Secret@")
+            ask = partial(fetcher.run, "fetch:listing", gate=gate, host="a", stopped=threading.Event())
+            messages, _ = ask(make_request=lambda: {**known, "url": f"{site}/page"})
+            assert messages[0].facts["facts"]["title"].startswith("hello ***")
+            with pytest.raises(FetchError, match="Unsupported URL") as caught:
+                ask(make_request=lambda: {**known, "url": f"{site}/none"})
+    finally:
+        fetcher.close()
+    assert "Secret" not in str(caught.value)

@@ -61,11 +61,13 @@ def test_a_clip_that_cannot_be_stored_is_one_failure_and_the_numbers_add_up(tmp_
 def test_a_damaged_record_of_a_clip_costs_a_new_cut(tmp_path, colour_spec):
     rows = [{"action": "red", "path": scene_video(tmp_path / "a.mp4", ("red", 2))}]
     _, output = run_rows(tmp_path, rows, colour_spec, *OPTIONS)
-    for damage in ("{", "[]", "{}"):
-        for record in output.glob("clips/*/*.json"):
-            record.write_text(damage)
+    good = {record: json.loads(record.read_text()) for record in output.glob("clips/*/*.json")}
+    assert good
+    for damage in ("{", "[]", "{}", {"sizes": None}, {"flags": [5]}, {"frames": 10**30}):
+        for record, facts in good.items():
+            record.write_text(damage if isinstance(damage, str) else json.dumps({**facts, **damage}))
         assert run_rows(tmp_path, rows, colour_spec, *OPTIONS)[0] == 0
-        assert all(json.loads(record.read_text())["sha256"] for record in output.glob("clips/*/*.json"))
+        assert {record: json.loads(record.read_text()) for record in good} == good
 
 
 @pytest.mark.parametrize(("ending", "damage"), [(".mp4", "cut off"), (".mp4", "other bytes"), (".jpg", "emptied")])

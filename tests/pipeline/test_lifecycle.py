@@ -157,7 +157,7 @@ def test_a_failed_look_at_the_output_leaves_no_folder(tmp_path, half_broken):
     assert not (tmp_path / "deep").exists()
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '"text"'])
+@pytest.mark.parametrize("content", ["[]", "{", '"text"', "[" * 100_000])
 def test_a_damaged_record_of_the_settings_is_one_line(tmp_path, half_broken, capsys, content):
     (tmp_path / "output").mkdir()
     (tmp_path / "output/job.json").write_text(content)

@@ -135,6 +135,14 @@ def test_without_replace_earlier_clips_stay_and_their_number_is_told(job, tmp_pa
     assert len(list((tmp_path / "output/clips").rglob("*.mp4"))) == 2
 
 
+def test_a_file_of_the_users_own_stays_whatever_it_is_called(job, tmp_path):
+    job(["red"])
+    own = tmp_path / "output" / "failures-reviewed.xlsx"
+    own.write_text("mine")
+    job(["red"], "--clip_seconds=3", "--replace")
+    assert own.read_text() == "mine"
+
+
 def test_in_an_empty_output_there_is_nothing_to_replace(job):
     _, told = job(["red"], "--replace", "--preflight_only")
     assert "replace    nothing is there yet that could be replaced" in told
@@ -166,9 +174,10 @@ def test_each_setting_redoes_what_depends_on_it(job, tmp_path, colour_spec, more
         assert any(part in line for line in found.plan), (part, found.plan)
 
 
-def test_a_summary_that_cannot_be_read_hides_no_plan(job, tmp_path):
+@pytest.mark.parametrize("content", ["{", "[]", '{"failures": []}', '{"failures": {"CutClips": {"no such code": 1}}}'])
+def test_a_summary_that_cannot_be_read_hides_no_plan(job, tmp_path, content):
     job(["red"])
-    (tmp_path / "output/summary.json").write_text("{")
+    (tmp_path / "output/summary.json").write_text(content)
     status, told = job(["red"], "--replace")
     assert status == 0
     assert plan_of(told)[0] == "replace    the settings are those of what is there"

@@ -104,18 +104,20 @@ def test_a_broken_file_that_was_replaced_is_looked_at_again(tmp_path, colour_spe
 def test_damaged_rows_of_earlier_failures_cost_themselves(tmp_path, caplog):
     row = Failure("DownloadVideos", "removed", "gone", key="web-a", refusals=2).to_row()
     odd = [{**row, "key": 5}, {**row, "attempts": "x"}, [], {"stage": "DownloadVideos"}, {**row, "code": ["removed"]}]
+    odd += [{**row, "options": options} for options in (None, [], "cookies")]
     lines = [json.dumps(row), '{"stage": "Down', *map(json.dumps, odd), json.dumps({**row, "key": "web-b"})]
     (tmp_path / "failures.jsonl").write_text("\n".join(lines) + "\n")
     assert [failure.key for failure in earlier_failures(None, str(tmp_path))] == ["web-a", "web-b"]
     assert [message.split()[0] for message in caplog.messages] == [
-        f"{tmp_path}/failures.jsonl:{line}" for line in range(2, 8)
+        f"{tmp_path}/failures.jsonl:{line}" for line in range(2, 11)
     ]
 
 
 def test_damaged_listings_of_an_earlier_run_are_none():
-    good = [["http://host/a", {"title": "a"}]]
-    assert _entries_of(good) == [("http://host/a", {"title": "a"})]
-    for damaged in ({}, [["http://host/a"]], [["http://host/a", 5]], [["file:///a", {}]], [[5, {}]], "text", 5):
+    # what is no web address is judged when it is fetched, and costs the others nothing
+    good = [["http://host/a", {"title": "a"}], ["localvideo:a", {}], ["file:///a", {}]]
+    assert _entries_of(good) == [("http://host/a", {"title": "a"}), ("localvideo:a", {}), ("file:///a", {})]
+    for damaged in ({}, [["http://host/a"]], [["http://host/a", 5]], [["", {}]], [[5, {}]], "text", 5):
         if damaged:
             with pytest.raises(kept.DAMAGE):
                 _entries_of(damaged)

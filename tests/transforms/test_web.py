@@ -444,6 +444,17 @@ def test_titles_reach_no_path_and_rows_stay_whole(site, job):
     assert "\x1b" not in row["facts"]["title"]
 
 
+def test_a_page_that_is_not_understood_today_keeps_yesterdays_results(site, job):
+    server = site({"a": video("yak"), "b": video("yak", malformed="localvideo:a")})
+    rows = [{"action": "red", "query": "yak"}]
+    job(rows, "--cut=none")
+    server.set({"a": video("yak", malformed="breaks the list")})
+    status, output = job(rows, "--cut=none")
+    assert status == 0
+    assert {key: row["outcome"] for key, row in by_key(output).items()} == {"localvideo-a": "result"}
+    assert read_jsonl(output / "failures.jsonl") == []
+
+
 def test_a_site_that_refuses_today_keeps_yesterdays_results(site, job):
     catalogue = {"a": video("yak"), "b": video("yak", page_error="This video has been removed by the uploader")}
     server = site(catalogue)

@@ -34,7 +34,11 @@ def to_query(fields: dict[str, Any], row: str) -> ActionQuery:
         but for its spelling; the message names the column.
     """
     columns = {str(name).strip(): value for name, value in fields.items() if value not in (None, "")}
-    by_folded = {name.lower(): name for name in reversed(columns)}
+    by_folded: dict[str, str] = {}
+    for name in columns:
+        other = by_folded.setdefault(name.lower(), name)
+        if other != name and name.lower() in COLUMNS:
+            raise RowError(f"both {other!r} and {name!r} are the column {name.lower()!r}")
 
     def take(*names: str) -> Any:
         for name in names:

@@ -20,7 +20,8 @@ from transforms.core.tasks import DISK_FULL, Item, TaskError
 _CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=EgQQATAB"
 _FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
 _DOWNLOAD_FACTS = (*_FACTS, "format_id", "width", "height", "vcodec", "webpage_url", "extractor_key", "id")
-_LONGEST_TEXT = 500
+#: Longer text is no fact. None is shortened here: who takes the secrets out of it has to see them whole.
+_LONGEST_TEXT = 10_000
 #: The sound of a clip needs no better one.
 _SOUND_KBIT = 128
 #: Protocols that yt-dlp fetches itself, below the guard; others would start programs.
@@ -192,7 +193,8 @@ def facts_of(info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         value = info.get(name)
         if isinstance(value, str):
-            facts[name] = "".join(c if c.isprintable() else " " for c in value[:_LONGEST_TEXT])
+            if len(value) <= _LONGEST_TEXT:
+                facts[name] = "".join(c if c.isprintable() else " " for c in value)
         elif isinstance(value, bool) or number(value) is not None:
             facts[name] = value
     return facts

@@ -119,6 +119,7 @@ def _by_extractor(link: BaseException) -> str:
 
 def _by_request(link: BaseException) -> str:
     """What became of a request."""
+    import requests
     from yt_dlp.cookies import CookieLoadError
     from yt_dlp.networking import exceptions
     from yt_dlp.utils import ContentTooShortError
@@ -127,6 +128,8 @@ def _by_request(link: BaseException) -> str:
         return _STATUS.get(link.status) or ("server_error" if link.status >= 500 else "download_failed")
     if isinstance(link, exceptions.ProxyError):
         return "proxy_failed"
+    if isinstance(link, requests.exceptions.InvalidSchema):  # where an address sends on to one
+        return "scheme_refused"
     if isinstance(link, (exceptions.NoSupportingHandlers, exceptions.UnsupportedRequest)):
         return "proxy_failed" if "proxy" in str(link).lower() else "scheme_refused"
     if isinstance(link, CookieLoadError):

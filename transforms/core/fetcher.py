@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from transforms.core.lanes import Gate, NotTriedError, Politeness
 from transforms.failures import CODES
 
 _LONGEST_WAIT_SECONDS = 60.0
+_LONGEST_FACT = 500
 
 
 class FetchError(Exception):
@@ -173,18 +174,22 @@ class Fetcher:
             raise FetchError(error.code, str(error), attempts) from error
 
     def _ask(self, task: str, request: dict[str, Any], attempts: int) -> list[Message]:
+        secrets = (*secret_texts.login_of(request.get("url", "")), *self._secrets)
         try:
-            return [self._redacted(message) for message in self.child.call(task, {**request, "web": self._settings})]
+            messages = self.child.call(task, {**request, "web": self._settings})
+            return [_redacted(message, secrets) for message in messages]
         except ChildError as error:
             code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(error.kind)
             # what a dying child wrote last may hold a line of the cookies file
-            message = str(error).partition(": ")[0] if error.fatal else secret_texts.redacted(str(error), self._secrets)
+            message = str(error).partition(": ")[0] if error.fatal else secret_texts.redacted(str(error), secrets)
             raise FetchError(code or error.kind, message, attempts) from error
 
-    def _redacted(self, message: Message) -> Message:
-        """What a site says of a video may repeat what it was sent."""
-        facts = message.facts.get("facts")
-        if self._secrets and isinstance(facts, dict):
-            for name, value in facts.items():
-                facts[name] = secret_texts.redacted(value, self._secrets) if isinstance(value, str) else value
-        return message
+
+def _redacted(message: Message, secrets: Sequence[str]) -> Message:
+    """What a site says of a video may repeat what it was sent, and is kept no longer than a fact may be."""
+    facts = message.facts.get("facts")
+    if isinstance(facts, dict):
+        for name, value in facts.items():
+            if isinstance(value, str):
+                facts[name] = secret_texts.redacted(value, secrets)[:_LONGEST_FACT]
+    return message

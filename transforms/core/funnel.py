@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from transforms.core.highlights import Scores
-from transforms.failures import CODES, Failure, is_final
+from transforms.failures import CODES, Failure, is_final, is_tried_again
 from transforms.records import (
     ActionQuery,
     CandidateSpan,
@@ -153,11 +153,6 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
         "failure_ratio": _failure_ratio(numbers),
         "adds_up": not imbalances(numbers),
     }
-
-
-def is_tried_again(code: str) -> bool:
-    """Tells whether the next run tries failures of a code again, with the same options."""
-    return CODES[code][0] in ("transient", "blocked")
 
 
 def a_row_failed(totals: Mapping[str, Any]) -> bool:

@@ -1,15 +1,16 @@
 """What earlier runs kept as JSON. A record that is damaged is told of and counts as none, so that it is made anew."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from transforms.core import storage
+from transforms.core import storage, strict_json
 
 _Record = TypeVar("_Record")
 #: What comes of JSON that is none, of other types than expected, or nested without end.
 DAMAGE = (ValueError, TypeError, KeyError, AttributeError, LookupError, RecursionError, OverflowError)
+#: No record has a larger number, and neither Parquet nor a clock would take it.
+_LARGEST = 2**53
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.WARNING)  # also where others are to be silent
 
@@ -27,7 +28,7 @@ def read(uri: str, make: Callable[[Any], _Record]) -> _Record | None:
             return None
         raise
     try:
-        return make(json.loads(content))
+        return make(strict_json.loads(content))
     except DAMAGE:
         tell_damaged(uri)
         return None
@@ -43,7 +44,7 @@ def read_lines(uri: str, make: Callable[[Any], _Record]) -> Iterator[_Record]:
     for number, line in enumerate(storage.read_bytes(uri).split(b"\n"), start=1):
         if line:
             try:
-                record = make(json.loads(line))
+                record = make(strict_json.loads(line))
             except DAMAGE:
                 tell_damaged(f"{uri}:{number}")
                 continue
@@ -64,5 +65,7 @@ def fields(record: Any, types: dict[str, type | tuple[type, ...]]) -> dict[str, 
     for name, kind in types.items():
         value = record[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} is {value!r}")
+        if isinstance(value, int | float) and abs(value) > _LARGEST:
             raise ValueError(f"{name} is {value!r}")
     return {name: record[name] for name in types}

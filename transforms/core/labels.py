@@ -3,6 +3,7 @@
 import difflib
 import heapq
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 
@@ -80,5 +81,5 @@ def _words(text: str) -> set[str]:
 
 
 def fold(text: str) -> str:
-    """Folds case, and runs of spaces, underscores and hyphens."""
-    return re.sub(r"[\s_-]+", " ", text).strip().casefold()
+    """Folds case, runs of spaces, underscores and hyphens, and the two ways to write a letter with an accent."""
+    return unicodedata.normalize("NFC", re.sub(r"[\s_-]+", " ", text).strip().casefold())

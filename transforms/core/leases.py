@@ -5,7 +5,6 @@ back; on the machine of that run it is seen at once that the process is gone. Cl
 """
 
 import contextlib
-import json
 import os
 import platform
 import threading
@@ -16,11 +15,18 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from transforms.core import storage, strict_json, updates
+from transforms.core import kept, storage, strict_json, updates
 
 _NAME = ".clipscout-run.json"
 _LASTS_SECONDS = 90.0
 _RENEW_SECONDS = 20.0
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("run", "host", "machine", "process"), str),
+    "pid": int,
+    **dict.fromkeys(("since", "expires"), (int, float)),
+}
 
 
 class HeldError(Exception):
@@ -73,7 +79,7 @@ def _process(pid: int) -> str:
     """Returns when a process began, in the system's words; empty where there is no such process any more."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # or a number that no process can have
         return ""
     except PermissionError:
         pass
@@ -87,8 +93,8 @@ def _process(pid: int) -> str:
 
 def _read(data: bytes | None) -> _Record | None:
     try:
-        return _Record(**json.loads(data)) if data else None
-    except (ValueError, TypeError):  # damaged, or of another version: it holds nobody
+        return _Record(**kept.fields(strict_json.loads(data), _TYPES)) if data else None
+    except kept.DAMAGE:  # or of another version: it holds nobody
         return None
 
 

@@ -185,24 +185,19 @@ def _ask(ask: Ask) -> dict[str, Any]:
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Returns rows as JSON Lines in UTF-8; half a surrogate pair (a file name that is not UTF-8) stays escaped."""
-    return "".join(strict_json.text(row, ascii_only=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
+    """Returns rows as JSON Lines."""
+    return "".join(strict_json.text(row) + "\n" for row in rows).encode()
 
 
 def parquet(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
     """Returns rows as a Parquet file: the columns of JSON Lines; `asks`, `listed` and `facts` as JSON text."""
     flat = [
-        {name: strict_json.text(value) if name in _OBJECTS else _printable(value) for name, value in row.items()}
+        {name: strict_json.text(value) if name in _OBJECTS else strict_json.plain(value) for name, value in row.items()}
         for row in rows
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(flat, schema=pa.schema(columns.items())), sink, compression="zstd")
     return sink.getvalue().to_pybytes()
-
-
-def _printable(value: Any) -> Any:
-    """Half a surrogate pair (a file name that is not UTF-8) becomes its escape, as in JSON Lines."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -221,7 +216,8 @@ def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     is_own_name = {fold(name) for name in names} <= {fold(row["action"])}
     is_writable = not any(";" in name for name in names)
     classes = ";".join(dict.fromkeys(names)) if is_writable and not is_own_name else ""
-    return row["action"], key.removeprefix("youtube-") if is_youtube else key, *times, split, url, path, classes
+    video_id = naming.as_it_was(key).removeprefix("youtube-") if is_youtube else key
+    return row["action"], video_id, *times, split, url, path, classes
 
 
 def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:

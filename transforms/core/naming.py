@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 _KEY_MAX_CHARACTERS = 100
 _YOUTUBE_ID = re.compile(r"[0-9A-Za-z_-]{11}")
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)\d")  # which Windows takes for no file's name
 _LOSSLESS_ACTION = re.compile(r"[a-z0-9]+(?:[ -][a-z0-9]+)*")
 
 
@@ -39,7 +40,7 @@ def action_folder(action: str) -> str:
     `making pizza` becomes `making_pizza`; a name that the fold would change in any other way gets a
     digest of the original behind it.
     """
-    if _LOSSLESS_ACTION.fullmatch(action) and len(action) <= 60:
+    if _LOSSLESS_ACTION.fullmatch(action) and len(action) <= 60 and not _DEVICE.fullmatch(action):
         return action.replace(" ", "_")
     return f"{slug(action) or 'action'}--{digest(action, 8)}"
 
@@ -77,6 +78,14 @@ def as_it_was(key: str) -> str:
     """Returns the key that a site's id gives, also for one that was told apart."""
     found = _TOLD_APART.fullmatch(key)
     return found[1] if found else key
+
+
+_LOGIN = re.compile(r"(https?://)[^/?#]*@", re.IGNORECASE)
+
+
+def without_login(url: str) -> str:
+    """Returns a web address without a user and password before its host, which are for the site alone."""
+    return _LOGIN.sub(r"\1", url, count=1) if _LOGIN.match(url) else url
 
 
 def is_youtube_id(text: str) -> bool:

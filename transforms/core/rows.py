@@ -9,13 +9,14 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from transforms.core import spreadsheets
+from transforms.core import spreadsheets, strict_json
 from transforms.core.columns import COLUMNS, RowError, to_query
 from transforms.failures import Failure
 from transforms.records import ActionQuery
@@ -24,7 +25,6 @@ FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": ",", ".
 _MAX_LINE_BYTES = 1 << 20
 _MAX_LINES_PER_RECORD = 100
 _MAX_ARRAY_BYTES = 64 << 20
-_DEEPEST = 20
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _STAGE = "ReadQueries"
 
@@ -169,6 +169,13 @@ class _Utf16:
 
 
 _SEPARATORS = (",", ";", "\t", "|")
+#: Excel's own line before the header. What follows tells the separator as well.
+_EXCELS_SEPARATOR = re.compile(r'"?sep=."?\s*', re.IGNORECASE)
+
+
+def says_nothing(line: str) -> bool:
+    """Tells whether a line before the header is empty, or Excel's own."""
+    return not line.strip() or _EXCELS_SEPARATOR.fullmatch(line) is not None
 
 
 def separator(header: str, usual: str, known: Collection[str]) -> str:
@@ -192,7 +199,7 @@ def _json_records(lines: _Lines) -> _Records:
         if not text.strip():
             continue
         try:
-            value = _json(text)
+            value = strict_json.loads(text)
         except ValueError as error:
             yield number, RowError(f"not JSON: {error}")
             continue
@@ -201,7 +208,7 @@ def _json_records(lines: _Lines) -> _Records:
 
 def _array_records(text: str) -> _Records:
     try:
-        rows = _json(text, deepest=_DEEPEST + 1)
+        rows = strict_json.loads(text, deepest=strict_json.DEEPEST + 1)
     except ValueError as error:
         yield 1, RowError(f"not a JSON array, so that no row of this file can be read: {error}")
         return
@@ -209,43 +216,18 @@ def _array_records(text: str) -> _Records:
         yield number, value if isinstance(value, dict) else RowError("not a JSON object")
 
 
-def _json(text: str, deepest: int = _DEEPEST) -> Any:
-    """Returns a JSON value that can be written again, and that nobody who walks down it falls into.
-
-    Raises:
-      ValueError: It is none.
-    """
-    try:
-        value = json.loads(text)
-        # half a surrogate pair cannot be written again, nor can numbers without end
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except RecursionError:
-        raise ValueError(f"nested more than {deepest} deep") from None
-    level = [value]
-    for _ in range(deepest):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    if any(isinstance(inner, dict | list) for inner in level):
-        raise ValueError(f"nested more than {deepest} deep")
-    return value
-
-
 def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
     def records(lines: _Lines) -> _Records:
         header: list[str] | None = None
         first = lines.next()
-        while first and not first[1].strip():
+        while first and says_nothing(first[1]):
             first = lines.next()
         lines.give_back([first] if first else [])
         between = separator(first[1], delimiter, COLUMNS) if first else delimiter
         while (item := _next_record(lines, between)) is not None:
             number, cells = item
-            if header is None and (isinstance(cells, RowError) or lines.has_failed):
-                yield number, RowError("the header cannot be read, and without it no row of this file")
+            if header is None and (why := _header_fault(cells, lines)):
+                yield number, RowError(f"the header cannot be read{why}, and without it no row of this file")
                 return
             if isinstance(cells, RowError):
                 yield number, cells
@@ -259,11 +241,24 @@ def _delimited_records(delimiter: str) -> Callable[[_Lines], _Records]:
     return records
 
 
+def _header_fault(cells: list[str] | RowError, lines: _Lines) -> str:
+    """Returns what is wrong with a header; nothing where it can be used."""
+    if isinstance(cells, RowError):
+        return f" ({cells})"
+    if any("\0" in cell for cell in cells):
+        return " (it holds zeros, as UTF-16 without its mark and UTF-32 do; save the file as UTF-8)"
+    return " (it is not UTF-8)" if lines.has_failed else ""
+
+
 def _by_name(header: list[str], cells: list[str]) -> dict[str, Any] | RowError:
     """Returns a row's cells by the names of their columns; spreadsheets leave empty columns behind the last one."""
     if any(cell.strip() for cell in cells[len(header) :]):
         return RowError(f"{len(cells)} cells where the header has {len(header)}")
-    named = dict(zip(header, map(spreadsheets.plain, cells), strict=False))
+    named: dict[str, Any] = {}
+    for name, cell in zip(header, map(spreadsheets.plain, cells), strict=False):
+        if cell.strip() and named.get(name, "").strip() and cell != named[name]:
+            return RowError(f"the header has two columns {name!r}, and in this row they differ")
+        named[name] = named.get(name) or cell
     if named.pop("", "").strip():
         return RowError("a cell stands in a column without a name")
     return named

@@ -77,13 +77,31 @@ def secrets_of(cookies: str, proxy: str) -> tuple[str, ...]:
       cookies: The text of a cookies file; empty for none.
       proxy: The URL of a proxy; empty for none.
     """
-    values = {fields[-1] for _, fields in _cookies(cookies)}
-    if proxy:
-        login, _, _ = urlsplit(proxy).netloc.rpartition("@")
-        user, _, password = login.partition(":")
-        values |= {proxy, login, password} if login else set()
-        values.add(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode() if login else "")
-    values |= {unquote(value) for value in values} | {quote(value, safe="") for value in values}
+    login = _login(proxy)
+    values = {fields[-1] for _, fields in _cookies(cookies)} | login
+    if login:
+        values.add(proxy)
+    return _all_forms(values)
+
+
+def login_of(url: str) -> tuple[str, ...]:
+    """Returns of a web address what must appear nowhere: the user and password before its host, if there are any."""
+    return _all_forms(_login(url))
+
+
+def _login(url: str) -> set[str]:
+    try:
+        login, _, _ = urlsplit(url).netloc.rpartition("@")
+    except ValueError:  # no address, so that no site is shown it
+        return set()
+    user, _, password = login.partition(":")
+    header = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return {login, password, header} if login else set()
+
+
+def _all_forms(values: set[str]) -> tuple[str, ...]:
+    """Returns secrets and their other spellings, the longest first."""
+    values = values | {unquote(value) for value in values} | {quote(value, safe="") for value in values}
     return tuple(sorted((value for value in values if len(value) >= _SHORTEST), key=lambda value: (-len(value), value)))
 
 

@@ -27,7 +27,7 @@ def update(uri: str, change: Change) -> None:
 def _update_file(path: str, change: Change) -> bool:
     with storage.explained(path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "a+b") as file:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
             with suppress(OSError):  # a network's folder may have no locks
                 fcntl.flock(file, fcntl.LOCK_EX)
             try:
@@ -36,13 +36,13 @@ def _update_file(path: str, change: Change) -> bool:
                 ours = False
             if not ours:  # removed before it was locked
                 return False
-            file.seek(0)
             after = change(file.read() or None)
             if after is None:
                 os.unlink(path)
             else:
-                file.truncate(0)
+                file.seek(0)
                 file.write(after)
+                file.truncate()  # last: who reads without the lock must not find the file empty
             return True
 
 

@@ -1,6 +1,5 @@
 """The stored videos of an output folder."""
 
-import json
 import os
 from dataclasses import replace
 from types import NoneType
@@ -86,15 +85,11 @@ class VideoStore:
 
     def failure(self, key: str, asked: dict[str, Any]) -> Failure | None:
         """Returns why an earlier run could not have a video, if it asked for the same; for `asked` see `find`."""
-        try:
-            row = json.loads(storage.read_bytes(self._failure(key)))
+
+        def make(row: Any) -> Failure | None:
             return Failure.from_row(row) if row["asked"] == asked else None
-        except storage.StorageError as error:
-            if error.code == "not_found":
-                return None
-            raise
-        except (ValueError, TypeError, KeyError, AttributeError):  # damaged, or not ours: try again
-            return None
+
+        return kept.read(self._failure(key), make)
 
     def forget_failure(self, key: str) -> None:
         """Forgets why a video could not be had; it may never have been so."""

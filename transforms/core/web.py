@@ -11,7 +11,8 @@ from transforms.core import naming
 #: holds.
 VIDEO, LISTING, PAGE = "video", "listing", "page"
 
-_SITE = re.compile(r"https?://[^/?#@]*", re.IGNORECASE)
+#: Scheme, login (where case matters) and host of a web address.
+_SITE = re.compile(r"(https?://)([^/?#]*@)?([^/?#]*)", re.IGNORECASE)
 #: Ends the address of a video that has none but that of its page: its place there, from 1.
 _ITEM = re.compile(r"[#&]clipscout_item=([1-9]\d{0,5})$")
 #: Extensions of files that yt-dlp's generic extractor takes for media without looking into them.
@@ -57,7 +58,7 @@ def canonical(url: str, *, lists: bool = False) -> str:
     """
     from yt_dlp.utils import unsmuggle_url
 
-    url = _SITE.sub(lambda site: site[0].lower(), url)
+    url = _SITE.sub(lambda site: f"{site[1].lower()}{site[2] or ''}{site[3].lower()}", url, count=1)
     if lists and parse_qs(_parts(url).query).get("list"):
         return url
     if is_web(url) and (video_id := _extractors()[0].get_temp_id(url)):
@@ -87,6 +88,7 @@ def key_of(url: str) -> str:
     site = site_of(page)
     if site and (video_id := _extractor(page).get_temp_id(page)):
         return naming.web_key(site, f"{video_id}_{item}" if item else video_id)
+    url = naming.without_login(url)
     return naming.web_key("web", f"{_parts(url).path.rsplit('/', 1)[-1]} {url}")
 
 
