@@ -76,6 +76,7 @@ def high_range(path, transfer):
         stream.width, stream.height, stream.pix_fmt = 192, 108, "yuv420p10le"
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 9, 9, transfer, 1
+        context.max_b_frames = 0
         for index in range(20):
             frame = av.VideoFrame(192, 108, "yuv420p10le")
             for plane, values in zip(frame.planes, planes, strict=True):
@@ -109,6 +110,48 @@ def test_a_high_dynamic_range_is_mapped_for_all_who_look(tmp_path, transfer):
 def test_a_mapped_clip_is_tagged_as_what_it_is(tmp_path):
     (clip,) = cut(high_range(tmp_path / "a.mp4", 16), tmp_path, (0, 0.6))
     assert tags(clip["path"]) == ("yuv420p", 1, 1, 1)
+
+
+def standard_range(path, codec="libx264", pixel_format="yuv420p"):
+    """Writes the bars as RGB, or else by the matrix of BT.601."""
+
+    def tag(_, stream):
+        stream.codec_context.colorspace = 0 if codec == "libx264rgb" else 6
+
+    options = {"crf": "4"}
+    return make_video(
+        path, 20, codec=codec, pixel_format=pixel_format, picture=bars, bframes=0, options=options, configure=tag
+    )
+
+
+def joined(folder, *parts):
+    """Writes one stream of H.264 streams that follow each other."""
+    raw, path = folder / "joined.h264", folder / "joined.mkv"
+    raw.write_bytes(b"".join(Path(part).read_bytes() for part in parts))
+    with av.open(str(raw)) as original, av.open(str(path), "w") as output:
+        target = output.add_stream_from_template(original.streams.video[0])
+        for index, packet in enumerate(packet for packet in original.demux() if packet.size):
+            packet.pts = packet.dts = index
+            packet.stream, packet.time_base = target, Fraction(1, 25)
+            output.mux(packet)
+    return str(path)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["there", "back"])
+@pytest.mark.parametrize("keep_hdr", [False, True], ids=["mapped", "kept"])
+@pytest.mark.parametrize("kind", ["RGB", "PQ", "HLG"])
+def test_colours_that_change_within_a_clip_are_converted_to_its_own(tmp_path, kind, keep_hdr, order):
+    """A clip has one matrix and one dynamic range: those with which it begins."""
+    if kind == "RGB":
+        other = standard_range(tmp_path / "b.h264", "libx264rgb", "rgb24")
+    else:
+        other = high_range(tmp_path / "b.h264", {"PQ": 16, "HLG": 18}[kind])
+    parts = [standard_range(tmp_path / "a.h264"), other][::order]
+    (alone,) = cut(parts[1], tmp_path, (0, 0.4))
+    expected = seen(alone["path"])
+    (clip,) = cut(joined(tmp_path, *parts), tmp_path, (0.4, 1.2), keep_hdr=keep_hdr, poster=True)
+    assert clip["frames"] == 20
+    assert np.abs(seen(Path(clip["path"]).with_suffix(".jpg")) - expected).max() < 12  # its middle is after the change
 
 
 @pytest.mark.parametrize("matrix", [0, 8, 10, 11, 12, 13, 14])

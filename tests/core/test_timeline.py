@@ -248,3 +248,21 @@ def test_a_picture_that_is_repeated_is_no_damage():
     assert decoded.report["flags"] == []
     assert decoded.report["decoded_seconds"] == pytest.approx(12.0, abs=0.5)
     assert len(decoded.times) == 24
+
+
+SLIDES = [20.0 * index for index in range(20)]
+RECORDING = [*(index / 25 for index in range(60)), *(60 + index / 25 for index in range(60))]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("bframes", [0, 3])
+@pytest.mark.parametrize("times", [SLIDES, RECORDING, [*RECORDING[:60], 60.0]], ids=["slides", "pause", "last"])
+def test_pictures_that_stay_for_long_are_shown_when_they_say(tmp_path, name, bframes, times):
+    """Some that are shown before a long one are stored after it: they are no sign that its stamp is wrong."""
+    options = {"x264-params": "b-adapt=0:scenecut=0"}
+    path = make_video(tmp_path / name, len(times), times=times, bframes=bframes, gop=250, options=options)
+    decoded = Decoded(path)
+    assert decoded.times == near(times)
+    assert not set(decoded.report["flags"]) & {"times_repaired", "time_jumps", "truncated"}
+    assert decoded.stamps == list(range(len(times)))
+    assert probe(path)["duration_seconds"] >= times[-1] - 0.001

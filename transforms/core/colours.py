@@ -59,7 +59,7 @@ def is_hdr(frame: VideoFrame) -> bool:
 
 
 def clip_tags(frame: VideoFrame, keep_hdr: bool) -> Tags:
-    """Returns the tags of a clip that is made of frames like this one, as `to_yuv` converts them."""
+    """Returns the tags of a clip that begins with a frame."""
     if is_hdr(frame) and not keep_hdr:
         return Tags(_BT709, _BT709, _BT709)
     if frame.format.is_rgb:  # players take the tag of RGB literally
@@ -81,15 +81,15 @@ def _tone_mapper(*_kind: object) -> VideoReformatter:
 
 
 class Converter:
-    """Scales and converts frames. High dynamic range is mapped to the standard one, unless it is to be kept.
+    """Scales and converts frames, to RGB or to the colours of a clip, whatever those of the frame are.
 
     Args:
       picture_format: FFmpeg's name of the pixel format, e.g. `rgb24`.
-      keep_hdr: Whether a high dynamic range is kept.
+      tags: The colours of the clip that the frames are for; None for RGB, of the standard dynamic range.
     """
 
-    def __init__(self, picture_format: str, keep_hdr: bool = False) -> None:
-        self._format, self._keep_hdr = picture_format, keep_hdr
+    def __init__(self, picture_format: str, tags: Tags | None = None) -> None:
+        self._format, self._tags = picture_format, tags
         self._scaler = VideoReformatter()  # frame.reformat would build its tables again for every frame
 
     def convert(
@@ -98,19 +98,26 @@ class Converter:
         """Returns a frame of the given size; it may be the given one itself."""
         wishes: dict[str, Any] = {"width": width, "height": height, "format": self._format}
         wishes |= {"interpolation": interpolation, "threads": 1}
-        is_yuv = not self._format.startswith("rgb")
-        scaler = self._scaler
-        if is_yuv:
-            wishes["dst_color_range"] = ColorRange.JPEG if self._format.startswith("yuvj") else ColorRange.MPEG
-            tags = clip_tags(frame, self._keep_hdr)
-            if tags.matrix != frame.colorspace:
-                wishes["dst_colorspace"] = _SCALER_NAMES[tags.matrix]
-        if is_hdr(frame) and not self._keep_hdr:
-            wishes |= {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
-            wishes["dst_colorspace"] = Colorspace.ITU709
-            kind = (frame.format.name, frame.color_trc, frame.color_primaries, frame.colorspace, *wishes.values())
-            scaler = _tone_mapper(frame.width, frame.height, *kind)
-        return scaler.reformat(frame, **wishes)
+        tags, matrix = self._tags, Colorspace.ITU709
+        if tags is not None:
+            wishes["dst_color_range"] = ColorRange.MPEG
+            matrix = _scaler_name(tags.matrix)
+            if frame.format.is_rgb or _scaler_name(frame.colorspace) != matrix:
+                wishes["dst_colorspace"] = matrix
+        own = frame.color_trc if is_hdr(frame) else None
+        kept = tags if tags is not None and are_hdr(tags) else None
+        if own == (kept and kept.transfer):
+            return self._scaler.reformat(frame, **wishes)
+        wishes["dst_color_trc"] = ColorTrc(kept.transfer) if kept else ColorTrc.BT709
+        wishes["dst_color_primaries"] = ColorPrimaries(kept.primaries) if kept else ColorPrimaries.BT709
+        wishes["dst_colorspace"] = matrix
+        kind = (frame.format.name, frame.color_trc, frame.color_primaries, frame.colorspace, *wishes.values())
+        return _tone_mapper(frame.width, frame.height, *kind).reformat(frame, **wishes)
+
+
+def _scaler_name(matrix: int) -> Colorspace:
+    """Returns the scaler's name of a matrix, and of the one that it takes where none is told."""
+    return _SCALER_NAMES.get(matrix, Colorspace.ITU601)
 
 
 def to_jpeg(frame: VideoFrame, tags: Tags) -> VideoFrame:

@@ -66,8 +66,8 @@ def is_all_there(
       Signs of life.
     """
     streams = [other for other in container.streams if other.type in ("video", "audio")]
-    ends = yield from _ends(container, stream, streams)
     begin = max(0.0, _picture_start(stream, 0.0))
+    ends = yield from _ends(container, stream, streams)
     return begin + max(ends.values(), default=0.0) > seconds - _ROUNDING_SECONDS
 
 

@@ -65,18 +65,18 @@ def shape_of(picture: Picture, height: int | None = None) -> Shape:
 
 
 class Fitter:
-    """Brings decoded pictures into a shape; one that several clips share is fitted once.
+    """Brings decoded pictures into a shape and colours; one that several clips share is fitted once.
 
     Args:
       shape: The shape.
-      keep_hdr: Whether a high dynamic range is kept, in ten bits.
+      tags: Their colours: those of the clip, which may change in the video.
     """
 
-    def __init__(self, shape: Shape, keep_hdr: bool = False) -> None:
-        self._shape, self._keep_hdr = shape, keep_hdr
+    def __init__(self, shape: Shape, tags: Tags) -> None:
+        self._shape = shape
+        self._converter = Converter("yuv420p10le" if colours.are_hdr(tags) else "yuv420p", tags)
         #: The last picture, as it came and fitted.
         self._last: tuple[VideoFrame, VideoFrame] | None = None
-        self._converters: dict[str, Converter] = {}
         self._graphs: dict[tuple[str, int, int], av.filter.Graph] = {}
 
     def fit(self, picture: Picture) -> VideoFrame:
@@ -91,9 +91,7 @@ class Fitter:
     def _fitted(self, picture: Picture) -> VideoFrame:
         width, height = self._inner_size(picture)
         is_scaled = (width, height) != (picture.frame.width, picture.frame.height)
-        name = "yuv420p10le" if self._keep_hdr and colours.is_hdr(picture.frame) else "yuv420p"
-        converter = self._converters.setdefault(name, Converter(name, self._keep_hdr))
-        fitted = converter.convert(picture.frame, width, height, Interpolation.BICUBIC if is_scaled else None)
+        fitted = self._converter.convert(picture.frame, width, height, Interpolation.BICUBIC if is_scaled else None)
         graph = self._graph(fitted)
         if graph is not None:
             fitted.pts, fitted.time_base = 0, Fraction(1, TICKS_PER_SECOND)

@@ -87,8 +87,9 @@ def write_from_clip(clip: str, seconds: float, path: str) -> bool:
                 return False
             colours.mend(choice.frame)
             picture = Picture(choice.frame, media.sample_aspect(stream.sample_aspect_ratio))
-            fitted = pictures.Fitter(pictures.shape_of(picture)).fit(picture)
-            return write(fitted, colours.clip_tags(choice.frame, keep_hdr=False), path)
+            tags = colours.clip_tags(choice.frame, keep_hdr=False)
+            fitted = pictures.Fitter(pictures.shape_of(picture), tags).fit(picture)
+            return write(fitted, tags, path)
     except MemoryError:
         raise
     except media.DAMAGE:

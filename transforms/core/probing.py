@@ -18,8 +18,13 @@ def probe(request: dict[str, Any]) -> Iterator[Item]:
     Raises:
       TaskError: `unreadable_video`, `no_video` or `no_frames`.
     """
+    max_pixels = request.get("max_pixels", media.MAX_PIXELS)
+    with media.opened(request["path"]) as container:  # reading on may change what FFmpeg says of the start
+        stream = media.video_stream(container, max_pixels)
+        promised = lengths.promised_seconds(container, stream)
+        measured = yield from lengths.measured_seconds(container, stream)
     with media.opened(request["path"]) as container:
-        stream = media.video_stream(container, request.get("max_pixels", media.MAX_PIXELS))
+        stream = media.video_stream(container, max_pixels)
         picture = next(frames.decoded(container, stream, frames.Report()), None)
         if picture is None:
             media.check_memory(stream)
@@ -27,16 +32,15 @@ def probe(request: dict[str, Any]) -> Iterator[Item]:
         turns, _ = media.orientation(picture.frame)
         width, height = geometry.displayed_size(picture.frame.width, picture.frame.height, picture.aspect, turns)
         rate = stream.average_rate or stream.guessed_rate
-        measured = yield from lengths.measured_seconds(container, stream)
         yield (
             {
-                "duration_seconds": lengths.promised_seconds(container, stream) if measured is None else measured,
+                "duration_seconds": promised if measured is None else measured,
                 "width": width,
                 "height": height,
                 "frame_rate": float(rate) if rate else 0.0,
                 "container": container.format.name,
                 "codec": stream.codec_context.name,
-                "has_audio": bool(container.streams.audio),
+                "has_audio": media.sound_stream(container, stream) is not None,
             },
             None,
         )

@@ -125,7 +125,7 @@ class _Studio:
         self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         #: Of the container, where the stream begins.
         self.origin_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
-        self._fitters: dict[pictures.Shape, pictures.Fitter] = {}
+        self._fitters: dict[tuple[pictures.Shape, colours.Tags], pictures.Fitter] = {}
 
     def takes(self, span: Span, shown: Shown) -> bool:
         """Tells whether a frame belongs to a span: it begins in it, or stays for long after its start."""
@@ -148,9 +148,9 @@ class _Studio:
         message = f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s"
         return Outcome(span, TaskError("cut_failed", message))
 
-    def fitter(self, shape: pictures.Shape) -> pictures.Fitter:
-        """Returns what brings frames into a shape; clips of one shape share it."""
-        return self._fitters.setdefault(shape, pictures.Fitter(shape, self.wish.keep_hdr))
+    def fitter(self, shape: pictures.Shape, tags: colours.Tags) -> pictures.Fitter:
+        """Returns what brings frames into a shape and colours; clips that have the same share it."""
+        return self._fitters.setdefault((shape, tags), pictures.Fitter(shape, tags))
 
 
 class _Clip:
@@ -162,8 +162,8 @@ class _Clip:
         self._zero = self._until = span.start_seconds if is_held else first.seconds
         self._frames, self._flags = 0, list[str]()
         shape = pictures.shape_of(first.picture, studio.wish.height)
-        self._fitter = studio.fitter(shape)
         self._tags = colours.clip_tags(first.frame, studio.wish.keep_hdr)
+        self._fitter = studio.fitter(shape, self._tags)
         self._poster = posters.PosterChoice(span.peak_seconds) if studio.wish.posters else None
         self._output = av.open(span.path, "w", format="mp4", options={"movflags": "+faststart"})
         self._picture = pictures.PictureEncoder(self._output, studio.rate, shape, self._tags)

@@ -13,8 +13,9 @@ from av.stream import Stream
 
 from transforms.core import media
 
-#: A stamp that comes back within so many packets was an outlier, and no jump.
-_AHEAD_PACKETS = 8
+#: A stamp that comes back within so many packets was an outlier, and no jump. No codec stores a picture more than 16
+#: pictures before its turn.
+_AHEAD_PACKETS = 17
 #: ffmpeg's `dts_delta_threshold`: in containers whose clock may jump, a longer gap is a jump.
 _FORWARD_SECONDS = 10.0
 #: Decoding times ascend; a little of disorder is left to those who put frames in order.
@@ -91,7 +92,7 @@ class Timeline:
     def _mended(self, clock: _Clock, packet: Packet) -> Packet:
         due, shown = clock.due(packet), clock.shown(packet)
         if self._leaves(clock, due, shown):
-            if self._comes_back(clock):
+            if self._is_outlier(clock, due, shown):
                 self._put(clock, packet)
                 due, shown = clock.due(packet), clock.shown(packet)
             elif due is not None and clock.due_before is not None and self._is_jump(due - clock.due_before):
@@ -108,10 +109,25 @@ class Timeline:
         gone_on, moved = clock.gaps(due, shown)
         return not -_BACKWARD_SECONDS <= gone_on <= _FORWARD_SECONDS or abs(moved) > _FORWARD_SECONDS
 
-    def _comes_back(self, clock: _Clock) -> bool:
-        """Tells whether one of the next packets goes on where the stream was."""
+    def _is_outlier(self, clock: _Clock, due: float | None, shown: float | None) -> bool:
+        """Tells whether one of the next packets goes on where the stream was, and most do not go on from this one.
+
+        A picture that stays for long is none, although some that are shown before it are stored after it.
+        """
+        gone_on, moved = clock.gaps(due, shown)
+        is_due = -_BACKWARD_SECONDS <= gone_on <= _FORWARD_SECONDS
+        times = [(clock.due(packet), clock.shown(packet)) for packet in clock.window]
+        if is_due and moved < 0:  # what was stored after a picture that is shown later, unless it comes too late
+            return due is not None and shown is not None and shown < due - _BACKWARD_SECONDS
+        if is_due and len(times) < _AHEAD_PACKETS:  # what follows the last picture is shown before it
+            return False
+        if gone_on >= 0:
+            own = shown if is_due else due
+            nexts = [later[is_due] for later in times]
+            if sum(own is not None and time is not None and time < own for time in nexts) * 2 <= len(nexts):
+                return False
         room = _RETURN_SECONDS + 4 * clock.length
-        gaps = (clock.gaps(clock.due(packet), clock.shown(packet)) for packet in clock.window)
+        gaps = (clock.gaps(*later) for later in times)
         return any(-_BACKWARD_SECONDS <= gone_on <= room and abs(moved) <= room for gone_on, moved in gaps)
 
     def _is_jump(self, gap: float) -> bool:
