@@ -17,7 +17,20 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     # explicit: auto-discovery refuses several top-level folders, and tests must not ship
-    packages=["pipeline", "transforms", "transforms.core", "transforms.core.classifiers"],
+    packages=[
+        "pipeline",
+        "transforms",
+        "transforms.core",
+        "transforms.core.child",
+        "transforms.core.classifiers",
+        "transforms.core.clips",
+        "transforms.core.queries",
+        "transforms.core.results",
+        "transforms.core.spans",
+        "transforms.core.storage",
+        "transforms.core.video",
+        "transforms.core.web",
+    ],
     install_requires=[
         "apache-beam[gcp]==2.77.0",
         "torch>=2.6",

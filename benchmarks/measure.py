@@ -56,16 +56,16 @@ def notebook(architecture: str, weights: str, video: str) -> dict[str, Any]:
 
 def decode(video: str, sampling: str, mode: str, threads: str = "1") -> dict[str, Any]:
     """(b) the decoder child alone, its samples thrown away."""
-    from transforms.core.child import Child, Limits
+    from transforms.core.child.supervisor import Child, Limits
 
     rule = {"mode": "native"} if mode == "native" else {"mode": "squash", "width": 128, "height": 128}
     request = {"path": video, "sampling": json.loads(sampling), "frame_rule": rule, "batch_frames": 16}
     request["threads"] = int(threads)
     child = Child(Limits())
-    list(child.call("probing:probe", {"path": video}))
+    list(child.call("video.probing:probe", {"path": video}))
 
     def work() -> int:
-        taken = sum(len(message.facts.get("times", ())) for message in child.call("decode:samples", request))
+        taken = sum(len(message.facts.get("times", ())) for message in child.call("video.decode:samples", request))
         child.close()
         return taken
 
@@ -91,7 +91,7 @@ def inference(spec: str, precision: str, samples: str, resize: str, threads: str
 
     import numpy as np
 
-    from transforms.core.classifiers import specs, torch_models
+    from transforms.core.classifiers import loading, specs
     from transforms.core.classifiers.resolve import resolve
 
     chosen = resolve(spec)
@@ -100,7 +100,7 @@ def inference(spec: str, precision: str, samples: str, resize: str, threads: str
     shape: tuple[int, ...] = (count, *((chosen.window.frames,) if chosen.window else ()), *size)
     if resize == "native":
         chosen, shape = dataclasses.replace(chosen, preprocessing=specs.NOTEBOOK_PREPROCESSING), (64, 144, 256, 3)
-    classifier = torch_models.load(specs.LoadRule(chosen, "auto", precision, int(threads)))
+    classifier = loading.load(specs.LoadRule(chosen, "auto", precision, int(threads)))
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for _ in range(3):
         classifier.outputs(frames)
@@ -150,16 +150,16 @@ def fetching(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     from functools import partial
 
     from pipeline import run
-    from transforms.core import web
-    from transforms.core.lanes import Gate, Lanes, worked_off
-    from transforms.core.video_store import VideoStore
+    from transforms.core.storage.video_store import VideoStore
+    from transforms.core.web import addresses
+    from transforms.core.web.lanes import Gate, Lanes, worked_off
     from transforms.records import Ask, VideoRequest
     from transforms.video_fetchers import WebFetcher
 
     shutil.rmtree(output, ignore_errors=True)
     rule = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
     urls = [json.loads(line)["url"] for line in Path(queries).read_text().splitlines()]
-    requests = [VideoRequest(web.key_of(url), (Ask("any", (), "bench:1"),), url=url) for url in urls]
+    requests = [VideoRequest(addresses.key_of(url), (Ask("any", (), "bench:1"),), url=url) for url in urls]
     gate = Gate(rule.politeness, rule.politeness.lanes)
     make = partial(WebFetcher, rule, VideoStore(output), gate)
 
@@ -180,17 +180,17 @@ SPANS = [(start, start + 10.0) for start in (3.2, 21.7, 48.1, 75.5, 99.9, 121.3,
 
 def cut(video: str, mode: str, folder: str) -> dict[str, Any]:
     """Ten clips of ten seconds, by Clipscout's cutter, which lives for hundreds of videos and is running already."""
-    from transforms.core.child import Child, Limits
+    from transforms.core.child.supervisor import Child, Limits
 
     child = Child(Limits(), folder)
-    list(child.call("probing:probe", {"path": video}))
+    list(child.call("video.probing:probe", {"path": video}))
 
     def work() -> int:
         spans = [
             {"start_seconds": start, "end_seconds": end, "path": f"{folder}/{place}.mp4"}
             for place, (start, end) in enumerate(SPANS)
         ]
-        messages = child.call("cutting:cut", {"path": video, "spans": spans, "mode": mode})
+        messages = child.call("clips.cutting:cut", {"path": video, "spans": spans, "mode": mode})
         clips = [message.facts for message in messages if "frames" in message.facts]
         child.close()
         return len(clips)

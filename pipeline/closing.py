@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from transforms.core import funnel, storage
+from transforms.core.results import funnel
+from transforms.core.storage import filesystem
 from transforms.failures import remedy
 
 #: More actions than this are not all told; the summary has them.
@@ -18,7 +19,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
       output: The output folder, as the user named it.
       summary: The content of summary.json.
     """
-    clips = storage.join(output, "clips")
+    clips = filesystem.join(output, "clips")
     told = [
         "",
         *funnel.lines(summary),

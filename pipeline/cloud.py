@@ -21,7 +21,7 @@ from apache_beam.transforms.resources import resource_hints_from_options
 
 from pipeline import __version__
 from pipeline.config import Config
-from transforms.core import naming, storage
+from transforms.core.storage import filesystem, naming
 
 _OBJECT = re.compile("gs://[^/]+/.*[^/]")
 _IMAGE_NAME = re.compile(r"\w[\w.:/@-]*", re.ASCII)
@@ -108,9 +108,9 @@ def _launch_faults(config: Config, beam_options: PipelineOptions) -> Iterator[st
         yield "--temp_location is missing: a folder on gs:// for the job's temporary files"
     for name in ("temp_location", "staging_location", "template_location"):
         place = getattr(google, name)
-        if place and not storage.is_remote(place):
+        if place and not filesystem.is_remote(place):
             yield f"--{name} is {place!r}, expected a place on gs://"
-    if storage.is_remote(google.template_location or "") and not _OBJECT.fullmatch(google.template_location):
+    if filesystem.is_remote(google.template_location or "") and not _OBJECT.fullmatch(google.template_location):
         yield f"--template_location is {google.template_location!r}, expected gs://BUCKET/FILE"
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
         yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
@@ -252,11 +252,11 @@ def _path_faults(config: Config) -> Iterator[str]:
     }
     for name, paths in named.items():
         for path in paths:
-            if not storage.is_remote(path):
+            if not filesystem.is_remote(path):
                 yield f"--{name}: {path!r} is on this machine; Dataflow's workers read and write gs:// only"
     if web.proxy and "://" not in web.proxy:
         yield "--proxy names a file on this machine; Dataflow's workers read gs:// only"
-    elif "@" in web.proxy and not storage.is_remote(web.proxy):
+    elif "@" in web.proxy and not filesystem.is_remote(web.proxy):
         yield "--proxy holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"
 
 

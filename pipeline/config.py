@@ -14,10 +14,10 @@ from pipeline import __version__, rules, settings
 from pipeline.options import LOCAL_RUNNER, OPTIONS
 from pipeline.values import Values, resolved
 from transforms.clip_cutter import CutRule
-from transforms.core import naming
 from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING
-from transforms.core.peaks import SpanRule
-from transforms.core.selecting import RULES, SelectionRule
+from transforms.core.spans.peaks import SpanRule
+from transforms.core.spans.selecting import RULES, SelectionRule
+from transforms.core.storage import naming
 from transforms.failures import CODES
 from transforms.scoring_rule import ScoringRule
 from transforms.site_search import SearchRule

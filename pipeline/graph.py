@@ -8,7 +8,7 @@ from pipeline import cloud, settings
 from pipeline.config import Config
 from transforms.better_videos import FetchBetterVideos
 from transforms.clips import CutClips
-from transforms.core import funnel
+from transforms.core.results import funnel
 from transforms.discovery import FindVideos
 from transforms.download import DownloadVideos
 from transforms.flow import Flow, Gates, WithoutFlush

@@ -16,10 +16,11 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from pipeline import cloud, replacing, rows_ahead, settings
 from pipeline.config import Config, ConfigError, judged, options_named
 from pipeline.rows_ahead import Rows
-from transforms.core import leases, stale, storage, tally
+from transforms.core import tally
 from transforms.core.classifiers.specs import SpecError
-from transforms.core.rows import FORMATS, format_of
-from transforms.core.secret_texts import SecretError
+from transforms.core.queries.query_files import FORMATS, format_of
+from transforms.core.storage import filesystem, leases, stale
+from transforms.core.web.secret_texts import SecretError
 from transforms.download import failures_manifests
 from transforms.inference import batch_sizes
 from transforms.queries import files_of_folder, match_files
@@ -64,7 +65,7 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
             labels = None if "classifier" in unjudged else config.scoring.spec.labels
             rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times)
             faults += rows.faults()
-        except storage.StorageError as error:
+        except filesystem.StorageError as error:
             faults.append(f"--input: {error}")
     usable = not unjudged and not any(fault.startswith("--output") for fault in places)
     plan: list[str] = []
@@ -89,7 +90,7 @@ def begin(config: Config) -> None:
     stale.remove_unfinished(config.output)
     if config.replace and settings.changes(config.output, config.shaping()):
         for uri in failures_manifests(config.output):
-            storage.delete(uri)
+            filesystem.delete(uri)
     settings.write(config.output, config.shaping())
 
 
@@ -102,7 +103,7 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
         google = beam_options.view_as(GoogleCloudOptions)
         given = {name: getattr(google, name) or "" for name in ("temp_location", "staging_location")}
         given["template_location"] = (google.template_location or "").rpartition("/")[0]
-        folders |= {name: place for name, place in given.items() if storage.is_remote(place)}
+        folders |= {name: place for name, place in given.items() if filesystem.is_remote(place)}
     checks += [partial(_folder_faults, name, place) for name, place in folders.items()]
     with ThreadPoolExecutor(max(1, len(checks))) as pool:
         running = [pool.submit(check) for check in checks]
@@ -112,8 +113,8 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
 def _match_faults(option: str, pattern: str) -> list[str]:
     try:
         files = match_files(pattern)
-        folder = not files and not pattern.endswith("/") and storage.is_folder(pattern)
-    except storage.StorageError as error:
+        folder = not files and not pattern.endswith("/") and filesystem.is_folder(pattern)
+    except filesystem.StorageError as error:
         return [f"--{option}: {error}"]
     if folder:
         return [f"--{option}: {pattern!r} is a folder; {files_of_folder(pattern)}"]
@@ -134,7 +135,7 @@ def _secret_faults(config: Config) -> list[str]:
     for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
         try:
             alone.resolved()
-        except storage.StorageError:
+        except filesystem.StorageError:
             faults.append(f"--{name}: the file cannot be read")  # the value itself may be a secret
         except SecretError as error:
             faults.append(f"--{name}: {error}")
@@ -152,12 +153,12 @@ def _runtime_faults() -> list[str]:
 
 def _write_fault(folder: str) -> str:
     """Writes and removes a file below a folder; returns what went wrong, or nothing."""
-    made = [] if storage.is_remote(folder) else _missing_folders(folder)
-    probe = storage.join(folder, f".clipscout-{uuid.uuid4().hex}")
+    made = [] if filesystem.is_remote(folder) else _missing_folders(folder)
+    probe = filesystem.join(folder, f".clipscout-{uuid.uuid4().hex}")
     try:
-        storage.write_bytes(probe, b"")
-        storage.delete(probe)
-    except storage.StorageError as error:
+        filesystem.write_bytes(probe, b"")
+        filesystem.delete(probe)
+    except filesystem.StorageError as error:
         return str(error).removeprefix(f"{probe}: ")
     finally:
         for path in made:
@@ -187,7 +188,7 @@ def _settings(config: Config) -> tuple[list[str], list[str]]:
         changes = settings.changes(config.output, config.shaping())
         if config.replace:
             return [], replacing.plan(config, changes)
-    except storage.StorageError as error:
+    except filesystem.StorageError as error:
         return [f"--output: {error}"], []
     except settings.RecordError as error:
         return [f"--output: {error}"], []
@@ -203,8 +204,8 @@ def _settings(config: Config) -> tuple[list[str], list[str]]:
 def _classifier_faults(config: Config, *, look: bool) -> list[str]:
     """Loads the classifier and scores a blank batch, unless a look shows that the output has scores of this one."""
     try:
-        stored = storage.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
-    except storage.StorageError as error:
+        stored = filesystem.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
+    except filesystem.StorageError as error:
         return [f"--output: {error}"]
     if any(name.endswith(".parquet") for name in stored):
         return []
@@ -214,11 +215,11 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
         rule, items = replace(rule, device="cpu", precision="fp32"), min(items, _FEW_ITEMS)
     try:
         with tally.doing("importing PyTorch", slow_seconds=10):
-            from transforms.core.classifiers import torch_models  # torch: seconds, and only where it is needed
+            from transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
 
-        model = torch_models.load(rule)
+        model = loading.load(rule)
         with tally.doing(f"trying out {rule.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long
             model.try_out(items)
-    except (SpecError, storage.StorageError) as error:
+    except (SpecError, filesystem.StorageError) as error:
         return [f"--classifier: {error}"]
     return []

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pipeline.closing import beside, counted, numbers_of
 from pipeline.config import Config
 from pipeline.settings import SCORED
-from transforms.core import funnel, kept, stale, storage
+from transforms.core.results import funnel
+from transforms.core.storage import filesystem, kept, stale
 
 _FETCH = {"max_height", "max_height_cap"}
 _RULES = {"min_video_seconds", "max_video_seconds", "licence", "max_video_mb"}
@@ -40,7 +41,7 @@ def plan(config: Config, changes: Mapping[str, str]) -> list[str]:
 
 def _last_failures(output: str) -> dict[str, int] | None:
     """Returns which failures of the last run that ended keep clips; None where there was none, or it is damaged."""
-    return kept.read(storage.join(output, "summary.json"), lambda summary: funnel.may_return(summary["failures"]))
+    return kept.read(filesystem.join(output, "summary.json"), lambda summary: funnel.may_return(summary["failures"]))
 
 
 def _redone(config: Config, changed: Set[str]) -> Iterator[str]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.closing import beside
-from transforms.core import storage
-from transforms.core.labels import LabelIndex, OpenLabels
+from transforms.core.queries.labels import LabelIndex, OpenLabels
+from transforms.core.storage import filesystem
 from transforms.discovery import path_failure
 from transforms.failures import Failure, remedy
 from transforms.queries import label_index, match_files, read_rows, with_labels
@@ -90,7 +90,7 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bo
 
 def _judged(query: ActionQuery, index: LabelIndex | OpenLabels | None) -> ActionQuery | Failure:
     matched = query if index is None else with_labels(query, index)
-    if isinstance(matched, Failure) or not query.path or storage.is_remote(query.path):  # a request for each row
+    if isinstance(matched, Failure) or not query.path or filesystem.is_remote(query.path):  # a request for each row
         return matched
     return path_failure(query) or matched
 
@@ -99,7 +99,7 @@ def _items(patterns: Sequence[str], rows: Rows, with_times: bool) -> Iterator[Ac
     """Yields the rows of files that are small enough together; notes in `rows` where one is left out."""
     room = MOST_BYTES
     for uri in sorted({uri for pattern in patterns for uri in match_files(pattern)}):
-        room -= storage.size(uri) or 0
+        room -= filesystem.size(uri) or 0
         if room < 0:
             rows.complete = False
             return

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pipeline.options import WEB_LIMITS
 from pipeline.values import WAYS_TO_SAMPLE, Values
 from transforms.clip_cutter import CutRule
-from transforms.core.child import Limits
+from transforms.core.child.supervisor import Limits
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
-from transforms.core.fetcher import WebSettings
-from transforms.core.filters import FilterRule
-from transforms.core.lanes import Politeness
-from transforms.core.peaks import SpanRule
-from transforms.core.sampling import Sampling
+from transforms.core.spans.peaks import SpanRule
+from transforms.core.video.sampling import Sampling
+from transforms.core.web.client import WebSettings
+from transforms.core.web.filters import FilterRule
+from transforms.core.web.lanes import Politeness
 from transforms.failures import CURES
 from transforms.scoring_rule import ScoringRule
 from transforms.site_search import SearchRule

@@ -32,8 +32,11 @@ from pipeline.config import Config, ConfigError, from_options, options_named, un
 from pipeline.progress import Display, asked_for
 from pipeline.stops import Stops
 from pipeline.worker import WorkerProcesses, broken_connections_are_silent
-from transforms.core import child, funnel, leases, storage, tally
+from transforms.core import tally
+from transforms.core.child import supervisor
 from transforms.core.classifiers.specs import UnusableClassifierError
+from transforms.core.results import funnel
+from transforms.core.storage import filesystem, leases
 from transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
@@ -42,9 +45,9 @@ EXIT_FAULTY_OPTIONS = 2
 _OWN_ERRORS = (
     TooManyFailuresError,
     UnusableClassifierError,
-    child.ChildStartError,
-    storage.StorageError,
-    storage.DiskFullError,
+    supervisor.ChildStartError,
+    filesystem.StorageError,
+    filesystem.DiskFullError,
 )
 _WORKERS_GRACE_SECONDS = 3.0
 _WORKER_IS_GONE = "Channel closed prematurely"  # in Beam's words
@@ -138,7 +141,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
             return EXIT_FAILED_JOB
         return _failed(beam_options, error)
     finally:
-        child.close_ahead()
+        supervisor.close_ahead()
 
 
 def _lease(config: Config, beam_options: PipelineOptions, stop: Stops) -> contextlib.AbstractContextManager[object]:
@@ -212,8 +215,8 @@ def _finish(config: Config, result: PipelineResult, display: Display) -> int:
         _complain(f"the job ended as {state}")
         return EXIT_FAILED_JOB
     try:
-        summary: dict[str, Any] = json.loads(storage.read_bytes(storage.join(config.output, "summary.json")))
-    except storage.StorageError as error:
+        summary: dict[str, Any] = json.loads(filesystem.read_bytes(filesystem.join(config.output, "summary.json")))
+    except filesystem.StorageError as error:
         _complain(f"the job ended without a summary: {error}")
         return EXIT_FAILED_JOB
     # counters are for logs: on a terminal what a person must know would stand below a screen of numbers
@@ -277,7 +280,7 @@ def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResul
     if not config.dataflow:
         preflight.begin(config)
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
-        child.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
+        supervisor.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
     own = beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers > 1
     pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)

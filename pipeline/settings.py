@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.options import OPTIONS, WEB_LIMITS
-from transforms.core import kept, naming, storage, strict_json
+from transforms.core.storage import filesystem, kept, naming, strict_json
 
 _RECORD = "job.json"
 _VERSION = 2
@@ -57,7 +57,7 @@ def record(settings: Mapping[str, Any]) -> dict[str, bytes]:
 def write(output: str, settings: Mapping[str, Any]) -> None:
     """Records an output's settings."""
     for name, content in record(settings).items():
-        storage.write_bytes(storage.join(output, name), content)
+        filesystem.write_bytes(filesystem.join(output, name), content)
 
 
 def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -67,11 +67,11 @@ def changes(output: str, settings: Mapping[str, Any]) -> dict[str, str]:
       StorageError: The record cannot be read.
       RecordError: It is damaged, or of a later version.
     """
-    path = storage.join(output, _RECORD)
+    path = filesystem.join(output, _RECORD)
     now: dict[str, Any] = json.loads(strict_json.text(settings))
     try:
-        there = _read(strict_json.loads(storage.read_bytes(path)), path, now)
-    except storage.StorageError as error:
+        there = _read(strict_json.loads(filesystem.read_bytes(path)), path, now)
+    except filesystem.StorageError as error:
         if error.code == "not_found":
             return {}
         raise

@@ -15,7 +15,7 @@ import torch
 from tests import egress
 from tests.cloud_servers import google
 from tests.colours import COLOURS, ColourModel
-from transforms.core import cloud_storage
+from transforms.core.storage import gcs
 
 # the search extractor of the loopback site, and the guard; children and worker processes find them too
 PLUGINS = str(Path(__file__).parent / "plugins")
@@ -81,10 +81,10 @@ def cloud(google_cloud, monkeypatch):
     cloud, environment = google_cloud
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    cloud_storage._cloud.cache_clear()
+    gcs._cloud.cache_clear()
     cloud.clear()
     yield cloud
-    cloud_storage._cloud.cache_clear()
+    gcs._cloud.cache_clear()
 
 
 def read_jsonl(path):

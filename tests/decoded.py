@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.media_maker import stamp_of
-from transforms.core import decode, probing
+from transforms.core.video import decode, probing
 
 EVERY_FRAME = {"frame_stride": 1}
 

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from transforms.core.peaks import SpanRule
+from transforms.core.spans.peaks import SpanRule
 from transforms.records import ScoreTrack
 
 #: Eighths of a second are exact in floating point: no test hangs on rounding.

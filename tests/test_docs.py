@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipeline.options import OPTIONS
-from transforms.core import manifests
+from transforms.core.results import manifests
 from transforms.failures import CATEGORIES, CODES, REMEDIES, remedy
 
 ROOT = Path(__file__).parent.parent

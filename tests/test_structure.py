@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import graphlib
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from transforms.core.child import ChildError
+from transforms.core.child.supervisor import ChildError
 from transforms.failures import CATEGORIES, CODES
 
 ROOT = Path(__file__).parent.parent
@@ -17,7 +18,11 @@ SHIPPED = sorted(path for package in ("pipeline", "transforms") for path in (ROO
 OURS = {"pipeline", "transforms", "templates", "demo", "benchmarks", "tests"}
 LEAVES = {"transforms.records", "transforms.failures", "transforms.metrics"}
 #: What even those may import: these import nothing of ours.
-FREE = {"transforms.core.naming", "transforms.core.tally"}
+FREE = {"transforms.core.storage.naming", "transforms.core.tally"}
+#: The rooms of the core, from the ground up: each imports those before it only.
+ROOMS = ("storage", "child", "video", "web", "queries", "classifiers", "spans", "clips", "results")
+#: What runs in children.
+CHILDREN = ("child.entry", "video.decode", "clips.cutting", "web.fetch_tasks", "video.probing")
 #: How a child process can die; each prefix of a failure code that is joined with one needs all of them.
 DEATHS = ("crashed", "timeout", "memory")
 
@@ -35,7 +40,7 @@ def imported_modules(path):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            # `from transforms.core import storage` imports a module, `from x.y import name` only x.y
+            # `from transforms.core import tally` imports a module, `from x.y import name` only x.y
             found.update(
                 f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
                 for alias in node.names
@@ -65,13 +70,41 @@ def test_imports_run_one_way(path):
     assert {name for name in ours if not may_import(module_name(path), name)} == set()
 
 
+def room_of(module):
+    """Returns the name of the room in which a module of the core lies; None outside of them."""
+    parts = module.split(".")
+    return parts[2] if module.startswith("transforms.core.") and parts[2] in ROOMS else None
+
+
+def test_every_module_of_the_core_lies_in_a_room():
+    modules = {module_name(path) for path in (ROOT / "transforms/core").rglob("*.py")}
+    assert {name for name in modules if room_of(name) is None} == {"transforms.core", "transforms.core.tally"}
+    for room in ROOMS:
+        assert len(ast.get_docstring(ast.parse((ROOT / "transforms/core" / room / "__init__.py").read_text()))) > 100
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "transforms/core").rglob("*.py")), ids=module_name)
+def test_rooms_import_downwards(path):
+    own = room_of(module_name(path))
+    for name in imported_modules(path) if own else ():
+        assert room_of(name) is None or ROOMS.index(room_of(name)) <= ROOMS.index(own), name
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module_name(path): imported_modules(path) & {*map(module_name, SHIPPED)} for path in SHIPPED}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" > ".join(error.args[1]))
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "transforms/core").rglob("*.py")), ids=module_name)
 def test_core_does_not_import_beam(path):
     assert {name for name in imported_modules(path) if name.split(".")[0] == "apache_beam"} == set()
 
 
 def test_a_child_process_loads_neither_beam_nor_torch():
-    modules = ", ".join(f"transforms.core.{name}" for name in ("child_main", "decode", "cutting", "fetch", "media"))
+    modules = ", ".join(f"transforms.core.{name}" for name in CHILDREN)
     program = (
         f"import sys, {modules}\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'apache_beam', 'torch', 'torchvision'}))"

@@ -14,9 +14,9 @@ from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.clip_cutter import LOW_QUALITY
-from transforms.core import storage
-from transforms.core.lanes import Gate, Lanes, batched, worked_off
-from transforms.core.video_store import VideoStore
+from transforms.core.storage import filesystem
+from transforms.core.storage.video_store import VideoStore
+from transforms.core.web.lanes import Gate, Lanes, batched, worked_off
 from transforms.failures import Failure
 from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from transforms.metrics import StageMetrics
@@ -68,7 +68,7 @@ class _BetterFetcher(WebFetcher):
                 earlier = outcome.failure(_STAGE, self._options)
                 if earlier.is_left_alone(self._options):
                     self._store.note_failure(earlier, asked)
-        except storage.StorageError as error:
+        except filesystem.StorageError as error:
             earlier = Outcome(request, error=error).failure(_STAGE, self._options)
         silent = self._rule.sound and proposal.video.facts.get("sound_left")
         flags = (f"{LOW_QUALITY}{earlier.code}", *((SOUND_NOT_FETCHED,) if silent else ()))

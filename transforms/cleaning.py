@@ -7,8 +7,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import funnel, stale, storage
-from transforms.core.stale import Leftover
+from transforms.core.results import funnel
+from transforms.core.storage import filesystem, stale
+from transforms.core.storage.stale import Leftover
 
 
 class _Clean(beam.DoFn):
@@ -32,7 +33,7 @@ class _Clean(beam.DoFn):
             try:
                 stale.remove(self._output, leftover)
                 removed = True
-            except storage.StorageError as error:
+            except filesystem.StorageError as error:
                 self._refused = True
                 yield "error", (leftover.names, str(error))
         if leftover.is_clip:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from transforms.core import kept, naming, storage, strict_json, video_store
-from transforms.core.child import Child, ChildError, Limits
-from transforms.core.tasks import DISK_FULL
+from transforms.core.child.supervisor import Child, ChildError, Limits
+from transforms.core.storage import filesystem, kept, naming, strict_json, video_store
+from transforms.core.storage.errors import DISK_FULL
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip, Video, VideoSpans
@@ -129,13 +129,13 @@ class ClipCutter:
             yield from (self._failed(span, "cut_memory", told) for span in missing)
             return
         try:
-            uri = storage.resolve(self._output, proposal.source.uri)
+            uri = filesystem.resolve(self._output, proposal.source.uri)
             with (
-                storage.local_copy(uri) as source,
+                filesystem.local_copy(uri) as source,
                 tempfile.TemporaryDirectory(dir=self._scratch.name) as folder,
             ):
                 yield from self._cut_all(proposal, missing, source, folder, stopped)
-        except storage.StorageError as error:
+        except filesystem.StorageError as error:
             for span in missing:
                 yield self._failed(span, error.code, str(error))
 
@@ -166,7 +166,9 @@ class ClipCutter:
             left, deaths = calls.popleft()
             try:
                 request = self._request(proposal, source, [(spans[place], targets[place]) for place in left])
-                messages = self._child.call("cutting:cut", {**request, "sound_kills": deaths >= _DEATHS_WITH_SOUND})
+                messages = self._child.call(
+                    "clips.cutting:cut", {**request, "sound_kills": deaths >= _DEATHS_WITH_SOUND}
+                )
                 for message in self._metrics.waited(f"cutting {proposal.key}", messages):
                     if "index" in message.facts:  # not a mere sign of life
                         place = left.pop(0)
@@ -200,14 +202,14 @@ class ClipCutter:
         self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]
     ) -> Clip | Failure:
         if facts.get("code") == DISK_FULL:
-            raise storage.DiskFullError(facts["message"])
+            raise filesystem.DiskFullError(facts["message"])
         if "code" in facts:
             return self._failed(span, facts["code"], facts["message"])
         try:
             video_store.check_unchanged(proposal.source)
             return self._store(proposal, span, target, facts)
-        except (storage.StorageError, OSError) as error:
-            storage.check_space(error, self._output)
+        except (filesystem.StorageError, OSError) as error:
+            filesystem.check_space(error, self._output)
             return self._failed(span, getattr(error, "code", "storage_error"), str(error))
 
     def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
@@ -224,8 +226,8 @@ class ClipCutter:
         if clip.poster:
             picture = target.removesuffix(".mp4") + ".jpg"
             sizes[clip.poster] = os.path.getsize(picture)
-            storage.move_in(picture, storage.join(self._output, clip.poster))
-        storage.move_in(target, storage.join(self._output, path))
+            filesystem.move_in(picture, filesystem.join(self._output, clip.poster))
+        filesystem.move_in(target, filesystem.join(self._output, path))
         record = {name: getattr(clip, name) for name in _FACTS}
         strict_json.write(self._record(span), {**record, "made": self._made(proposal), "sizes": sizes})
         return clip
@@ -244,18 +246,18 @@ class ClipCutter:
         try:
             found = kept.read(self._record(span), make)
             return found[0] if found and self._is_whole(*found) else None
-        except storage.StorageError:  # cut it again
+        except filesystem.StorageError:  # cut it again
             return None
 
     def _is_whole(self, clip: Clip, sizes: dict[str, int]) -> bool:
         """Tells whether the files of a stored clip are what they were: their sizes, and a local clip's digest."""
         for file in filter(None, (clip.path, clip.poster)):
-            uri = storage.join(self._output, file)
-            size = storage.size(uri)
+            uri = filesystem.join(self._output, file)
+            size = filesystem.size(uri)
             if not size or size != sizes.get(file, size):
                 return False
-        uri = storage.join(self._output, clip.path)
-        return storage.is_remote(uri) or storage.facts(uri)[1] == f"sha256:{clip.sha256}"
+        uri = filesystem.join(self._output, clip.path)
+        return filesystem.is_remote(uri) or filesystem.facts(uri)[1] == f"sha256:{clip.sha256}"
 
     def _flags_today(self, made: dict[str, Any], stored: list[str], proposal: VideoSpans) -> tuple[str, ...] | None:
         """Returns the flags of a stored clip that stands for what would be cut now; None where it does not.
@@ -276,7 +278,7 @@ class ClipCutter:
         return {"content": proposal.source.content, **how, "sound": rule.sound, "keep_hdr": rule.keep_hdr}
 
     def _record(self, span: CandidateSpan) -> str:
-        return storage.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")
+        return filesystem.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")
 
     def _failed(self, span: CandidateSpan, code: str, message: str) -> Failure:
         where = f"{span.key} {span.start_seconds:.3f}-{span.end_seconds:.3f} s"

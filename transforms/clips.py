@@ -11,7 +11,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.clip_cutter import ClipCutter, CutOutcome, CutRule
-from transforms.core.lanes import Lanes
+from transforms.core.web.lanes import Lanes
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Clip, VideoSpans
 from transforms.tags import FAILURES, Failed, failed

@@ -15,11 +15,12 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import filters, globs, naming, storage, web
-from transforms.core.excludes import is_excluded
-from transforms.core.fetcher import FetchError
-from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Lanes, batched, worked_off
+from transforms.core.queries.excludes import is_excluded
+from transforms.core.storage import filesystem, globs, naming
+from transforms.core.web import addresses, filters
+from transforms.core.web.client import FetchError
+from transforms.core.web.filters import FilterRule
+from transforms.core.web.lanes import Gate, Lanes, batched, worked_off
 from transforms.failures import Failure
 from transforms.flow import Flow
 from transforms.metrics import StageMetrics
@@ -64,10 +65,10 @@ def _failed(query: ActionQuery, code: str, message: str, attempts: int = 1) -> F
 def path_failure(query: ActionQuery) -> Failure | None:
     """Returns the failure of a row whose path is no file: a folder without the slash behind it, or a pipe or device."""
     path = os.path.expanduser(query.path)
-    if not query.path.endswith("/") and storage.is_folder(path):
-        remedy = f"for the videos in it write {storage.join(query.path, '')!r}"
+    if not query.path.endswith("/") and filesystem.is_folder(path):
+        remedy = f"for the videos in it write {filesystem.join(query.path, '')!r}"
         return _failure(query, "bad_row", f"path is the folder {query.path!r}; {remedy}")
-    what = "" if storage.is_remote(path) or storage.is_folder(path) else storage.what_else(path)
+    what = "" if filesystem.is_remote(path) or filesystem.is_folder(path) else filesystem.what_else(path)
     return _failure(query, "bad_row", f"path is {what}, not a file: {query.path!r}") if what else None
 
 
@@ -104,17 +105,17 @@ class _NameDirectly(beam.DoFn):
     def _named(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | Failed]:
         if query.url:
             url = address_of(query)
-            yield from _tallied([_candidate(query, 1, web.key_of(url), url=url)])
+            yield from _tallied([_candidate(query, 1, addresses.key_of(url), url=url)])
             return
-        pattern = query.path if storage.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
+        pattern = query.path if filesystem.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
         if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
-            pattern = storage.join(pattern, "")
+            pattern = filesystem.join(pattern, "")
         in_folder = query.path.endswith("/")
         try:
             found = match_files(pattern)
             paths = (list(filter(globs.is_video, found)) if in_folder else found)[: query.max_videos]
             failure = None if paths else path_failure(query)
-        except storage.StorageError as error:
+        except filesystem.StorageError as error:
             self._metrics.count(f"failed-{error.code}")
             yield _failed(query, error.code, str(error))
             return
@@ -158,7 +159,7 @@ class _AskSites(beam.DoFn):
             yield _failed(query, "no_match", f"nothing was found for {query.query or query.url!r}")
         ranked = enumerate(answer, start=1)
         yield from _tallied(
-            [_candidate(query, rank, web.key_of(url), url=url, listed=facts) for rank, (url, facts) in ranked]
+            [_candidate(query, rank, addresses.key_of(url), url=url, listed=facts) for rank, (url, facts) in ranked]
         )
 
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import kept, storage
-from transforms.core.lanes import Lanes, batched, worked_off
-from transforms.core.video_store import VideoStore
+from transforms.core.storage import filesystem, kept
+from transforms.core.storage.video_store import VideoStore
+from transforms.core.web.lanes import Lanes, batched, worked_off
 from transforms.failures import CODES, Failure
 from transforms.flow import Flow, Gates, WithoutFlush
 from transforms.grouping import GroupByVideo, only
@@ -134,8 +134,8 @@ class _Decided(beam.DoFn):
 
 def failures_manifests(output: str) -> list[str]:
     """Returns where the failures of the last run lie; a user's file whose name only begins so is none of them."""
-    names = filter(_FAILURES_MANIFEST.fullmatch, storage.list_files(output, "failures"))
-    return [storage.join(output, name) for name in names]
+    names = filter(_FAILURES_MANIFEST.fullmatch, filesystem.list_files(output, "failures"))
+    return [filesystem.join(output, name) for name in names]
 
 
 def earlier_failures(_: Any, output: str) -> Iterator[Failure]:

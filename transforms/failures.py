@@ -15,7 +15,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from transforms.core import naming
+from transforms.core.storage import naming
 
 CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from transforms.core import storage
 from transforms.core.classifiers.responses import Responses, Texts
 from transforms.core.classifiers.specs import BatchTooLargeError, LoadRule, UnusableClassifierError
+from transforms.core.storage import filesystem
 from transforms.metrics import StageMetrics
 from transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
 
@@ -45,12 +45,12 @@ class LazyClassifier:
             if self._loaded is None:
                 try:
                     with self._metrics.time("load-msec"):
-                        from transforms.core.classifiers import torch_models
+                        from transforms.core.classifiers import loading
 
                         # the very rule where it can be followed: a process loads one classifier for all its steps
-                        rule = torch_models.as_here(self._rule) if self._anywhere else self._rule
-                        self._loaded = torch_models.load(rule)
-                except (ValueError, RuntimeError, storage.StorageError, ImportError, OSError, MemoryError) as error:
+                        rule = loading.as_here(self._rule) if self._anywhere else self._rule
+                        self._loaded = loading.load(rule)
+                except (ValueError, RuntimeError, filesystem.StorageError, ImportError, OSError, MemoryError) as error:
                     why = " ".join(str(error).split()) or type(error).__name__
                     raise UnusableClassifierError(f"--classifier: {why}") from error
                 self._metrics.count("models-loaded")

@@ -16,9 +16,10 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.cleaning import CleanClips
-from transforms.core import funnel, highlights, manifests, stale, storage, strict_json
-from transforms.core.highlights import Messages, Total
-from transforms.core.stale import Leftover
+from transforms.core.results import funnel, highlights, manifests
+from transforms.core.results.highlights import Messages, Total
+from transforms.core.storage import filesystem, stale, strict_json
+from transforms.core.storage.stale import Leftover
 from transforms.failures import Failure
 from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics
@@ -99,12 +100,12 @@ class _WriteManifest(beam.DoFn):
         path, placed = keyed
         rows = [row for _, row in sorted(filter(None, placed), key=_order)]
         data = manifests.kinetics_csv(rows) if path == _SPANS_CSV else manifests.json_lines(rows)
-        storage.write_bytes(storage.join(self._output, path), data)
+        filesystem.write_bytes(filesystem.join(self._output, path), data)
         yield path
         name = re.split(r"[-.]", path)[0]
         if path != _SPANS_CSV and name in _PARQUET:
             path = path.removesuffix(".jsonl") + ".parquet"
-            storage.write_bytes(storage.join(self._output, path), manifests.parquet(rows, _PARQUET[name]))
+            filesystem.write_bytes(filesystem.join(self._output, path), manifests.parquet(rows, _PARQUET[name]))
             yield path
 
 
@@ -188,8 +189,8 @@ class _WriteSummary(beam.DoFn):
         paths = set(written)
         for name in _MANIFESTS:  # shards of an earlier run with another number of them
             pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.(jsonl|parquet)")
-            for stale_shard in set(filter(pattern.fullmatch, storage.list_files(self._output, name))) - paths:
-                storage.delete(storage.join(self._output, stale_shard))
+            for stale_shard in set(filter(pattern.fullmatch, filesystem.list_files(self._output, name))) - paths:
+                filesystem.delete(filesystem.join(self._output, stale_shard))
         if cleaned.get("removed"):
             stale.remove_empty_folders(self._output)
         errors = cleaned.get("error", Messages()).first()
@@ -206,8 +207,8 @@ class _WriteSummary(beam.DoFn):
             **self._about,
         }
         for name, content in self._beside.items():
-            storage.write_bytes(storage.join(self._output, name), content)
-        strict_json.write(storage.join(self._output, "summary.json"), summary, indent=2)
+            filesystem.write_bytes(filesystem.join(self._output, name), content)
+        strict_json.write(filesystem.join(self._output, "summary.json"), summary, indent=2)
         self._metrics.count("summaries")
         if self._max_failure_ratio is not None and (why := funnel.why_failed(summary, self._max_failure_ratio)):
             raise TooManyFailuresError(why)

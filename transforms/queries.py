@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import excludes, globs, row_times, rows, storage
-from transforms.core.labels import LabelIndex, OpenLabels, UnknownLabelError, fold
+from transforms.core.queries import excludes, query_files, row_times
+from transforms.core.queries.labels import LabelIndex, OpenLabels, UnknownLabelError, fold
+from transforms.core.storage import filesystem, globs
 from transforms.failures import Failure
 from transforms.metrics import StageMetrics
 from transforms.records import ActionQuery
@@ -27,31 +28,31 @@ def match_files(pattern: str) -> list[str]:
     """Returns the sorted URIs of the files that a path or glob matches, local or gs://; empty for none.
 
     A name that is there is itself before it is a glob: yt-dlp's own names hold brackets. A folder with a slash behind
-    it stands for the files in it. See `transforms.core.globs` for what matches.
+    it stands for the files in it. See `transforms.core.storage.globs` for what matches.
 
     Raises:
       StorageError: The storage did not answer, or there is no such bucket.
     """
     if pattern.endswith("/"):
         pattern += "*"
-    if storage.exists(pattern):
+    if filesystem.exists(pattern):
         return [pattern]
-    if storage.is_remote(pattern):
+    if filesystem.is_remote(pattern):
         return _match_objects(pattern)
-    if storage.what_else(pattern):
+    if filesystem.what_else(pattern):
         return []
-    with storage.explained(pattern):
+    with filesystem.explained(pattern):
         return globs.files(pattern)
 
 
 def files_of_folder(pattern: str) -> str:
     """Returns how to name the files of a folder that stands where files should."""
-    return f"for the files in it write {storage.join(pattern, '*')!r}"
+    return f"for the files in it write {filesystem.join(pattern, '*')!r}"
 
 
 def _match_objects(pattern: str) -> list[str]:
     bucket, _, name = pattern.removeprefix("gs://").partition("/")
-    found = storage.list_files(f"gs://{bucket}", globs.literal_start(name))
+    found = filesystem.list_files(f"gs://{bucket}", globs.literal_start(name))
     return [f"gs://{bucket}/{each}" for each in found if globs.matches(name, each)]
 
 
@@ -60,7 +61,7 @@ def _match_all(_: Any, patterns: tuple[str, ...]) -> list[str]:
     found = {pattern: match_files(pattern) for pattern in patterns}
     for pattern, files in found.items():
         if not files:
-            raise storage.StorageError(f"{pattern}: no file matches any more", "not_found")
+            raise filesystem.StorageError(f"{pattern}: no file matches any more", "not_found")
     return sorted({uri for files in found.values() for uri in files})
 
 
@@ -72,10 +73,10 @@ def read_rows(uri: str, with_times: bool = False) -> Iterator[ActionQuery | Fail
       with_times: Whether the rows' times count; then one that is none is a fault.
     """
     try:
-        with storage.local_copy(uri) as path, storage.opened(path) as stream:
-            for item in rows.read(stream, uri):
+        with filesystem.local_copy(uri) as path, filesystem.opened(path) as stream:
+            for item in query_files.read(stream, uri):
                 yield _with_times(item) if with_times and isinstance(item, ActionQuery) else item
-    except (storage.StorageError, OSError) as error:
+    except (filesystem.StorageError, OSError) as error:
         yield Failure("ReadQueries", "unreadable_queries", f"{uri}: {error}", row=uri)
 
 
@@ -189,12 +190,12 @@ class MatchLabels(beam.PTransform):
 def read_excludes(_: Any, patterns: tuple[str, ...]) -> Iterator[tuple[str, None]]:
     """Yields the excluded ids as keys; a file that cannot be read stops the job: it guards somebody's test set."""
     for uri in _match_all(None, patterns):
-        with storage.local_copy(uri) as path, storage.opened(path) as stream:
+        with filesystem.local_copy(uri) as path, filesystem.opened(path) as stream:
             try:
-                for name in excludes.read(rows.text_lines(stream), rows.delimiter_of(uri)):
+                for name in excludes.read(query_files.text_lines(stream), query_files.delimiter_of(uri)):
                     yield name, None
             except (ValueError, EOFError, zlib.error) as error:
-                raise storage.StorageError(f"--exclude: {uri}: {error}") from None
+                raise filesystem.StorageError(f"--exclude: {uri}: {error}") from None
 
 
 @dataclass
@@ -208,5 +209,5 @@ class ReadExcludes(beam.PTransform):
     patterns: tuple[str, ...]
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection:
-        """Returns (id, None) pairs: ids, keys of URLs and keys, as `transforms.core.excludes` reads them."""
+        """Returns (id, None) pairs: ids, keys of URLs and keys, as `transforms.core.queries.excludes` reads them."""
         return root | beam.Impulse() | "ReadIds" >> beam.FlatMap(read_excludes, self.patterns)

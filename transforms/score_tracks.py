@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.core import storage, tracks
 from transforms.core.classifiers.specs import SpecError
-from transforms.core.tracks import Writer
+from transforms.core.storage import filesystem, tracks
+from transforms.core.storage.tracks import Writer
 from transforms.failures import Failure
 from transforms.grouping import of_type, only
 from transforms.inference import Following
@@ -88,8 +88,8 @@ class SaveScores(StoredScores):
         place = self._place(segment.video.content_key)
         uri = place.track() if segment.count == 1 else place.segment(segment.start_seconds, segment.end_seconds)
         try:
-            storage.write_bytes(uri, self._writer.finish(_facts(report)))
-        except storage.StorageError as error:
+            filesystem.write_bytes(uri, self._writer.finish(_facts(report)))
+        except filesystem.StorageError as error:
             return ScoredSegment(report, None, error.code, f"its scores cannot be stored: {error}")
         self._metrics.count("saved-segments")
         if segment.count == 1:  # told at once: what joins the segments may wait for all videos
@@ -126,7 +126,7 @@ class Assemble(StoredScores):
             if len(parts) > 1:
                 self._join_files(parts, report)
             tracks.forget_failure(self._place(keyed[0]))
-        except storage.StorageError as error:
+        except filesystem.StorageError as error:
             yield from self._failures(videos, error.code, f"its scores cannot be stored: {error}", 1)
             return
         reused = all(part.reused for part in parts)
@@ -138,7 +138,7 @@ class Assemble(StoredScores):
         for video in videos:
             try:
                 its_own = self._answered_alone(video, scores)
-            except (storage.StorageError, SpecError) as error:
+            except (filesystem.StorageError, SpecError) as error:
                 yield from self._failures((video,), getattr(error, "code", "scoring_failed"), str(error), 1)
                 continue
             if not counted:
@@ -161,7 +161,7 @@ class Assemble(StoredScores):
         files = [(part.scores, tracks.read(uri)) for part, uri in zip(parts, uris, strict=True) if _samples_of(part)]
         if any(stored is None for _, stored in files):
             if tracks.read(place.track()) is None:
-                raise storage.StorageError(f"{place.track()}: a segment of it vanished, or was damaged")
+                raise filesystem.StorageError(f"{place.track()}: a segment of it vanished, or was damaged")
             return  # another attempt at this bundle has joined them already
         has_outputs = all(stored is not None and stored.has_outputs for _, stored in files)
         writer = Writer(self._answers.asked(segments_of[0].wanted()))
@@ -170,15 +170,15 @@ class Assemble(StoredScores):
             assert stored is not None
             outputs = np.concatenate(list(stored.outputs())) if has_outputs else None
             writer.add(self._answers.kept(scores), outputs)
-        storage.write_bytes(place.track(), writer.finish(_facts(report)))
+        filesystem.write_bytes(place.track(), writer.finish(_facts(report)))
         for uri in uris:
-            storage.delete(uri)
+            filesystem.delete(uri)
 
     def _failures(self, videos: tuple[Video, ...], code: str, message: str, attempts: int) -> Iterator[Failed]:
         """Records a failure that stays, so that the next run does not wait for the same video again."""
         if code in REMEMBERED:
             facts = {"code": code, "message": message, "attempts": attempts, "limits": self._limits}
-            with contextlib.suppress(storage.StorageError):  # then it is tried again
+            with contextlib.suppress(filesystem.StorageError):  # then it is tried again
                 tracks.write_failure(self._place(videos[0].content_key), facts)
         for video in videos:
             self._metrics.count(f"failed-{code}")

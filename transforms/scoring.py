@@ -16,9 +16,9 @@ import numpy as np
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core import storage, video_store
-from transforms.core.child import Child, ChildError, Limits, Message
-from transforms.core.windows import Placed, Windows, margin_seconds
+from transforms.core.child.supervisor import Child, ChildError, Limits, Message
+from transforms.core.classifiers.windows import Placed, Windows, margin_seconds
+from transforms.core.storage import filesystem, video_store
 from transforms.flow import AROUND, Flow, GatherByContent, Spread
 from transforms.inference import ClassifierHandler, Following
 from transforms.metrics import StageMetrics
@@ -75,7 +75,7 @@ class _Decode(beam.DoFn):
                         video_store.check_unchanged(video)
             if windows and report.reached_end:
                 yield from _placed_batches(segment, windows.finish())
-        except storage.StorageError as error:
+        except filesystem.StorageError as error:
             report = DecodeReport(segment, failure_code=error.code, failure_message=str(error))
         except ChildError as error:
             code = f"decode_{error.kind}" if error.fatal else error.kind
@@ -93,16 +93,16 @@ class _Decode(beam.DoFn):
         Raises:
           StorageError: The last one's file cannot be fetched either.
         """
-        *others, last = dict.fromkeys(storage.resolve(self._output, video.uri) for video in videos)
+        *others, last = dict.fromkeys(filesystem.resolve(self._output, video.uri) for video in videos)
         with contextlib.ExitStack() as copies:
             found = ""
             for uri in others:
-                with contextlib.suppress(storage.StorageError):
-                    path = copies.enter_context(storage.local_copy(uri))
+                with contextlib.suppress(filesystem.StorageError):
+                    path = copies.enter_context(filesystem.local_copy(uri))
                     found = path if os.access(path, os.R_OK) else ""
                 if found:
                     break
-            yield found or copies.enter_context(storage.local_copy(last))
+            yield found or copies.enter_context(filesystem.local_copy(last))
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
         """Yields the child's messages; after its first death those already seen are left out."""
@@ -123,7 +123,7 @@ class _Decode(beam.DoFn):
         for attempt in (1, 2):
             place = 0
             try:
-                for message in self._waited(segment, self._child.call("decode:samples", request)):
+                for message in self._waited(segment, self._child.call("video.decode:samples", request)):
                     place += 1
                     if place > seen:
                         seen = place

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from transforms.core import tracks
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
-from transforms.core.sampling import Sampling
+from transforms.core.storage import tracks
+from transforms.core.video.sampling import Sampling
 
 
 @dataclass(frozen=True)

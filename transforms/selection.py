@@ -7,7 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.core.selecting import Contender, SelectionRule, select
+from transforms.core.spans.selecting import Contender, SelectionRule, select
 from transforms.flow import Flow, WithoutFlush
 from transforms.grouping import GroupByVideo, of_type, only
 from transforms.metrics import StageMetrics

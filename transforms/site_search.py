@@ -6,10 +6,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from transforms.core import kept, naming, storage, strict_json, web
-from transforms.core.fetcher import Fetcher, FetchError, WebSettings
-from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Politeness
+from transforms.core.storage import filesystem, kept, naming, strict_json
+from transforms.core.web import addresses
+from transforms.core.web.client import Fetcher, FetchError, WebSettings
+from transforms.core.web.filters import FilterRule
+from transforms.core.web.lanes import Gate, Politeness
 from transforms.failures import CODES
 from transforms.metrics import StageMetrics
 from transforms.records import ActionQuery
@@ -24,12 +25,12 @@ _MORE_PAGES = 10
 
 def address_of(query: ActionQuery) -> str:
     """Returns the URL that a row names: a list beside a video is meant where the row asks for several videos."""
-    return web.canonical(query.url, lists=(query.max_videos or 1) > 1) if query.url else ""
+    return addresses.canonical(query.url, lists=(query.max_videos or 1) > 1) if query.url else ""
 
 
 def is_asked(query: ActionQuery) -> bool:
     """Tells whether a site has to be asked what the row names."""
-    return bool(query.query) or (bool(query.url) and web.kind_of(address_of(query)) != web.VIDEO)
+    return bool(query.query) or (bool(query.url) and addresses.kind_of(address_of(query)) != addresses.VIDEO)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Asker:
             "limit": query.max_videos or self._rule.max_videos,
             "licence": self._rule.filter.licence,
         }
-        stored = storage.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
+        stored = filesystem.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
         before = _read(stored)
         if before and [one for one, _ in before] == [url]:
             return query, before  # the page is one video, and need not be asked again whether it is
@@ -92,10 +93,10 @@ class Asker:
                 return query, before
             if category in ("blocked", "transient"):
                 return query, error
-            if url and web.kind_of(url) == web.PAGE:
+            if url and addresses.kind_of(url) == addresses.PAGE:
                 return query, [(url, {})]  # as one video, of which fetching tells what is wrong
             return query, error
-        with contextlib.suppress(storage.StorageError):  # it only helps a later run
+        with contextlib.suppress(filesystem.StorageError):  # it only helps a later run
             strict_json.write(stored, entries)
         return query, entries
 
@@ -109,7 +110,7 @@ class Asker:
             url, facts = pages.pop()
             if url in asked:
                 continue
-            if asked and (web.kind_of(url) == web.VIDEO or len(asked) > limit + _MORE_PAGES):
+            if asked and (addresses.kind_of(url) == addresses.VIDEO or len(asked) > limit + _MORE_PAGES):
                 found.setdefault(url, facts)
                 continue
             try:
@@ -122,21 +123,21 @@ class Asker:
             finally:
                 asked.add(url)
             if messages and messages[0].get("single"):
-                found.setdefault(web.canonical(messages[0]["url"]), {**facts, **messages[0]["facts"]})
+                found.setdefault(addresses.canonical(messages[0]["url"]), {**facts, **messages[0]["facts"]})
                 continue
             if lost := sum(len(message.get("lost", ())) for message in messages):
                 self._metrics.count("entries-lost", lost)
-            entries = [(web.canonical(one["url"]), one["facts"]) for one in messages if "url" in one]
+            entries = [(addresses.canonical(one["url"]), one["facts"]) for one in messages if "url" in one]
             pages += reversed(entries)
         return list(found.items())
 
     def _listing(self, request: dict[str, Any], stopped: threading.Event) -> list[dict[str, Any]]:
         """Asks one page, in its turn."""
         url = request["url"]
-        host = web.host_of(url) if url else self._rule.prefix
+        host = addresses.host_of(url) if url else self._rule.prefix
         request = {**request, "pause_seconds": self._rule.politeness.interval_seconds}
         with self._metrics.doing(f"asking for {naming.without_login(url) or request['query']!r}"):
-            messages, _ = self._fetcher.run("fetch:listing", lambda: request, self._gate, host, stopped)
+            messages, _ = self._fetcher.run("web.fetch_tasks:listing", lambda: request, self._gate, host, stopped)
         return [message.facts for message in messages]
 
     def kill(self) -> None:
@@ -152,5 +153,5 @@ def _read(stored: str) -> Entries | None:
     """Returns what an earlier run found; None where none did, or it cannot be read."""
     try:
         return kept.read(stored, _entries_of)
-    except storage.StorageError:
+    except filesystem.StorageError:
         return None

@@ -6,9 +6,10 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.core import peaks, row_times
-from transforms.core.peaks import SpanRule
-from transforms.core.row_times import Ranges
+from transforms.core.queries import row_times
+from transforms.core.queries.row_times import Ranges
+from transforms.core.spans import peaks
+from transforms.core.spans.peaks import SpanRule
 from transforms.metrics import StageMetrics
 from transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
 

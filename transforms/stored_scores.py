@@ -5,11 +5,11 @@ from functools import partial
 
 import apache_beam as beam
 
-from transforms.core import storage, tracks
-from transforms.core.answers import Answers
+from transforms.core.classifiers.answers import Answers
 from transforms.core.classifiers.specs import SpecError
-from transforms.core.sampling import can_split, segments
-from transforms.core.tracks import Place, Stored
+from transforms.core.storage import filesystem, tracks
+from transforms.core.storage.tracks import Place, Stored
+from transforms.core.video.sampling import can_split, segments
 from transforms.failures import Failure
 from transforms.flow import Around, Flow
 from transforms.inference import LazyClassifier
@@ -43,7 +43,7 @@ class StoredScores(beam.DoFn):
 
     def setup(self) -> None:
         """Prepares answers from what is stored; no model is loaded."""
-        folder = storage.join(self._output, "scores", self._fingerprint)
+        folder = filesystem.join(self._output, "scores", self._fingerprint)
         classifier = LazyClassifier(self._rule.load_rule(), self._metrics, anywhere=True)  # maybe far from any GPU
         ask_model = partial(LazyClassifier.texts, classifier)
         self._answers = Answers(self._rule.spec, self._rule.response, folder, ask_model)
@@ -76,7 +76,7 @@ class FindStored(StoredScores):
             yield Flush()  # what is wanted here may wait for a full batch
         try:
             found = list(self._find(videos))
-        except (storage.StorageError, SpecError) as error:
+        except (filesystem.StorageError, SpecError) as error:
             code = getattr(error, "code", "scoring_failed")
             self._metrics.count(f"failed-{code}", len(videos))
             for video in videos:

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from transforms.core import filters, secret_texts, storage, web
-from transforms.core.child import Child, ChildError, Limits
-from transforms.core.fetcher import Fetcher, FetchError, WebSettings
-from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Politeness
-from transforms.core.video_store import VideoStore
+from transforms.core.child.supervisor import Child, ChildError, Limits
+from transforms.core.storage import filesystem
+from transforms.core.storage.video_store import VideoStore
+from transforms.core.web import addresses, filters, secret_texts
+from transforms.core.web.client import Fetcher, FetchError, WebSettings
+from transforms.core.web.filters import FilterRule
+from transforms.core.web.lanes import Gate, Politeness
 from transforms.failures import CODES, CURES, Failure
 from transforms.metrics import StageMetrics
 from transforms.records import Video, VideoRequest
@@ -111,7 +112,7 @@ class Outcome:
 
     request: VideoRequest
     video: Video | None = None
-    error: FetchError | storage.StorageError | None = None
+    error: FetchError | filesystem.StorageError | None = None
     reused: bool = False
     msec: int = 0
 
@@ -145,11 +146,11 @@ class VideoFetcher:
         try:
             stored = self._stored(request)
             video = stored or self._fetch(request, stopped)
-        except (FetchError, storage.StorageError) as error:
+        except (FetchError, filesystem.StorageError) as error:
             return Outcome(request, error=error, msec=_msec_since(start))
         except OSError as error:  # this machine's own disk
-            storage.check_space(error, tempfile.gettempdir())
-            return Outcome(request, error=storage.StorageError(str(error)), msec=_msec_since(start))
+            filesystem.check_space(error, tempfile.gettempdir())
+            return Outcome(request, error=filesystem.StorageError(str(error)), msec=_msec_since(start))
         return Outcome(request, video, reused=stored is not None, msec=_msec_since(start))
 
     def kill(self) -> None:
@@ -219,7 +220,7 @@ class VideoFetcher:
         for attempt in (1, 2):
             try:
                 request = {"path": path, "max_pixels": self._rule.max_pixels}
-                *_, answer = self._child.call("probing:probe", request, self._rule.probe)
+                *_, answer = self._child.call("video.probing:probe", request, self._rule.probe)
                 return answer.facts
             except ChildError as error:
                 if not error.fatal or attempt == 2:
@@ -240,7 +241,7 @@ class FileFetcher(VideoFetcher):
         super().__init__(rule.for_files(), store, Child(rule.probe))
 
     def _stored(self, request: VideoRequest) -> Video | None:
-        copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
+        copies, remote = self._rule.copy_inputs, filesystem.is_remote(request.path)
         if not copies and not remote:  # a local file is looked into again: it is here
             return None
         stored = super()._stored(request)
@@ -248,15 +249,15 @@ class FileFetcher(VideoFetcher):
             return None  # kept by a run that copied where this one does not, or the other way round
         try:
             content = self._digested(request.path)[1]
-        except storage.StorageError:
+        except filesystem.StorageError:
             return stored  # it outlives its original
         return stored if stored.content == content else None
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
-        copies, remote = self._rule.copy_inputs, storage.is_remote(request.path)
-        size, modified = (storage.facts(request.path)[0], 0) if remote else storage.stamp(request.path)
+        copies, remote = self._rule.copy_inputs, filesystem.is_remote(request.path)
+        size, modified = (filesystem.facts(request.path)[0], 0) if remote else filesystem.stamp(request.path)
         self._check_size(size)
-        with storage.local_copy(request.path) as path:
+        with filesystem.local_copy(request.path) as path:
             video = self._probed(request, path, size, "", {})  # what is refused need not be hashed
             size, content = self._digested(request.path)
             video = replace(video, size_bytes=size, content=content, modified_ns=modified)
@@ -273,12 +274,12 @@ class FileFetcher(VideoFetcher):
         Raises:
           StorageError: It cannot be read, or not in time.
         """
-        if storage.is_remote(uri):
-            return storage.facts(uri)
+        if filesystem.is_remote(uri):
+            return filesystem.facts(uri)
         try:
-            *_, last = self._child.call("hashing:digest", {"path": uri})
+            *_, last = self._child.call("child.hashing:digest", {"path": uri})
         except ChildError as error:
-            raise storage.StorageError(str(error), "storage_error" if error.fatal else error.kind) from error
+            raise filesystem.StorageError(str(error), "storage_error" if error.fatal else error.kind) from error
         return last.facts["size_bytes"], last.facts["content"]
 
 
@@ -300,8 +301,8 @@ class WebFetcher(VideoFetcher):
         super().close()
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
-        rule, host = self._rule, web.host_of(request.url)
-        if not web.is_address(web.page_and_item(request.url)[0]):  # a list may name anything
+        rule, host = self._rule, addresses.host_of(request.url)
+        if not addresses.is_address(addresses.page_and_item(request.url)[0]):  # a list may name anything
             raise FetchError("scheme_refused", "only http and https, and yt-dlp's own addresses, are contacted")
         with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch, self._metrics.doing(f"waiting for {host}"):
 
@@ -316,7 +317,9 @@ class WebFetcher(VideoFetcher):
                     "filter": vars(rule.filter),
                 }
 
-            (message,), attempts = self._fetcher.run("fetch:download", make_request, self._gate, host, stopped)
+            (message,), attempts = self._fetcher.run(
+                "web.fetch_tasks:download", make_request, self._gate, host, stopped
+            )
             facts = message.facts
             path = os.path.realpath(facts["path"])
             if not path.startswith(os.path.realpath(scratch) + os.sep):
@@ -327,7 +330,7 @@ class WebFetcher(VideoFetcher):
 
 def unforbidden(outcome: Outcome, gate: Gate) -> Outcome:
     """Returns the outcome of a file that its host forbids: as `blocked` where the host is left alone for that."""
-    host = web.host_of(outcome.request.url)
+    host = addresses.host_of(outcome.request.url)
     if gate.closed(host) != "blocked":
         return outcome
     assert outcome.error is not None

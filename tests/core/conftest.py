@@ -4,13 +4,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from transforms.core import media
+from transforms.core.video import containers
 
 
 @pytest.fixture
 def openings(monkeypatch):
     """The paths that were opened, while they are really opened."""
-    opened, paths = media.opened, []
+    opened, paths = containers.opened, []
 
     @contextmanager
     def counting(path):
@@ -18,5 +18,5 @@ def openings(monkeypatch):
         with opened(path) as container:
             yield container
 
-    monkeypatch.setattr(media, "opened", counting)
+    monkeypatch.setattr(containers, "opened", counting)
     return paths

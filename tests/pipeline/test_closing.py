@@ -8,7 +8,7 @@ from pipeline import closing
 from pipeline.run import main
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_rows, scene_video, summary_of
-from transforms.core import funnel, highlights
+from transforms.core.results import funnel, highlights
 from transforms.failures import Failure
 
 BARE = {**funnel.assemble({}), "stale_clips": 0, "cleaning": {"asked": False, "removed": 0, "waiting": 0, "error": ""}}

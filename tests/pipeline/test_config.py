@@ -5,7 +5,7 @@ from apache_beam.options.pipeline_options import DirectOptions, StandardOptions,
 
 from pipeline.config import ConfigError
 from pipeline.run import configure
-from transforms.core.sampling import Sampling
+from transforms.core.video.sampling import Sampling
 
 
 @pytest.fixture

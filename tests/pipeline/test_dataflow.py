@@ -14,7 +14,8 @@ from pipeline.run import main
 from tests.cloud_servers import always
 from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
-from transforms.core import funnel, storage
+from transforms.core.results import funnel
+from transforms.core.storage import filesystem
 
 IMAGE = "europe-docker.pkg.dev/project/clipscout/clipscout:1"
 OUTPUT, TEMPLATE = f"gs://{BUCKET}/results", f"gs://{BUCKET}/template/job"
@@ -50,18 +51,18 @@ class Dataflow:
 
     def template(self):
         """Returns the job that was written as a template."""
-        return json.loads(storage.read_bytes(TEMPLATE))
+        return json.loads(filesystem.read_bytes(TEMPLATE))
 
     def staged(self):
         """Returns the staged pipeline."""
-        (name,) = [name for name in storage.list_files(f"gs://{BUCKET}", "tmp/") if name.endswith("/pipeline.pb")]
-        return beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(f"gs://{BUCKET}/{name}"))
+        (name,) = [name for name in filesystem.list_files(f"gs://{BUCKET}", "tmp/") if name.endswith("/pipeline.pb")]
+        return beam_runner_api_pb2.Pipeline.FromString(filesystem.read_bytes(f"gs://{BUCKET}/{name}"))
 
 
 @pytest.fixture
 def dataflow(cloud, capsys):
     with dataflow_service() as service:
-        storage.write_bytes(f"gs://{BUCKET}/queries.csv", f"action,path\ngoldfish,gs://{BUCKET}/in/*.mp4\n".encode())
+        filesystem.write_bytes(f"gs://{BUCKET}/queries.csv", f"action,path\ngoldfish,gs://{BUCKET}/in/*.mp4\n".encode())
         yield Dataflow(service, capsys)
 
 
@@ -100,7 +101,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
     assert done.returncode == 0, done.stderr
     assert "the job was written as a template" in done.stdout
     assert dataflow.service.jobs == {}  # a template is not submitted
-    assert storage.list_files(OUTPUT) == []  # nor is the output anybody's yet
+    assert filesystem.list_files(OUTPUT) == []  # nor is the output anybody's yet
     job = dataflow.template()
     (pool,) = job["environment"]["workerPools"]
     assert pool["machineType"] == "n2-standard-4"
@@ -130,7 +131,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
 def test_a_pool_of_gpus_is_submitted_and_waited_for(dataflow):
     summary = {**funnel.assemble({"rows.read": 7, "rows.matched": 7}), "stale_clips": 0}
     summary["cleaning"] = {"asked": False, "removed": 0, "waiting": 0, "error": ""}
-    storage.write_bytes(f"{OUTPUT}/summary.json", json.dumps(summary).encode())
+    filesystem.write_bytes(f"{OUTPUT}/summary.json", json.dumps(summary).encode())
     done = dataflow.submit("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--max_num_workers=3")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -178,13 +179,13 @@ def test_a_refusal_of_the_service_is_one_line(dataflow, more, expected):
 def test_the_same_job_cannot_run_twice_at_a_time(dataflow):
     """The name of the job is the lock: the service knows one that is under way by it."""
     dataflow.service.jobs["2026-job-0"] = {"name": "clipscout-daily", "clientRequestId": "of another launch"}
-    before = storage.list_files(f"gs://{BUCKET}")
+    before = filesystem.list_files(f"gs://{BUCKET}")
     done = dataflow.submit("--job_name=clipscout-daily")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("clipscout: Dataflow refused the job: There is already active job named clipscout-daily")
     # the output is still the other one's
-    assert [name for name in storage.list_files(f"gs://{BUCKET}") if not name.startswith("tmp/")] == before
+    assert [name for name in filesystem.list_files(f"gs://{BUCKET}") if not name.startswith("tmp/")] == before
 
 
 def test_every_fault_of_a_cloud_job_comes_in_one_list(dataflow):
@@ -232,7 +233,7 @@ def test_preflight_alone_leaves_nothing_behind(dataflow):
     done = dataflow.submit("--preflight_only")
     assert done.returncode == 0, done.stderr
     assert "the job can start; nothing was run" in done.stdout
-    assert storage.list_files(f"gs://{BUCKET}") == ["queries.csv"]
+    assert filesystem.list_files(f"gs://{BUCKET}") == ["queries.csv"]
     assert dataflow.service.jobs == {}
 
 
@@ -252,7 +253,7 @@ def test_a_launch_that_fails_leaves_no_settings_in_the_output(dataflow, monkeypa
     monkeypatch.setattr("pipeline.graph.build", None)
     with pytest.raises(TypeError):
         dataflow.submit(*more)
-    assert storage.list_files(OUTPUT) == []
+    assert filesystem.list_files(OUTPUT) == []
 
 
 def test_a_service_that_does_not_answer_is_one_line(dataflow, monkeypatch):

@@ -9,7 +9,7 @@ from tests.conftest import read_jsonl
 from tests.jobs import arguments, main, run_measured, summary_of
 from tests.media_maker import make_video
 from tests.photos import ACTIONS, picture_of, rows_of
-from transforms.core import tracks
+from transforms.core.storage import tracks
 
 #: Photo and length in seconds. Two scenes of one action never touch.
 DAY = (

@@ -8,7 +8,7 @@ import pytest
 from pipeline.run import main
 from tests.conftest import BUCKET, read_jsonl
 from tests.jobs import arguments, scene_video
-from transforms.core import storage
+from transforms.core.storage import filesystem
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -52,8 +52,11 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
 
 
 def test_a_disk_that_a_copy_of_an_object_fills_is_named(cloud, small_disk):
-    storage.write_bytes(f"gs://{BUCKET}/large.mp4", bytes(300_000))
+    filesystem.write_bytes(f"gs://{BUCKET}/large.mp4", bytes(300_000))
     told = f"^{small_disk}: No space left on device"
-    with pytest.raises(storage.DiskFullError, match=told), storage.local_copy(f"gs://{BUCKET}/large.mp4", small_disk):
+    with (
+        pytest.raises(filesystem.DiskFullError, match=told),
+        filesystem.local_copy(f"gs://{BUCKET}/large.mp4", small_disk),
+    ):
         pass
     assert list(small_disk.iterdir()) == []

@@ -13,7 +13,7 @@ from tests.cloud_servers import FAULTS, KINDS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import assert_same_results, assert_same_rows, run_measured, scene_video
 from tests.web_server import Running
-from transforms.core import cloud_storage, storage
+from transforms.core.storage import filesystem, gcs
 
 STRANGE, ALIKE = "a b#1?ü.mp4", "a b#1_ü.mp4"  # the one, as a glob, matches the other
 COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\thush\n"
@@ -49,12 +49,12 @@ def places(tmp_path, colour_spec, site, cloud, monkeypatch):
             {"action": "red", "url": f"{site.url}/watch/keep"},
             {"action": "red", "url": f"{site.url}/watch/skip"},
         ]
-        storage.write_bytes(f"{place}/q/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-        storage.write_bytes(f"{place}/exclude.txt", f"{site.url}/watch/skip\n".encode())
-        storage.write_bytes(f"{place}/cookies.txt", COOKIES.encode())
+        filesystem.write_bytes(f"{place}/q/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+        filesystem.write_bytes(f"{place}/exclude.txt", f"{site.url}/watch/skip\n".encode())
+        filesystem.write_bytes(f"{place}/cookies.txt", COOKIES.encode())
         for path in (*videos.iterdir(), *Path(colour_spec).parent.iterdir()):
             folder = "in" if path.suffix == ".mp4" else "models"
-            storage.write_bytes(f"{place}/{folder}/{path.name}", path.read_bytes())
+            filesystem.write_bytes(f"{place}/{folder}/{path.name}", path.read_bytes())
     cloud.forget()
     return here, there
 
@@ -69,7 +69,7 @@ def run(place):
 
 
 def contents(folder):
-    return {name: storage.read_bytes(f"{folder}/{name}") for name in storage.list_files(folder)}
+    return {name: filesystem.read_bytes(f"{folder}/{name}") for name in filesystem.list_files(folder)}
 
 
 def nameless(names):
@@ -82,7 +82,7 @@ def test_a_job_on_object_storage_with_faults_gives_the_local_results(
     places, cloud, site, tmp_path, monkeypatch, capsys
 ):
     here, there = places
-    monkeypatch.setattr(cloud_storage, "_FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(gcs, "_FIRST_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(google_blob, "_MAX_MULTIPART_SIZE", 5000)  # larger uploads have a start and chunks
     assert run(here) == 0
     assert cloud.requests == []
@@ -95,10 +95,10 @@ def test_a_job_on_object_storage_with_faults_gives_the_local_results(
     assert {kind for _, kind in cloud.injected} == {*KINDS} - {"other"}
 
     for name in ("videos.jsonl", "spans.jsonl"):
-        local, remote = (storage.read_bytes(f"{place}/out/{name}").decode() for place in places)
+        local, remote = (filesystem.read_bytes(f"{place}/out/{name}").decode() for place in places)
         assert len(local.splitlines()) > 2
         assert_same_rows(remote, local)
-    local, remote = (json.loads(storage.read_bytes(f"{place}/out/summary.json")) for place in places)
+    local, remote = (json.loads(filesystem.read_bytes(f"{place}/out/summary.json")) for place in places)
     assert remote["funnel"] == local["funnel"]
     assert remote["failures"] == local["failures"]
     assert remote["failures"] == {
@@ -108,14 +108,14 @@ def test_a_job_on_object_storage_with_faults_gives_the_local_results(
     # the weights are the same wherever they lie, and are fetched once per machine
     assert remote["settings"]["scores"] == local["settings"]["scores"]
     assert [path.suffix for path in (tmp_path / "cache/weights").iterdir() if path.suffix != ".lock"] == [".pt"]
-    spans = [json.loads(line) for line in storage.read_bytes(f"{there}/out/spans.jsonl").decode().splitlines()]
+    spans = [json.loads(line) for line in filesystem.read_bytes(f"{there}/out/spans.jsonl").decode().splitlines()]
     assert {Path(row["source"]).name for row in spans} == {STRANGE, "b.mp4", "keep"}
     assert {ask["row"] for row in spans for ask in row["asks"]} == {
         f"{there}/q/queries.jsonl:{line}" for line in (1, 2, 4)
     }
     assert {entry["cookie"] for entry in site.headers()} == {"session=hush"}
     # nothing is left behind but results
-    found = {place: storage.list_files(f"{place}/out") for place in places}
+    found = {place: filesystem.list_files(f"{place}/out") for place in places}
     assert nameless(found[there]) == nameless(found[here])
     assert {row["clip"] for row in spans} == {name for name in found[there] if name.endswith(".mp4")} - {
         "videos/localvideo-keep.mp4"
@@ -153,9 +153,9 @@ def test_a_file_in_place_that_changed_is_looked_into_again(places, cloud, tmp_pa
     _, there = places
     assert run(there) == 0
     longer = scene_video(tmp_path / "longer.mp4", ("blue", 2), ("grey", 6), ("red", 2))
-    storage.move_in(longer, f"{there}/in/b.mp4")
+    filesystem.move_in(longer, f"{there}/in/b.mp4")
     assert run(there) == 0
-    videos = [json.loads(line) for line in storage.read_bytes(f"{there}/out/videos.jsonl").decode().splitlines()]
+    videos = [json.loads(line) for line in filesystem.read_bytes(f"{there}/out/videos.jsonl").decode().splitlines()]
     assert [row["duration_seconds"] for row in videos if row["source"].endswith("b.mp4")] == [10]
 
 
@@ -163,8 +163,8 @@ def test_files_in_place_can_be_copied_later(places, cloud):
     _, there = places
     assert run(there) == 0
     assert main([*options(there), "--copy_inputs", "--replace"]) == 0
-    names = storage.list_files(f"{there}/out", "videos/file-")
+    names = filesystem.list_files(f"{there}/out", "videos/file-")
     assert sum(name.endswith(".mp4") for name in names) == 2
     assert main([*options(there), "--replace"]) == 0
-    videos = [json.loads(line) for line in storage.read_bytes(f"{there}/out/videos.jsonl").decode().splitlines()]
+    videos = [json.loads(line) for line in filesystem.read_bytes(f"{there}/out/videos.jsonl").decode().splitlines()]
     assert {row["outcome"] for row in videos if row["source"].endswith("b.mp4")} == {"result"}

@@ -14,12 +14,12 @@ from torchvision import models
 
 from tests.colours import COLOURS, ColourModel
 from tests.conftest import PARITY
-from tests.core.test_ar import save_checkpoint
+from tests.core.classifiers.test_ar_checkpoints import save_checkpoint
 from tests.jobs import arguments, main, scene_video
-from transforms.core import decode
 from transforms.core.classifiers.architectures import PROGRAMS
 from transforms.core.classifiers.resolve import resolve
-from transforms.core.sampling import Sampling
+from transforms.core.video import decode
+from transforms.core.video.sampling import Sampling
 
 LABELS = list(COLOURS)
 SIZE = {"resize": "squash", "input_width": 64, "input_height": 64}

@@ -12,7 +12,7 @@ from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import RATE, run_rows
 from tests.media_maker import make_video
-from transforms.core import manifests
+from transforms.core.results import manifests
 
 
 def scene_video(path, *parts, **settings):

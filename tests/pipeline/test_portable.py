@@ -20,7 +20,7 @@ from pipeline.run import main
 from tests.cloud_servers import FAULTS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import MANIFESTS, ROOT, assert_same_rows, scene_video
-from transforms.core import cloud_storage, storage
+from transforms.core.storage import filesystem, gcs
 
 # Beam's stand-in of a service forgets how many workers were asked for
 ON_LOOPBACK = """
@@ -126,28 +126,26 @@ def job(cloud, tmp_path, colour_spec, monkeypatch):
     """Arguments but for the output, all on gs://, and the listing and manifests of the local runner's output."""
     monkeypatch.setenv("CLIPSCOUT_CACHE", str(tmp_path / "launcher"))
     rows = [{"action": colour, "path": f"gs://{BUCKET}/in/*.mp4"} for colour in ("red", "blue", "pink")]
-    storage.write_bytes(f"gs://{BUCKET}/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    filesystem.write_bytes(f"gs://{BUCKET}/queries.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     for name, start in (("a", 1), ("b", 2), ("c", 3), ("d", 4)):
         scene_video(tmp_path / f"{name}.mp4", ("grey", start), ("red", 1), ("blue", 1), ("grey", 6 - start))
-        storage.move_in(str(tmp_path / f"{name}.mp4"), f"gs://{BUCKET}/in/{name}.mp4")
-    storage.write_bytes(f"gs://{BUCKET}/in/e.mp4", b"not a video")
+        filesystem.move_in(str(tmp_path / f"{name}.mp4"), f"gs://{BUCKET}/in/{name}.mp4")
+    filesystem.write_bytes(f"gs://{BUCKET}/in/e.mp4", b"not a video")
     for path in Path(colour_spec).parent.iterdir():
-        storage.write_bytes(f"gs://{BUCKET}/models/{path.name}", path.read_bytes())
+        filesystem.write_bytes(f"gs://{BUCKET}/models/{path.name}", path.read_bytes())
     given = [f"--input=gs://{BUCKET}/queries.jsonl", "--clip_seconds=2", "--min_score=0.5", "--shots=ignore"]
     assert main([*given, f"--classifier={colour_spec}", f"--output={tmp_path}/local"]) == 0
     given.append(f"--classifier=gs://{BUCKET}/models/{Path(colour_spec).name}")
     manifests = {name: (tmp_path / "local" / name).read_text() for name in MANIFESTS}
     assert len(manifests["spans.jsonl"].splitlines()) == 8
-    return given, storage.list_files(f"{tmp_path}/local"), manifests
+    return given, filesystem.list_files(f"{tmp_path}/local"), manifests
 
 
 def test_two_workers_give_the_rows_of_the_local_runner(cloud, cluster, job, tmp_path, monkeypatch, capsys):
     """Input, weights and output are on gs://, and every fifth request fails."""
     given, files, manifests = job
     output, working, faulty, fault_of = f"gs://{BUCKET}/results", set(), set(), every(5)
-    monkeypatch.setattr(
-        cloud_storage, "_FIRST_WAIT_SECONDS", 0.02
-    )  # the launcher's; workers wait as long as they always do
+    monkeypatch.setattr(gcs, "_FIRST_WAIT_SECONDS", 0.02)  # the launcher's; workers wait as long as they always do
     cloud.forget()
 
     def look(kind, name):
@@ -168,8 +166,8 @@ def test_two_workers_give_the_rows_of_the_local_runner(cloud, cluster, job, tmp_
     assert any(kind == "upload" and name.startswith("results/clips/") for kind, name in faulty)  # by workers
     assert [path.suffix for path in (tmp_path / "workers/weights").iterdir() if path.suffix != ".lock"] == [".pt"]
     for name, text in manifests.items():
-        assert_same_rows(storage.read_bytes(f"{output}/{name}").decode(), text)
-    assert storage.list_files(output) == files
+        assert_same_rows(filesystem.read_bytes(f"{output}/{name}").decode(), text)
+    assert filesystem.list_files(output) == files
 
 
 def test_after_workers_were_killed_the_same_command_completes_the_job(cloud, cluster, job, capsys):
@@ -189,11 +187,11 @@ def test_after_workers_were_killed_the_same_command_completes_the_job(cloud, clu
     assert all("1 of 3 rows cannot be used" in text for text in ahead)
     assert line.startswith("clipscout: ")
     assert killed
-    left = set(storage.list_files(output))
+    left = set(filesystem.list_files(output))
     assert left < set(files)
     assert "summary.json" not in left
     cloud.schedule = always("")
     assert main([*given, f"--output={output}", *cluster.options]) == 0
-    assert storage.list_files(output) == files
+    assert filesystem.list_files(output) == files
     for name, text in manifests.items():
-        assert_same_rows(storage.read_bytes(f"{output}/{name}").decode(), text)
+        assert_same_rows(filesystem.read_bytes(f"{output}/{name}").decode(), text)

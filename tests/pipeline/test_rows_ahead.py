@@ -8,7 +8,7 @@ from pipeline import rows_ahead
 from pipeline.run import main
 from tests.conftest import BUCKET, read_jsonl
 from tests.jobs import arguments, run_rows, scene_video, summary_of
-from transforms.core import storage
+from transforms.core.storage import filesystem
 from transforms.failures import remedy
 
 GOOD = {"action": "red", "path": "/nowhere.mp4"}
@@ -126,7 +126,7 @@ def test_what_takes_too_long_is_not_judged(tmp_path, monkeypatch):
 
 def test_rows_on_gs_are_judged_too(cloud, colour_spec, capsys):
     uri = f"gs://{BUCKET}/q/rows.jsonl"
-    storage.write_bytes(uri, "".join(json.dumps(row) + "\n" for row in BAD).encode())
+    filesystem.write_bytes(uri, "".join(json.dumps(row) + "\n" for row in BAD).encode())
     given = [f"--input={uri}", f"--output=gs://{BUCKET}/out", f"--classifier={colour_spec}"]
     assert main(given) == 2
     assert "not one of its 3 rows can be used" in capsys.readouterr().err

@@ -19,7 +19,7 @@ import pytest
 from demo import run_demo
 from tests.conftest import read_jsonl
 from tests.jobs import MANIFESTS, ROOT, assert_same_rows, run_rows, summary_of
-from transforms.core import storage
+from transforms.core.storage import filesystem
 
 #: Programs, each with the Debian package that has it.
 NEEDED = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "unshare": "util-linux", "ip": "iproute2"}
@@ -191,7 +191,7 @@ def test_a_worker_of_the_image_runs_the_demo_without_a_network(builder, containe
     )
     print((work / "log").read_text())
     assert status == 0
-    assert storage.list_files(str(there)) == storage.list_files(str(here))
+    assert filesystem.list_files(str(there)) == filesystem.list_files(str(here))
     for name in MANIFESTS:
         assert_same_rows((there / name).read_text(), (here / name).read_text())
     assert len(read_jsonl(there / "spans.jsonl")) >= 4

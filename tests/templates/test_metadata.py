@@ -15,7 +15,7 @@ from pipeline.config import PRESETS, ConfigError, from_options
 from pipeline.options import OPTIONS, beam_parser
 from pipeline.values import Values
 from templates import describe
-from transforms.core import storage
+from transforms.core.storage import filesystem
 from transforms.failures import CODES
 
 METADATA = json.loads(describe.METADATA_FILE.read_text())
@@ -195,7 +195,7 @@ def test_a_choice_is_let_through_when_the_job_takes_it(option):
 )
 def test_files_are_let_through_when_workers_reach_them(name, text):
     parts = Values({name: text}, []).parts(name)
-    assert passes(name, text) == all(storage.is_remote(part) for part in parts)
+    assert passes(name, text) == all(filesystem.is_remote(part) for part in parts)
 
 
 @pytest.mark.parametrize("name", ["output", "cookies"])

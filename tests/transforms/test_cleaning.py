@@ -3,8 +3,8 @@
 import pytest
 
 from transforms.cleaning import _Clean
-from transforms.core import highlights
-from transforms.core.stale import FAILED, NOT_ASKED, REPLACED, Leftover
+from transforms.core.results import highlights
+from transforms.core.storage.stale import FAILED, NOT_ASKED, REPLACED, Leftover
 
 
 @pytest.fixture

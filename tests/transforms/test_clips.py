@@ -14,8 +14,8 @@ from tests.jobs import run_rows, scene_video, summary_of
 from tests.media_maker import read_video
 from transforms import clip_cutter
 from transforms.clip_cutter import ClipCutter, CutRule
-from transforms.core import video_store
-from transforms.core.child import Child
+from transforms.core.child.supervisor import Child
+from transforms.core.storage import video_store
 from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 
@@ -26,7 +26,7 @@ def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypa
 
     def call(self, task, request, *limits):
         for message in real(self, task, request, *limits):
-            if task == "cutting:cut" and any(4 < span["peak_seconds"] < 8 for span in request["spans"]):
+            if task == "clips.cutting:cut" and any(4 < span["peak_seconds"] < 8 for span in request["spans"]):
                 if self._process.pid not in dead:  # of a dead child there may be more to read
                     deaths.append(len(request["spans"]))
                     os.kill(self._process.pid, signal.SIGKILL)
@@ -53,7 +53,7 @@ def test_a_sound_that_kills_the_cutter_costs_the_sound_alone(tmp_path, colour_sp
 
     def call(self, task, request, *limits):
         for message in real(self, task, request, *limits):
-            kills = task == "cutting:cut" and any(span["peak_seconds"] > 4 for span in request["spans"])
+            kills = task == "clips.cutting:cut" and any(span["peak_seconds"] > 4 for span in request["spans"])
             if kills and not request["sound_kills"]:
                 calls.append(len(request["spans"]))
                 os.kill(self._process.pid, signal.SIGKILL)

@@ -2,9 +2,9 @@
 
 from apache_beam.pvalue import TaggedOutput
 
-from transforms.core import naming
-from transforms.core.filters import FilterRule
-from transforms.core.video_store import VideoStore
+from transforms.core.storage import naming
+from transforms.core.storage.video_store import VideoStore
+from transforms.core.web.filters import FilterRule
 from transforms.discovery import _Filter, _MergeAsks
 from transforms.records import Ask, Video, VideoRequest
 

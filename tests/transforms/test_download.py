@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import read_jsonl
 from tests.jobs import by_source, run_rows, scene_video
 from tests.servers import file_server
-from transforms.core import kept
+from transforms.core.storage import kept
 from transforms.download import earlier_failures
 from transforms.failures import Failure
 from transforms.site_search import _entries_of

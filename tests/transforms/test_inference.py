@@ -11,7 +11,7 @@ import torch
 from tests.colours import COLOURS, ColourModel
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_cli, run_measured, run_rows, scene_video
-from transforms.core.classifiers import specs, torch_models
+from transforms.core.classifiers import loading, specs
 from transforms.core.classifiers.resolve import resolve
 
 
@@ -119,7 +119,7 @@ def test_bf16_scores_are_close(colour_spec):
     frames = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
     spec = resolve(colour_spec)
     scores = {
-        precision: torch_models.load(specs.LoadRule(spec, "cpu", precision)).outputs(frames)
+        precision: loading.load(specs.LoadRule(spec, "cpu", precision)).outputs(frames)
         for precision in ("fp32", "bf16")
     }
     assert scores["bf16"].dtype == np.float32
@@ -129,7 +129,7 @@ def test_bf16_scores_are_close(colour_spec):
 def test_parts_of_a_batch_on_several_threads_score_alike(colour_spec):
     frames = np.random.default_rng(0).integers(0, 256, (13, 64, 64, 3), np.uint8)
     spec = resolve(colour_spec)
-    one, three = (torch_models.load(specs.LoadRule(spec, "cpu", "fp32", threads)).outputs(frames) for threads in (1, 3))
+    one, three = (loading.load(specs.LoadRule(spec, "cpu", "fp32", threads)).outputs(frames) for threads in (1, 3))
     np.testing.assert_allclose(one, three, atol=1e-6)
 
 

@@ -11,10 +11,10 @@ import torch
 from pipeline.run import main
 from tests.conftest import COLOURS, ColourModel, read_jsonl
 from tests.jobs import ROOT, arguments, scene_video
-from transforms.core import storage
-from transforms.core.classifiers import specs, torch_models
+from transforms.core.classifiers import loading, specs, torch_models
 from transforms.core.classifiers.resolve import resolve
 from transforms.core.classifiers.specs import UnusableClassifierError
+from transforms.core.storage import filesystem
 
 FACTORY = """
 from pathlib import Path
@@ -42,9 +42,9 @@ def installed(tmp_path, monkeypatch):
     fields = {"architecture": "module:factory_of_colours:make", "labels": list(COLOURS), "resize": "squash"}
     sizes = {"input_width": 64, "input_height": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}
     (package / "spec.json").write_text(json.dumps({**fields, **sizes}))
-    torch_models.load.cache_clear()
+    loading.load.cache_clear()
     yield package
-    torch_models.load.cache_clear()
+    loading.load.cache_clear()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -57,7 +57,7 @@ def test_a_load_that_fails_on_a_worker_ends_the_job_at_once(tmp_path, installed,
     before = {name: (tmp_path / "output" / name).read_bytes() for name in ("summary.json", "failures.jsonl")}
     (installed / "broken").touch()
     (installed / "asked").unlink()
-    torch_models.load.cache_clear()
+    loading.load.cache_clear()
     capsys.readouterr()
     # the output has scores of this classifier, so that preflight does not load it
     assert main(arguments(tmp_path, every, installed / "spec.json", *options)) == 1
@@ -113,14 +113,14 @@ def test_a_device_that_fails_is_no_fault_of_a_batch(colour_spec):
 
 def test_what_ends_a_job_is_caught_with_no_fault_of_an_item():
     """Stages turn these into failures of the item at hand."""
-    assert not issubclass(UnusableClassifierError, (ValueError, RuntimeError, OSError, storage.StorageError))
+    assert not issubclass(UnusableClassifierError, (ValueError, RuntimeError, OSError, filesystem.StorageError))
 
 
 def test_texts_are_embedded_by_the_model_that_scores_where_there_is_a_gpu(colour_spec, monkeypatch):
     """The step that answers from stored embeddings loads no second copy beside it; far from a GPU it loads one."""
     rule = specs.LoadRule(resolve(colour_spec), "cuda", "fp16", threads=1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert torch_models.as_here(rule) is rule
+    assert loading.as_here(rule) is rule
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert (torch_models.as_here(rule).device, torch_models.as_here(rule).precision) == ("cpu", "fp32")
-    assert torch_models.load(torch_models.as_here(rule)).device == "cpu"
+    assert (loading.as_here(rule).device, loading.as_here(rule).precision) == ("cpu", "fp32")
+    assert loading.load(loading.as_here(rule)).device == "cpu"

@@ -11,8 +11,8 @@ import pytest
 from pipeline.run import configure
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
-from transforms.core import storage, video_store
-from transforms.core.video_store import VideoStore
+from transforms.core.storage import filesystem, video_store
+from transforms.core.storage.video_store import VideoStore
 from transforms.failures import Failure
 from transforms.queries import one_spelling
 from transforms.records import ActionQuery, Ask, VideoRequest
@@ -85,7 +85,7 @@ def test_a_file_that_is_replaced_after_it_was_hashed_is_told(tmp_path, fetch):
     content[-1] ^= 1
     Path(path).write_bytes(content)
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
-    with pytest.raises(storage.StorageError, match="was replaced while the job ran"):
+    with pytest.raises(filesystem.StorageError, match="was replaced while the job ran"):
         video_store.check_unchanged(video)
     video_store.check_unchanged(replace(video, modified_ns=0))  # what is not used in place
 

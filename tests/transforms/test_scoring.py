@@ -19,7 +19,7 @@ from pipeline.run import configure
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import by_source, measured, run_measured, scene_video, summary_of
-from transforms.core import storage, tracks
+from transforms.core.storage import filesystem, tracks
 from transforms.failures import Failure
 from transforms.flow import Flow
 from transforms.records import Ask, ScoreTrack, Segment, Video, VideoRequest
@@ -38,7 +38,7 @@ def rule_of(colour_spec):
 
 def video_of(path):
     """Returns the record of a made video, as the stage before gives it."""
-    size, content = storage.facts(str(path))
+    size, content = filesystem.facts(str(path))
     key = Path(path).stem
     request = VideoRequest(key, (Ask("red", ("red",), "q:1"), Ask("blue", ("blue",), "q:2")), path=str(path))
     return Video(
@@ -301,7 +301,7 @@ def test_a_segment_that_fits_no_track_is_scored_again(tmp_path, colour_spec, mon
 
 
 def _killed(*_):
-    raise storage.StorageError("killed here")
+    raise filesystem.StorageError("killed here")
 
 
 @pytest.mark.parametrize("flow", [STREAMS, SHUFFLES], ids=["streams", "shuffles"])

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from tests.transforms.test_web import job, media, site, video  # noqa: F401 - fixtures
-from transforms.core import web
-from transforms.core.fetcher import FetchError, WebSettings
-from transforms.core.filters import FilterRule
-from transforms.core.lanes import Gate, Politeness
+from transforms.core.web import addresses
+from transforms.core.web.client import FetchError, WebSettings
+from transforms.core.web.filters import FilterRule
+from transforms.core.web.lanes import Gate, Politeness
 from transforms.records import ActionQuery
 from transforms.site_search import Asker, SearchRule
 
@@ -60,18 +60,18 @@ def test_a_page_with_several_players_is_its_videos(site, ask):
     page = f"{server.url}/several/v0/v1/v2"
     found = ask(url=page)
     assert len(found) == 3
-    assert len({web.key_of(url) for url, _ in found}) == 3
-    assert {web.page_and_item(url) for url, _ in found} == {(page, place) for place in (1, 2, 3)}
+    assert len({addresses.key_of(url) for url, _ in found}) == 3
+    assert {addresses.page_and_item(url) for url, _ in found} == {(page, place) for place in (1, 2, 3)}
 
 
 def test_a_page_that_may_hold_several_and_holds_one_keeps_its_own_address(site, ask):
     server = site({"a": video("one alone"), "b": video("x", parts=["a", "a"])})
     page = f"{server.url}/post/a"
     ((url, facts),) = ask(url=page)
-    assert (url, web.key_of(url), facts["title"]) == (page, "localpost-a", "one alone")
+    assert (url, addresses.key_of(url), facts["title"]) == (page, "localpost-a", "one alone")
     assert ask(url=page) == [(url, facts)]
     assert server.log() == {"/page/a": 1}  # it is not asked again whether it is one
-    assert [web.key_of(url) for url, _ in ask(url=f"{server.url}/post/b")] == ["localpost-b_1", "localpost-b_2"]
+    assert [addresses.key_of(url) for url, _ in ask(url=f"{server.url}/post/b")] == ["localpost-b_1", "localpost-b_2"]
 
 
 def test_a_page_that_cannot_be_asked_for_good_is_told_of_where_videos_are(site, ask):
@@ -90,7 +90,7 @@ def test_addresses_that_only_yt_dlp_understands_are_followed_and_others_are_told
     )
     found = ask(query="x")
     assert [url.rpartition("/")[2] for url, _ in found] == ["localvideo:b", "b", "passwd", "[bad"]
-    assert [web.key_of(url) for url, _ in found[:2]] == ["localvideo-b"] * 2  # one video
+    assert [addresses.key_of(url) for url, _ in found[:2]] == ["localvideo-b"] * 2  # one video
 
 
 @pytest.mark.parametrize("malformed", ["no address", "no entry", "a number"])

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import COLOURS, read_jsonl
 from tests.media_maker import make_video, remux, stamped
 from tests.transforms.test_web import by_key, job, site, video  # noqa: F401 - fixtures
-from transforms.core import muxing
+from transforms.core.video import muxing
 
 RATE, TONE_AT = 10, 2.0
 OPTIONS = ("--min_score=0.5", "--top_k=1", "--clip_seconds=2", "--shots=ignore")

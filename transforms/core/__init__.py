@@ -1,4 +1,13 @@
-"""Plain functions and classes that know nothing of Beam.
+"""Plain functions and classes that know nothing of Beam, in rooms by subject.
 
-Importing this package imports nothing heavy: decoder, cutter and downloader children start from here.
+Importing this package imports nothing heavy: decoder, cutter and downloader children start from here. `tally` stands
+outside the rooms, since all of them count. The rooms import each other downwards only:
+
+    results
+    spans  clips
+    queries  classifiers
+    web
+    video
+    child
+    storage
 """

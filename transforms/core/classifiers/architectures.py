@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from transforms.core import storage, tally
+from transforms.core import tally
 from transforms.core.classifiers import ar, weight_files
 from transforms.core.classifiers.specs import ClassifierSpec, LoadRule, SpecError
+from transforms.core.storage import filesystem
 
 #: Weights that are programs, not numbers. TorchScript may map files for writing (`torch.from_file`); an archive of
 #: torch.export names any function below `torch`, holds expressions that are evaluated, and has parts unpickled.
@@ -59,7 +60,7 @@ def _checked_path(spec: ClassifierSpec) -> str:
     try:
         path = weight_files.local_path(spec.weights)
         found = weight_files.digest(spec.weights).removeprefix("sha256:") if spec.sha256 else ""
-    except storage.StorageError as error:
+    except filesystem.StorageError as error:
         raise SpecError(f"{spec.name}: weights: {error}") from error
     if found != spec.sha256:
         raise SpecError(f"{spec.name}: sha256: {spec.weights} has {found}, the spec says {spec.sha256}")
@@ -195,7 +196,7 @@ def _exported(path: str) -> nn.Module:
 def _open_clip(name: str, tag: str | None, path: str, trusted: bool = False) -> nn.Module:
     import open_clip
 
-    from transforms.core.classifiers.resolve import registered
+    from transforms.core.classifiers.open_clip_models import registered
 
     known = registered(name)
     if not path:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from transforms.core import storage
+from transforms.core.classifiers import open_clip_models, torchvision_models
 from transforms.core.classifiers.specs import (
     ACTIVATIONS,
     NOTEBOOK_PREPROCESSING,
@@ -15,6 +15,7 @@ from transforms.core.classifiers.specs import (
     SpecError,
     Window,
 )
+from transforms.core.storage import filesystem
 
 _ARCHITECTURES = (
     "torchvision:NAME, timm:NAME, open_clip:MODEL, module:PACKAGE.MODULE:FACTORY, ar, torchscript or torch_export"
@@ -41,8 +42,8 @@ def read(uri: str, prompts: Prompts) -> ClassifierSpec:
       SpecError: It cannot be read or used.
     """
     try:
-        fields = yaml.safe_load(storage.read_bytes(uri))
-    except (storage.StorageError, yaml.YAMLError, UnicodeDecodeError) as error:
+        fields = yaml.safe_load(filesystem.read_bytes(uri))
+    except (filesystem.StorageError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{uri}: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):
         raise SpecError(f"{uri}: expected a mapping of fields")
@@ -108,10 +109,10 @@ def _weights(uri: str, fields: dict[str, Any], architecture: str) -> str:
         if architecture.startswith("module:"):
             return ""  # the factory's own
         raise ValueError("the field 'weights' is missing")
-    weights = storage.resolve(_folder(uri), str(fields["weights"]))
+    weights = filesystem.resolve(_folder(uri), str(fields["weights"]))
     try:
-        storage.facts(weights)
-    except storage.StorageError as error:
+        filesystem.facts(weights)
+    except filesystem.StorageError as error:
         raise ValueError(f"weights: {error}") from error
     return weights
 
@@ -125,8 +126,8 @@ def _labels(uri: str, fields: dict[str, Any]) -> tuple[str, ...]:
         labels = tuple(str(label).strip() for label in value)
     else:
         try:
-            text = storage.read_bytes(storage.resolve(_folder(uri), str(value))).decode("utf-8-sig")
-        except (storage.StorageError, UnicodeDecodeError) as error:
+            text = filesystem.read_bytes(filesystem.resolve(_folder(uri), str(value))).decode("utf-8-sig")
+        except (filesystem.StorageError, UnicodeDecodeError) as error:
             raise ValueError(f"labels: {error}") from error
         labels = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not labels or not all(labels):
@@ -144,17 +145,13 @@ def _preprocessing(fields: dict[str, Any], architecture: str) -> Preprocessing:
     if architecture == "ar":  # the package of these checkpoints has the notebook's preprocessing
         return dataclasses.replace(NOTEBOOK_PREPROCESSING, **given)
     if architecture.startswith("open_clip:"):
-        from transforms.core.classifiers import resolve
-
         model = architecture.removeprefix("open_clip:")
-        return dataclasses.replace(resolve.open_clip_preprocessing(resolve.open_clip_config(model), {}), **given)
+        return dataclasses.replace(open_clip_models.preprocessing_of(open_clip_models.config_of(model), {}), **given)
     return Preprocessing(**given)
 
 
 def _window(fields: dict[str, Any], architecture: str) -> Window:
-    from transforms.core.classifiers import resolve
-
-    usual = resolve.video_window(architecture.removeprefix("torchvision:"))
+    usual = torchvision_models.video_window(architecture.removeprefix("torchvision:"))
     frames = fields.get("window_frames", usual.frames)
     step = fields.get("window_step", max(1, frames // 2) if isinstance(frames, int) else 1)
     return Window(frames, fields.get("window_fps", usual.fps), step)

@@ -1,13 +1,15 @@
 """What a classifier is: everything that decides which scores come out, and how it is to be loaded. No torch here."""
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transforms.core.classifiers import weight_files
-from transforms.core.geometry import FrameRule
+from transforms.core.video.geometry import FrameRule
 
 ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "none")
 RESIZES = ("squash", "crop", "exact")
@@ -17,6 +19,11 @@ NOTEBOOK_MEAN, NOTEBOOK_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0
 
 class SpecError(ValueError):
     """A classifier cannot be used; the message is one line that names the file and the field."""
+
+
+def closest_of(name: str, known: Sequence[str]) -> str:
+    """Returns what a SpecError says of a library's names where there is none like the one that was given."""
+    return f"the closest are {', '.join(difflib.get_close_matches(name, known, n=5, cutoff=0.0))}"
 
 
 class UnusableClassifierError(Exception):

@@ -1,15 +1,12 @@
 """Torch models behind one interface: uint8 RGB frames and wanted labels in, responses out, numpy at both ends."""
 
 import contextlib
-import ctypes
 import logging
 import os
 import resource
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,11 +21,9 @@ from transforms.core.classifiers.specs import (
     SpecError,
     UnusableClassifierError,
 )
-from transforms.core.labels import LabelIndex
+from transforms.core.queries.labels import LabelIndex
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
-_KEPT_BYTES = 1 << 30
 _MODELS_FAULTS = (
     ValueError,
     TypeError,
@@ -239,40 +234,6 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise SpecError("device is 'cuda', but torch finds no usable CUDA device")
     return device
-
-
-def as_here(rule: LoadRule) -> LoadRule:
-    """Returns a rule for a machine that need not have the GPU that it asks for; where there is one, the rule itself."""
-    if rule.device != "cuda" or torch.cuda.is_available():
-        return rule
-    return replace(rule, device="cpu", precision="fp32")
-
-
-@lru_cache(maxsize=1)
-def load(rule: LoadRule) -> TorchClassifier:
-    """Loads a classifier; one process holds one, so that preflight and the job share it.
-
-    Raises:
-      SpecError: The weights cannot be read, do not fit the architecture, or give another number of scores.
-    """
-    if resolve_device(rule.device) == "cpu":
-        torch.set_num_threads(1)
-        _keep_freed_memory()
-    model = architectures.build(rule)
-    if rule.spec.prompts is None:
-        return TorchClassifier(model, rule)
-    from transforms.core.classifiers.zero_shot import ZeroShotClassifier
-
-    return ZeroShotClassifier(model, rule)
-
-
-def _keep_freed_memory() -> None:
-    """Makes glibc reuse the activations' memory: mapped anew for each batch it costs a tenth to a fifth of the time."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(_M_ARENA_MAX, 1)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _last_line(error: BaseException) -> str:

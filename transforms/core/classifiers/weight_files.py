@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from transforms.core import naming, storage, tally
+from transforms.core import tally
+from transforms.core.storage import filesystem, naming
 
 
 def cache_folder() -> Path:
@@ -30,15 +31,15 @@ def local_path(uri: str) -> str:
     """
     if uri.startswith("package:"):
         return _in_package(uri)
-    if not storage.is_remote(uri):
+    if not filesystem.is_remote(uri):
         return uri
-    size, content = storage.facts(uri)
+    size, content = filesystem.facts(uri)
     folder = cache_folder() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{naming.digest(f'{uri} {content}', 20)}{Path(uri).suffix}"
     with tally.doing(f"fetching {uri}"), FileLock(f"{target}.lock"):
         if not target.exists() or target.stat().st_size != size:
-            with storage.local_copy(uri, str(folder)) as fetched:  # checked against the stored checksum
+            with filesystem.local_copy(uri, str(folder)) as fetched:  # checked against the stored checksum
                 os.replace(fetched, target)
     return str(target)
 
@@ -48,7 +49,7 @@ def _in_package(uri: str) -> str:
     package, _, name = uri.removeprefix("package:").partition("/")
     found = find_spec(package)
     if found is None or found.origin is None:
-        raise storage.StorageError(f"{uri}: the package {package} is not installed", "not_found")
+        raise filesystem.StorageError(f"{uri}: the package {package} is not installed", "not_found")
     return str(Path(found.origin).parent / name)
 
 
@@ -62,7 +63,7 @@ def digest(uri: str) -> str:
     try:
         facts = os.stat(path)
     except OSError:
-        return storage.facts(path)[1]  # says what is wrong with it
+        return filesystem.facts(path)[1]  # says what is wrong with it
     return _digest(path, facts.st_size, facts.st_mtime_ns)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from transforms.core.classifiers import responses
-from transforms.core.classifiers.resolve import registered
+from transforms.core.classifiers.open_clip_models import registered
 from transforms.core.classifiers.specs import LoadRule
 from transforms.core.classifiers.torch_models import TorchClassifier
 

@@ -1,0 +1,431 @@
+"""Shot boundaries: hard cuts and fades found to the frame, in segments as in the whole; what is no boundary."""
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.media_maker import make_video
+from transforms.core.video import decode
+from transforms.core.video.sampling import segments
+from transforms.core.video.shot_boundaries import (
+    CHROMA_PIXELS,
+    LUMA_PIXELS,
+    REACH_SECONDS,
+    THUMBNAIL_BYTES,
+    BoundaryDetector,
+    colours_of,
+    distance,
+    least_change,
+)
+from transforms.core.video.shot_frames import ShotFinder, bytes_of
+
+RATE = 25
+BLACK, WHITE = 0.0, 255.0
+
+
+def texture(seed, width=192, height=108):
+    """Returns float[h, w, 3]: soft blobs of colour, another picture for each seed."""
+    coarse = np.random.default_rng(seed).uniform(0, 255, (7, 1 + width // 24, 3))
+    rows, columns = np.linspace(0, 6, height), np.linspace(0, coarse.shape[1] - 1, width)
+    tall = np.stack([np.interp(rows, range(7), coarse[:, x, c]) for x in range(coarse.shape[1]) for c in range(3)])
+    tall = tall.reshape(coarse.shape[1], 3, height)
+    return np.stack(
+        [[np.interp(columns, range(len(tall)), tall[:, c, y]) for y in range(height)] for c in range(3)], axis=-1
+    )
+
+
+def shown(picture):
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+SCENES = [texture(seed) for seed in range(5)]
+WIDE = texture(9, width=2400)
+SCENE_STARTS = (0, 37, 61, 90, 96)
+
+
+def boundaries(path):
+    """Returns the boundaries of a file in frames."""
+    finder = ShotFinder(set())
+    with av.open(str(path)) as container:
+        found = [time for frame in container.decode(video=0) for time in finder.add(frame, frame.time)]
+    return found + finder.finish()
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Returns the numbers of the frames that are boundaries in a video of such pictures, float[h, w, 3] of an index."""
+
+    def places(picture, frames=80, rate=RATE):
+        path = make_video(tmp_path / "a.mp4", frames=frames, picture=lambda index: shown(picture(index)), rate=rate)
+        return [round(time * rate) for time in boundaries(path)]
+
+    return places
+
+
+def scene(index):
+    """Five shots, the shortest of six frames, with something that moves through all of them."""
+    picture = SCENES[sum(index >= start for start in SCENE_STARTS) - 1].copy()
+    picture[40:70, index : index + 30] = 255 - picture[40:70, index : index + 30]
+    return picture
+
+
+def part(left):
+    """Returns a part of a wide picture, for pans."""
+    left = int(left) % (WIDE.shape[1] - 192)
+    return WIDE[:, left : left + 192]
+
+
+def noise(index, strength):
+    return np.random.default_rng(index).normal(0, strength, (108, 192, 3))
+
+
+def test_hard_cuts_are_found_to_the_frame(found):
+    assert found(scene, 125) == list(SCENE_STARTS[1:])
+
+
+def test_boundaries_have_the_times_of_their_frames_where_the_rate_varies(tmp_path):
+    gaps = np.random.default_rng(1).choice([3000, 3753, 6000, 9000], 125) / 90_000
+    times = [0.0, *np.cumsum(gaps)[:-1].tolist()]
+    path = make_video(tmp_path / "cuts.mkv", frames=125, picture=lambda index: shown(scene(index)), times=times)
+    assert boundaries(path) == pytest.approx([times[start] for start in SCENE_STARTS[1:]], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        lambda index: 8 * index,
+        lambda index: 24 * min(index, 90),
+        lambda index: 40 * max(0, min(index - 30, 20)),
+        lambda index: int(0.5 * index**2) if index < 60 else 1800 + index,
+        lambda index: 30 * (index // 2),
+        lambda index: 48 * (index // 3),
+        lambda index: 12 * (2 * index // 5),
+        lambda index: 24 * (index - (index > 40) - (index > 42)),
+        lambda index: 6 * index + 18 * (index > 40),
+        lambda index: index % 2,
+        lambda index: 0,
+    ],
+    ids=[
+        "pan", "fast pan", "whip amid stillness", "whip, stopped", "every frame twice", "every frame thrice",
+        "3:2 pulldown", "a repeat before and after one step", "stumbling", "shaking", "still",
+    ],
+)  # fmt: skip
+def test_motion_is_no_boundary(found, left):
+    assert found(lambda index: part(left(index))) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(5, 5), (12, 0), (0, 12), (12, 3)], ids=["both", "before", "after", "faster before"]
+)
+def test_a_cut_amid_fast_motion_is_found(found, before, after):
+    def picture(index):
+        return part(before * index) if index < 40 else 255 - part(before * 40 + after * (index - 40))
+
+    assert found(picture) == [40]
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda index: SCENES[0] + 200 * (index in (30, 31)),
+        lambda index: SCENES[0] + 255 * np.exp(-(index - 30) / 3) * (index >= 30),
+        lambda index: SCENES[0] * (index % 6 < 3),
+        lambda index: SCENES[0] * (0.7 + 0.3 * np.random.default_rng(index).uniform()),
+        lambda index: SCENES[0] * (0.4 if index < 40 else 1),
+        lambda index: SCENES[0] * (index not in (30, 31, 32)),
+        lambda index: WHITE if index in (30, 31) else SCENES[0],
+    ],
+    ids=["flash", "flash that dies away", "strobe", "fire", "light switched on", "three black frames", "white frames"],
+)
+def test_light_is_no_boundary(found, picture):
+    assert found(lambda index: np.broadcast_to(picture(index), (108, 192, 3))) == []
+
+
+def test_what_comes_into_the_picture_at_once_is_no_boundary(found):
+    def picture(index):
+        scene = SCENES[0].copy()
+        if index >= 40:
+            scene[30:80, : min(192, 60 + 4 * (index - 40))] = (210, 160, 130)
+        return scene
+
+    assert found(picture) == []
+
+
+def test_colours_tell_a_cut_amid_motion_that_pixels_do_not(found):
+    """A pan over grey, and a cut to a coloured pan of the same light."""
+
+    def picture(index):
+        light = part(20 * index).mean(axis=2, keepdims=True)
+        return light + np.array([60, -30, 0]) * (index >= 40)
+
+    assert found(picture) == [40]
+
+
+def test_a_flash_between_two_shots_is_one_boundary(found):
+    assert len(found(lambda index: SCENES[index >= 31] + 250 * (index in (30, 31)))) == 1
+
+
+def test_grain_in_the_dark_is_no_boundary_and_hides_no_cut_that_is_stronger(found):
+    def picture(index):
+        return 30 + 0.2 * SCENES[index >= 40] + noise(index, 3)
+
+    assert found(picture) == [40]
+    assert found(lambda index: 20 + noise(index, 12)) == []
+
+
+def test_a_cut_of_low_contrast_is_found_and_one_of_next_to_none_is_not(found):
+    assert found(lambda index: 110 + 0.3 * SCENES[index >= 40]) == [40]
+    assert found(lambda index: 120 + 0.05 * SCENES[index >= 40]) == []
+
+
+def test_a_cut_in_grey_is_found(found):
+    assert found(lambda index: np.repeat(SCENES[index >= 40][..., :1], 3, axis=-1)) == [40]
+
+
+def test_bars_that_appear_are_a_boundary(found):
+    """What is seen goes on, but all of the picture's rim has changed at once: it is called a boundary."""
+
+    def picture(index):
+        barred = SCENES[0].copy()
+        if index >= 40:
+            barred[:16] = barred[-16:] = BLACK
+        return barred
+
+    assert found(picture) == [40]
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1, 2])
+def test_dissolves_are_not_found(found, seconds):
+    def picture(index):
+        share = np.clip((index - 20) / (seconds * RATE), 0, 1)
+        return SCENES[0] * (1 - share) + SCENES[1] * share
+
+    assert found(picture, 100) == []
+
+
+@pytest.mark.parametrize("colour", [BLACK, WHITE], ids=["black", "white"])
+@pytest.mark.parametrize("frames", [6, 12, 25, 60], ids="over {} frames".format)
+def test_a_fade_is_a_boundary_at_its_darkest_or_brightest_frame(found, colour, frames):
+    def picture(index):
+        return colour + (SCENES[index >= 70] - colour) * min(1, abs(index - 70) / frames)
+
+    (place,) = found(picture, 150)
+    assert abs(place - 70) <= max(1, frames // 12)
+
+
+@pytest.mark.parametrize("frames", [6, 25])
+def test_a_picture_that_comes_back_from_black_was_never_gone(found, frames):
+    assert found(lambda index: SCENES[0] * min(1, abs(index - 40) / frames)) == []
+
+
+def test_black_of_half_a_second_is_a_shot_of_its_own(found):
+    def picture(index):
+        return SCENES[index > 60] * np.clip((abs(index - 60) - 10) / 12, 0, 1)
+
+    begins, ends = found(picture, 120)
+    assert abs(begins - 50) <= 1
+    assert abs(ends - 71) <= 1
+
+
+def test_black_before_the_first_and_after_the_last_picture_is_cut_off(found):
+    places = found(lambda index: SCENES[0] * np.clip(min(index - 20, 100 - index) / 15, 0, 1), 120)
+    assert len(places) == 2
+    assert abs(places[0] - 21) <= 1
+    assert abs(places[1] - 100) <= 1
+
+
+def test_cuts_to_and_from_black_are_boundaries(found):
+    assert found(lambda index: SCENES[index >= 60] * (not 40 <= index < 60)) == [40, 60]
+
+
+def test_what_lights_up_in_the_dark_is_no_fade(found):
+    """Sparks of a firework, and a hand that comes over white paper."""
+    rows, columns = np.mgrid[:108, :192][..., None]
+
+    def spark(index):
+        burst, age = divmod(index, 25)
+        place = np.random.default_rng(burst).uniform((30, 50), (80, 140))
+        radius = 3 * age
+        spread = np.hypot(rows - place[0], columns - place[1])
+        return np.broadcast_to(255.0 * (abs(spread - radius) < 4) * max(0, 1 - age / 15), (108, 192, 3))
+
+    def hand(index):
+        paper = np.full((108, 192, 3), WHITE)
+        paper[40:70, : max(0, 3 * (index - 20))] = (200, 150, 120)
+        return paper
+
+    def lamp(index):
+        """Comes nearer for a second: what a fade from black looks like, and taken for one."""
+        glow = np.exp(-(np.hypot(rows - 54, columns - 60) ** 2) / 400) * np.clip((index - 30) / 25, 0, 1)
+        return np.broadcast_to(255 * glow, (108, 192, 3))
+
+    assert found(spark, 100) == []
+    assert found(hand) == []
+    assert len(found(lamp)) == 1
+
+
+def test_a_boundary_is_not_closer_than_the_shortest_shot_to_the_beginning_or_another(found):
+    assert found(lambda index: SCENES[index >= 2]) == []
+    assert found(lambda index: SCENES[index >= 5]) == [5]
+    assert len(found(lambda index: SCENES[(index >= 40) + (index >= 43)])) == 1
+    assert found(lambda index: SCENES[(index >= 40) + (index >= 45)]) == [40, 45]
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(4, [8]), (3, [])], ids=["four a second", "three a second"])
+def test_frames_far_apart_tell_nothing(found, rate, expected):
+    assert found(lambda index: SCENES[index >= 8], 16, rate) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "after", "expected"),
+    [
+        (4.9, [], [], False),
+        (5, [], [], True),
+        (40, [30, 30], [], True),
+        (40, [31, 30], [], False),
+        (40, [], [31, 30], False),
+        (40, [20, 20], [20, 20], True),
+        (40, [20.1, 20], [20, 20], False),
+        (40, [0.2, 31, 0.3, 31], [0, 0], False),
+        (40, [0.2, 90, 0.3, 0.4], [3, 3], True),
+    ],
+    ids=[
+        "weak", "at the threshold", "a cut as motion ends", "motion ends", "motion begins", "at the ratio", "above it",
+        "repeats", "another cut",
+    ],
+)  # fmt: skip
+def test_a_change_stands_out_from_the_motion_on_both_sides(change, before, after, expected):
+    assert (change >= least_change(before, after)) is expected
+
+
+def test_colours_stay_where_pixels_move():
+    pixels = np.random.default_rng(0).integers(0, 256, THUMBNAIL_BYTES).astype(np.uint8)
+    moved = pixels.copy()
+    moved[LUMA_PIXELS : LUMA_PIXELS + CHROMA_PIXELS] = np.roll(moved[LUMA_PIXELS : LUMA_PIXELS + CHROMA_PIXELS], 5)
+    assert distance(pixels, moved) > 5
+    assert distance(colours_of(pixels), colours_of(moved)) == 0
+    swapped = np.concatenate((pixels[:LUMA_PIXELS], pixels[-CHROMA_PIXELS:] // 2, pixels[LUMA_PIXELS:-CHROMA_PIXELS]))
+    assert distance(colours_of(pixels), colours_of(swapped)) > 20
+
+
+def test_distance_is_the_mean_of_the_differences():
+    one, other = np.array([0, 255, 7], np.uint8), np.array([255, 0, 10], np.uint8)
+    assert distance(one, other) == pytest.approx((255 + 255 + 3) / 3)
+
+
+def test_a_thumbnail_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"\(10,\).*\(864,\)"):
+        BoundaryDetector().add(0.0, np.zeros(10, np.uint8))
+
+
+@pytest.mark.parametrize("width", [32, 20], ids=["whole rows", "padded rows"])
+def test_the_bytes_of_a_picture_come_plane_after_plane(width):
+    pixels = np.random.default_rng(0).integers(0, 256, (27, width)).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, format="yuv420p")
+    assert (frame.planes[0].line_size == width) is (width == 32)
+    np.testing.assert_array_equal(bytes_of(frame), pixels.ravel())
+
+
+def thumbnails():
+    """A few small pictures, in several lights."""
+    random = np.random.default_rng(3)
+    made = [np.full(THUMBNAIL_BYTES, 16, np.uint8)]
+    made[0][LUMA_PIXELS:] = 128
+    for _ in range(3):
+        picture = random.integers(16, 236, THUMBNAIL_BYTES).astype(np.float64)
+        for light in (0.1, 0.25, 0.6, 1.0):
+            lit = np.concatenate(
+                (16 + light * (picture[:LUMA_PIXELS] - 16), 128 + light * (picture[LUMA_PIXELS:] - 128))
+            )
+            made.append(lit.astype(np.uint8))
+        made.append(np.roll(made[-1], 3))
+    return made
+
+
+THUMBNAILS = thumbnails()
+gaps = st.sampled_from([1 / 240, 1 / 60, 1 / 30, 0.04, 0.1, 0.19, 0.21, 0.29, 0.5, 1.3])
+fades = st.sampled_from([[3, 2, 1, 0, 0, 6, 7, 8, 9], [9, 8, 7, 6, 0], [0, 11, 12, 13, 14], [4, 0, 4], [0] * 8])
+pieces = st.one_of(st.lists(st.integers(0, len(THUMBNAILS) - 1), min_size=1, max_size=6), fades)
+
+
+@st.composite
+def videos(draw):
+    """Times in seconds and numbers of thumbnails: cuts, fades, moving and repeated pictures, at rates that change."""
+    places = [
+        place for piece in draw(st.lists(pieces, min_size=1, max_size=20)) for place in piece * draw(st.integers(1, 2))
+    ]
+    rate = draw(st.lists(gaps, min_size=len(places), max_size=len(places)) | gaps.map(lambda gap: [gap] * len(places)))
+    return np.cumsum(rate).tolist(), places
+
+
+def detected(times, places):
+    """Returns the boundaries, and checks that they are told in order and in time."""
+    detector, told = BoundaryDetector(), []
+    for time, place in zip(times, places, strict=True):
+        told += detector.add(time, THUMBNAILS[place])
+        assert detector.settled(time - REACH_SECONDS)
+    told += detector.finish()
+    assert told == sorted(told)
+    return told
+
+
+@settings(deadline=None)
+@given(videos(), st.data())
+def test_a_segment_with_a_second_before_it_has_the_boundaries_of_the_whole(video, data):
+    times, places = video
+    whole = detected(times, places)
+    for start in times[:: 1 + len(times) // 20]:
+        end = data.draw(st.sampled_from([time for time in times if time >= start]))
+        lead = max(0, int(np.searchsorted(times, start - 1.0, "right")) - 1)  # so long before, or a bit earlier
+        detector, told = BoundaryDetector(), []
+        for time, place in zip(times[lead:], places[lead:], strict=True):
+            told += detector.add(time, THUMBNAILS[place])
+            if time >= end and detector.settled(end):
+                break
+        told += detector.finish()
+        assert [time for time in told if start <= time < end] == [time for time in whole if start <= time < end]
+
+
+@settings(deadline=None)
+@given(videos())
+def test_boundaries_are_times_of_frames_and_apart(video):
+    told = detected(*video)
+    assert set(told) <= set(video[0])
+    assert (np.diff([video[0][0], *told]) >= 0.2 - 1e-6).all()
+
+
+def test_a_black_frame_after_a_pause_is_no_shot_of_its_own():
+    times = [*(index / 240 for index in range(1, 18)), *(0.5708333333333333 + index / 240 for index in range(8))]
+    places = [3, 2, 1, 0, 0, 6, 7, 8, 9, 9, 8, 7, 6, 0, 3, 2, 1, 0, 0, 6, 7, 8, 9, 0, 6]
+    assert len(detected(times, places)) <= 1
+
+
+def report_of(path, start=0.0, end=None):
+    rule = {"mode": "squash", "width": 32, "height": 32}
+    request = {"path": path, "sampling": {"fps": 2}, "frame_rule": rule, "batch_frames": 16}
+    *_, (facts, _) = decode.samples({**request, "start_seconds": start, "end_seconds": end})
+    return facts["report"]
+
+
+def test_decoded_segments_have_the_boundaries_of_the_whole(tmp_path):
+    def picture(index):
+        shot = index // 37
+        return shown(SCENES[shot % 5] * min(1, abs(index - 37 * 3) / 12) + noise(index, 3))
+
+    path = make_video(tmp_path / "cuts.mp4", frames=250, picture=picture, gop=20)
+    whole = report_of(path)
+    assert [round(cut * RATE) for cut in whole["cuts"]] == [37, 74, 111, 148, 185, 222]
+    for length in (1.48, 1.5, 2.3, 4.0):
+        reports = [report_of(path, *segment) for segment in segments(10.0, length)]
+        assert [cut for report in reports for cut in report["cuts"]] == whole["cuts"]
+        assert sum(report["frames_decoded"] for report in reports) == 250
+        assert [report["reached_end"] for report in reports] == [False] * (len(reports) - 1) + [True]
+
+
+def test_a_segment_is_decoded_on_until_what_began_in_it_is_settled(tmp_path):
+    path = make_video(tmp_path / "pan.mp4", frames=75, picture=lambda index: shown(part(24 * max(0, index - 36))))
+    reports = [report_of(path), report_of(path, 0.0, 1.5), report_of(path, 1.5)]
+    assert [report["cuts"] for report in reports] == [[], [], []]
+    assert [report["frames_decoded"] for report in reports] == [75, 38, 37]

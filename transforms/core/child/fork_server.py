@@ -1,0 +1,155 @@
+"""A process that starts children by forking itself, with what they need imported.
+
+yt-dlp takes a second to import, and each lane has a child. The server never has a second thread (a fork beside threads
+may deadlock), opens no connection, and ends when its program does.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Never
+
+_FORK, _WAIT = b"f", b"w"
+_MESSAGE = struct.Struct("=cq")
+_RUNNING = -(1 << 32)
+_LOOK_SECONDS = 0.005
+_PATIENCE_SECONDS = 60.0
+
+
+class ForkServer:
+    """The program's side. Thread-safe.
+
+    Args:
+      module: What is imported before anything is forked; its function `warm`, where it has one, is called.
+      environment: That of the server and so of its children.
+    """
+
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        self._socket.settimeout(_PATIENCE_SECONDS)  # a time-out is an OSError too
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "transforms.core.child.fork_server", str(theirs.fileno()), module],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        theirs.close()
+
+    def start(self, descriptor: int, log: int) -> "Forked":
+        """Starts a child that serves a connection and writes its terminal's output to a file.
+
+        Raises:
+          OSError: The server is gone, or does not answer.
+        """
+        with self._lock:
+            socket.send_fds(self._socket, [_MESSAGE.pack(_FORK, 0)], [descriptor, log])
+            return Forked(self, self._answer())
+
+    def status(self, pid: int) -> int | None:
+        """Returns how a child ended, as Popen tells it; None while it runs."""
+        with self._lock:
+            self._socket.send(_MESSAGE.pack(_WAIT, pid))
+            status = self._answer()
+        return None if status == _RUNNING else status
+
+    def close(self) -> None:
+        """Ends the server; its children stay."""
+        self._socket.close()
+        self._popen.kill()
+        self._popen.wait()
+
+    def _answer(self) -> int:
+        answer = self._socket.recv(_MESSAGE.size)
+        if len(answer) != _MESSAGE.size:
+            raise OSError("the process that starts children is gone")
+        return int(_MESSAGE.unpack(answer)[1])
+
+
+class Forked:
+    """A child of the server, with what `subprocess.Popen` has for a child of ours."""
+
+    def __init__(self, server: ForkServer, pid: int) -> None:
+        self._server, self.pid = server, pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the child's end and returns its status.
+
+        Raises:
+          subprocess.TimeoutExpired: It did not end in time.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            try:
+                status = self._server.status(self.pid)
+            except OSError:  # with the server went the status
+                return -signal.SIGKILL
+            if status is not None:
+                return status
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("fork server", timeout or 0)
+            time.sleep(_LOOK_SECONDS)
+
+
+def _serve(channel: socket.socket, module: str) -> None:
+    """Forks and tells of ends until the program hangs up."""
+    getattr(importlib.import_module(module), "warm", bool)()
+    importlib.import_module("transforms.core.child.entry")
+    while True:
+        message, descriptors, *_ = socket.recv_fds(channel, _MESSAGE.size, 2)
+        if not message:
+            return
+        task, pid = _MESSAGE.unpack(message)
+        if task == _FORK:
+            answer = os.fork()
+            if not answer:
+                channel.close()
+                _become_child(*descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+        else:
+            answer = _status(pid)
+        channel.send(_MESSAGE.pack(task, answer))
+
+
+def _status(pid: int) -> int:
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:  # it was waited for before
+        return 0
+    return os.waitstatus_to_exitcode(status) if ended else _RUNNING
+
+
+def _become_child(descriptor: int, log: int) -> Never:
+    from transforms.core.child import entry
+
+    status = 1
+    try:
+        os.setsid()
+        for terminal in (sys.stdout.fileno(), sys.stderr.fileno()):
+            os.dup2(log, terminal)
+        os.close(log)
+        entry.main(descriptor)
+        status = 0
+    except BaseException:  # noqa: BLE001 - its end tells; what is above belongs to the server
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as its_channel:
+        _serve(its_channel, sys.argv[2])

@@ -1,0 +1,186 @@
+"""Decoding: samples of a video with their presentation times, in batches, as a stream.
+
+Times are `pts * time_base - stream start` (never index / rate) and ascend. The frames of a video never exist all at
+once: a batch leaves as soon as it is full.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av.container
+import av.error
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+
+from transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
+from transforms.core.video import containers, lengths
+from transforms.core.video.colours import Converter
+from transforms.core.video.frames import Report, ordered_frames
+from transforms.core.video.geometry import FrameRule
+from transforms.core.video.sampling import Sampling
+from transforms.core.video.shot_frames import ShotFinder
+
+_SIGN_OF_LIFE_FRAMES = 500
+#: A segment is decoded from a key frame so long before it: the chooser needs the frame before the first, and the shot
+#: finder what lies within its reach (0.95 s).
+_LEAD_SECONDS = 1.0
+_UNKNOWN_INDEX = -(1 << 40)
+_TRUNCATED_SECONDS = 1.0
+_SCALERS = {"bilinear": Interpolation.BILINEAR, "bicubic": Interpolation.BICUBIC}
+
+
+def samples(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: yields batches of samples, and at the end a report.
+
+    Args:
+      request: `path`; `sampling` and `frame_rule`, the fields of those classes; `batch_frames`, the largest
+        batch; optional `start_seconds` and `end_seconds` of a segment, `margin_seconds` around it from which samples
+        are wanted too, `max_pixels`, `max_frames` and `threads`.
+
+    Yields:
+      `{"times": [...], "frame_indices": [...], "shape": [n, h, w, 3]}` with the RGB bytes; now and then `{}` as a sign
+      of life; last `{"report": {...}}`. An index is -1 where it cannot be known without decoding from the beginning.
+
+    Raises:
+      TaskError: `unreadable_video`, `no_video` or `no_frames`.
+    """
+    sampling = Sampling(**request["sampling"])
+    chooser = sampling.chooser()
+    start, end = request.get("start_seconds") or 0.0, request.get("end_seconds")
+    margin = request.get("margin_seconds") or 0.0
+    stop = math.inf if end is None else end
+    first, last = max(0.0, start - margin), stop + margin
+    report, cpu_seconds = Report(), time.process_time()
+    with containers.opened(request["path"]) as container:
+        limits = request.get("max_pixels", containers.MAX_PIXELS), request.get("threads", 1)
+        stream = containers.video_stream(container, *limits)
+        if sampling.keyframes:
+            stream.codec_context.skip_frame = "NONKEY"
+        batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), report)
+        first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
+        frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
+        shots, cuts = ShotFinder(report.flags, sees_all=not sampling.keyframes), list[float]()
+        report.reached_end = True
+        for index, (frame, aspect, time_seconds) in enumerate(frames, start=first_index):
+            taken = chooser.takes(index, time_seconds)
+            cuts += shots.add(frame, time_seconds)
+            if not start <= time_seconds < stop:
+                report.frames_decoded -= 1  # another segment counts it
+            if time_seconds >= last:
+                report.reached_end = False
+                if shots.settled(stop):
+                    break
+            elif taken and time_seconds >= first:
+                known = index >= 0 and not sampling.keyframes
+                yield from batch.add(frame, aspect, index if known else -1, time_seconds)
+            elif index % _SIGN_OF_LIFE_FRAMES == 0:
+                yield SIGN_OF_LIFE
+        yield from batch.take()
+        cuts += shots.finish()
+        report.cuts = [cut for cut in cuts if start <= cut < stop]
+        if end is None:
+            yield from _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
+    report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
+    yield {"report": report.facts()}, None
+
+
+def _check_end(
+    report: Report, container: av.container.InputContainer, stream: VideoStream, whole: bool, all_frames: bool
+) -> Iterator[Item]:
+    """Notes whether the file ends before its time; yields signs of life."""
+    if whole and not report.frames_decoded:
+        containers.check_memory(stream)
+        raise TaskError("no_frames", "not one frame could be decoded")
+    promised = lengths.promised_seconds(container, stream)
+    if promised is None or "frame_cap" in report.flags:
+        return
+    if not all_frames:  # the last key frame is not the end
+        measured = yield from lengths.measured_seconds(container, stream)
+        report.decoded_seconds = max(report.decoded_seconds, measured or 0.0)
+    if promised - report.decoded_seconds > _TRUNCATED_SECONDS:
+        there = yield from lengths.is_all_there(container, stream, promised)
+        report.flags.update([] if there else ["truncated"])
+
+
+def _go_to(
+    container: av.container.InputContainer, stream: VideoStream, start: float, sampling: Sampling
+) -> tuple[int, int | None]:
+    """Seeks to some frames before a segment; returns index and timestamp of the first frame that then counts.
+
+    The index is negative and the timestamp None where they are not needed.
+    """
+    base, origin = stream.time_base or Fraction(1, 90_000), stream.start_time or 0
+    target = origin + int((start - _LEAD_SECONDS) / base)
+    if sampling.frame_stride is None:
+        container.seek(max(origin, target), stream=stream, backward=True)
+        return _UNKNOWN_INDEX, None
+    # every n-th frame of the video: count, by their packets alone, those before the key frame that the seek will find
+    stamps = []
+    key_stamp = origin
+    for packet in container.demux(stream):
+        if packet.pts is None or packet.is_discard:
+            continue
+        if packet.pts > target and packet.is_keyframe:
+            break
+        stamps.append(packet.pts)
+        if packet.is_keyframe:
+            key_stamp = packet.pts
+    container.seek(key_stamp, stream=stream, backward=True)
+    return sum(stamp < key_stamp for stamp in stamps), key_stamp
+
+
+class _Batch:
+    """Collects converted samples; all frames of a batch have one size."""
+
+    def __init__(self, capacity: int, rule: FrameRule, report: Report) -> None:
+        self._capacity, self._rule, self._report = capacity, rule, report
+        self._converter = Converter("rgb24")
+        self._frames: np.ndarray | None = None
+        self._times: list[float] = []
+        self._indices: list[int] = []
+        self._is_empty = True
+
+    def add(self, frame: VideoFrame, aspect: float, index: int, time_seconds: float) -> Iterator[Item]:
+        """Converts one sample; yields the batch once it is full, or before a sample of another size.
+
+        Raises:
+          TaskError: `no_frames`: not even the first sample can be converted.
+        """
+        try:
+            picture = self._convert(frame, aspect)
+        except MemoryError:
+            raise
+        except containers.DAMAGE as error:
+            if self._is_empty:
+                raise TaskError("no_frames", f"pictures cannot be converted: {containers.reason(error)}") from error
+            self._report.flags.add("damaged")
+            return
+        self._is_empty = False
+        if self._frames is not None and self._frames.shape[1:] != picture.shape:
+            yield from self.take()
+        if self._frames is None:
+            self._frames = np.empty((self._capacity, *picture.shape), np.uint8)
+        self._frames[len(self._times)] = picture
+        self._times.append(time_seconds)
+        self._indices.append(index)
+        if len(self._times) == self._capacity:
+            yield from self.take()
+
+    def take(self) -> Iterator[Item]:
+        """Yields what is there and starts anew."""
+        if self._frames is None:
+            return
+        frames = self._frames[: len(self._times)]
+        yield {"times": self._times, "frame_indices": self._indices, "shape": list(frames.shape)}, frames.data.cast("B")
+        self._frames, self._times, self._indices = None, [], []
+
+    def _convert(self, frame: VideoFrame, aspect: float) -> np.ndarray:
+        turns, mirrored = containers.orientation(frame)
+        width, height = self._rule.scaled_size(frame.width, frame.height, aspect, turns)
+        scaled = self._converter.convert(frame, width, height, _SCALERS[self._rule.interpolation])
+        return self._rule.finish(scaled.to_ndarray(), turns, mirrored)

@@ -1,0 +1,61 @@
+"""Joining the picture and the sound of a video that a site keeps in two files; nothing is re-encoded."""
+
+import heapq
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import av
+
+from transforms.core.child.protocol import TaskError
+from transforms.core.video.containers import DAMAGE, opened, reason, video_stream
+
+#: What MP4 may hold; it keeps times exactly, where Matroska rounds them to milliseconds.
+_MP4_PICTURES = frozenset(("h264", "hevc", "av1", "vp9", "mpeg4"))
+_MP4_SOUNDS = frozenset(("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"))
+
+
+def join(picture: str, sound: str, folder: str) -> str:
+    """Returns the path of a new file with the picture of one file and the sound of another, at the times that both say.
+
+    Args:
+      picture: A video file; its own sound is left out.
+      sound: A file with sound; its own picture is left out.
+      folder: Where the file is made.
+
+    Raises:
+      TaskError: `unreadable_video` where one of them cannot be read or joined, `no_video` where one holds no picture.
+    """
+    with opened(picture) as seen, opened(sound) as heard:
+        video, audio = video_stream(seen), heard.streams.best("audio")
+        if audio is None:
+            raise TaskError("unreadable_video", "the file of the sound holds none")
+        fits = video.codec_context.name in _MP4_PICTURES and audio.codec_context.name in _MP4_SOUNDS
+        target = os.path.join(folder, "joined.mp4" if fits else "joined.mkv")
+        try:
+            with av.open(target, "w") as output:
+                copies = [output.add_stream_from_template(stream) for stream in (video, audio)]
+                packets = _packets(seen, video, copies[0]), _packets(heard, audio, copies[1])
+                for _, packet in heapq.merge(*packets, key=_time):
+                    output.mux(packet)
+        except MemoryError:
+            raise
+        except DAMAGE as error:
+            raise TaskError("unreadable_video", f"picture and sound cannot be joined: {reason(error)}") from error
+    return target
+
+
+def _packets(container: Any, stream: Any, copy: Any) -> Iterator[tuple[float, Any]]:
+    """Yields the packets of a stream, for its copy, each with its time of decoding in seconds."""
+    seconds = 0.0
+    for packet in container.demux(stream):
+        if not packet.size:  # the end of the stream
+            continue
+        if packet.dts is not None:
+            seconds = float(packet.dts * packet.time_base)
+        packet.stream = copy
+        yield seconds, packet
+
+
+def _time(packet: tuple[float, Any]) -> float:
+    return packet[0]

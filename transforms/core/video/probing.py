@@ -1,0 +1,46 @@
+"""Looking into a file before anything is made of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from transforms.core.child.protocol import Item, TaskError
+from transforms.core.video import containers, frames, geometry, lengths
+
+
+def probe(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: yields the facts of the file `request["path"]`, after one frame was really decoded.
+
+    Yields:
+      Signs of life; last `{"duration_seconds", "width", "height", "frame_rate", "container",
+      "codec", "has_audio"}`. The duration is that of the picture as its packets tell it, or what the header promises
+      where they do not.
+
+    Raises:
+      TaskError: `unreadable_video`, `no_video` or `no_frames`.
+    """
+    max_pixels = request.get("max_pixels", containers.MAX_PIXELS)
+    with containers.opened(request["path"]) as container:  # reading on may change what FFmpeg says of the start
+        stream = containers.video_stream(container, max_pixels)
+        promised = lengths.promised_seconds(container, stream)
+        measured = yield from lengths.measured_seconds(container, stream)
+    with containers.opened(request["path"]) as container:
+        stream = containers.video_stream(container, max_pixels)
+        picture = next(frames.decoded(container, stream, frames.Report()), None)
+        if picture is None:
+            containers.check_memory(stream)
+            raise TaskError("no_frames", "not one frame could be decoded")
+        turns, _ = containers.orientation(picture.frame)
+        width, height = geometry.displayed_size(picture.frame.width, picture.frame.height, picture.aspect, turns)
+        rate = stream.average_rate or stream.guessed_rate
+        yield (
+            {
+                "duration_seconds": promised if measured is None else measured,
+                "width": width,
+                "height": height,
+                "frame_rate": float(rate) if rate else 0.0,
+                "container": container.format.name,
+                "codec": stream.codec_context.name,
+                "has_audio": containers.sound_stream(container, stream) is not None,
+            },
+            None,
+        )

@@ -1,0 +1,215 @@
+"""Child tasks around yt-dlp: list the videos of a search or a page, and download one.
+
+yt-dlp runs in a supervised child because it has no wall-clock deadline, keeps memory, and reads hostile pages. What it
+reports is not trusted: only a file that exists counts, and only text that was cleaned leaves.
+"""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote_plus
+
+from transforms.core.child.protocol import Item, TaskError
+from transforms.core.storage.errors import DISK_FULL
+from transforms.core.video import muxing
+from transforms.core.web import addresses, filters
+from transforms.core.web.filters import FilterRule, number
+from transforms.core.web.session import Session, address_text, is_reference, is_several
+from transforms.core.web.ytdlp_errors import ByteCapError
+
+_CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=EgQQATAB"
+_FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
+_DOWNLOAD_FACTS = (*_FACTS, "format_id", "width", "height", "vcodec", "webpage_url", "extractor_key", "id")
+#: Longer text is no fact. None is shortened here: who takes the secrets out of it has to see them whole.
+_LONGEST_TEXT = 10_000
+#: The sound of a clip needs no better one.
+_SOUND_KBIT = 128
+#: Protocols that yt-dlp fetches itself, below the guard; others would start programs.
+_NATIVE = "[protocol~='^(https?|m3u8_native|http_dash_segments)$']"
+
+
+def listing(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: yields the videos and pages that a search text or a page names, in the site's order.
+
+    Args:
+      request: `query` with `search_prefix`, or `url`; `limit`, the most entries; `licence`; `pause_seconds` between two
+        requests for parts of a list; `web`, see `Session`.
+
+    Yields:
+      `{"url", "facts"}` for each entry, facts may be few, and the address is what the site says; of a page that is one
+      video's the same with `"single": True`. At the end `{"lost"}`, a line for each thing that was left out.
+
+    Raises:
+      TaskError: With the code of the failure table.
+    """
+    target = request.get("url") or _search_target(request)
+    with Session(request["web"], {"sleep_interval_requests": request["pause_seconds"]}) as session:
+        info = session.resolve(target)
+        page = address_text(info.get("webpage_url")) or target
+        if not is_several(info):
+            # a page that only shows the video of another site is that video
+            shown = addresses.site_of(page) not in ("", addresses.site_of(target))
+            yield {"url": page if shown else target, "facts": facts_of(info, _FACTS), "single": True}, None
+            return
+        yield from _entries(session, info, page, int(request["limit"]))
+
+
+def _entries(session: Session, info: dict[str, Any], page: str, limit: int) -> Iterator[Item]:
+    place, lost = 0, []
+    try:
+        for place, entry in enumerate(itertools.islice(session.entries(info), limit), start=1):
+            if url := _address_of(entry, page, place):
+                yield {"url": url, "facts": facts_of(entry, _FACTS)}, None
+            else:
+                lost.append(f"entry {place} has no address")
+    except TaskError as error:
+        if not place:
+            raise
+        lost.append(f"what follows entry {place}: {error}")
+    if lost:
+        yield {"lost": lost}, None
+
+
+def _address_of(entry: Any, page: str, place: int) -> str:
+    """Returns where an entry of a list is; empty where it does not say."""
+    if not isinstance(entry, dict):
+        return ""
+    if is_reference(entry):
+        return address_text(entry.get("url"))
+    own = address_text(entry.get("webpage_url"))
+    return own if own and own != page else addresses.item_url(page, place)
+
+
+def _search_target(request: dict[str, Any]) -> str:
+    text = request["query"]
+    if request["licence"] == "creative_commons" and request["search_prefix"] == "ytsearch":
+        return _CREATIVE_COMMONS_RESULTS.format(quote_plus(text))
+    return f"{request['search_prefix']}{request['limit']}:{text}"
+
+
+def download(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: downloads one video into an empty folder.
+
+    Args:
+      request: `url`; `folder`; `max_height` and `height_cap` in pixels; `max_bytes`; `sound`, whether the sound is
+        wanted too where the site keeps it apart; `filter`, the fields of FilterRule; `web`, see `Session`.
+
+    Yields:
+      `{"path", "size_bytes", "content", "facts"}` of the finished file. Its facts have `sound_left` where there is a
+      sound that was not wanted, and `sound_missing`, a failure code, where there is one that could not be had.
+
+    Raises:
+      TaskError: With the code of the failure table, and yt-dlp's own message.
+    """
+    options = {
+        "format": f"bv[protocol^=http]/bv*[protocol^=http]/bv*{_NATIVE}/b{_NATIVE}",
+        # `res` is the smaller side, so that vertical video is treated alike
+        "format_sort": [f"res:{request['max_height']}", "vcodec:h264", "+size"],
+        **_file_options(request["folder"], request["max_bytes"]),
+        "noplaylist": True,
+    }
+    page, item = addresses.page_and_item(request["url"])
+    with Session(request["web"], options) as session:
+        offered = session.video(page, item)
+        info = session.process(_copied(offered), download=False)
+        refused = filters.refusal(info, FilterRule(**request["filter"]), complete=True)
+        if refused is not None:
+            raise TaskError(*refused)
+        width, height = (number(info.get(name)) or 0 for name in ("width", "height"))
+        if refused := filters.too_high(width, height, request["height_cap"]):
+            raise TaskError(*refused)
+        expected = max(number(info.get(name)) or 0 for name in ("filesize", "filesize_approx"))
+        if expected > request["max_bytes"]:
+            raise TaskError("too_large", f"{expected:.0f} bytes announced, {request['max_bytes']} allowed")
+        path = _only_file(session.process(info, download=True))
+    if path is None:
+        raise TaskError("too_large", f"no file was left: larger than {request['max_bytes']} bytes")
+    if os.path.getsize(path) > request["max_bytes"]:
+        raise TaskError("too_large", f"{os.path.getsize(path)} bytes, {request['max_bytes']} allowed")
+    facts = {**facts_of(info, _DOWNLOAD_FACTS), "yt_dlp_version": session.version}
+    if info.get("acodec") == "none" and _has_sound(offered):
+        if request["sound"]:
+            path, missing = _with_sound(request, offered, path)
+            facts |= {"sound_missing": missing} if missing else {}
+        else:
+            facts["sound_left"] = True
+    with open(path, "rb") as file:
+        content = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    yield {"path": path, "size_bytes": os.path.getsize(path), "content": content, "facts": facts}, None
+
+
+def _file_options(folder: str, max_bytes: int) -> dict[str, Any]:
+    """Returns the options for one file: where it comes to lie, and how large it may be."""
+    return {
+        "outtmpl": os.path.join(folder, "media.%(ext)s"),
+        "progress_hooks": [_byte_cap(max_bytes)],
+        "max_filesize": max_bytes,
+    }
+
+
+def _copied(offered: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a site offers once more: choosing a format changes it."""
+    formats = offered.get("formats")
+    return {**offered, "formats": [dict(one) for one in formats]} if isinstance(formats, list) else dict(offered)
+
+
+def _has_sound(offered: dict[str, Any]) -> bool:
+    formats = [one for one in offered.get("formats") or () if isinstance(one, dict)]
+    return any(one.get("vcodec") == "none" or one.get("acodec") not in (None, "none") for one in formats)
+
+
+def _with_sound(request: dict[str, Any], offered: dict[str, Any], picture: str) -> tuple[str, str]:
+    """Fetches the sound of a video and joins it with the picture.
+
+    Returns:
+      The path of the whole, and an empty text; or that of the picture, and the failure code of the sound.
+
+    Raises:
+      TaskError: The site refuses this machine, or its disk is full.
+    """
+    folder = os.path.join(request["folder"], "sound")
+    os.mkdir(folder)
+    options = {
+        "format": f"ba[protocol^=http]/ba*[protocol^=http]/ba*{_NATIVE}",
+        "format_sort": [f"abr:{_SOUND_KBIT}", "acodec:aac", "res:144", "+size"],
+        **_file_options(folder, request["max_bytes"] - os.path.getsize(picture)),
+    }
+    try:
+        with Session(request["web"], options) as session:
+            sound = _only_file(session.process(_copied(offered), download=True))
+        if sound is None:
+            raise TaskError("too_large", "no file of the sound was left")
+        whole = muxing.join(picture, sound, request["folder"])
+    except TaskError as error:
+        if error.code in ("blocked", DISK_FULL):
+            raise
+        return picture, error.code
+    return (whole, "") if os.path.getsize(whole) <= request["max_bytes"] else (picture, "too_large")
+
+
+def facts_of(info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the named facts that are there and plain: finite numbers, or bounded text without control characters."""
+    facts: dict[str, Any] = {}
+    for name in names:
+        value = info.get(name)
+        if isinstance(value, str):
+            if len(value) <= _LONGEST_TEXT:
+                facts[name] = "".join(c if c.isprintable() else " " for c in value)
+        elif isinstance(value, bool) or number(value) is not None:
+            facts[name] = value
+    return facts
+
+
+def _byte_cap(max_bytes: int) -> Any:
+    def hook(progress: dict[str, Any]) -> None:
+        if (progress.get("downloaded_bytes") or 0) > max_bytes:
+            raise ByteCapError(f"clipscout byte cap: more than {max_bytes} bytes")
+
+    return hook
+
+
+def _only_file(info: dict[str, Any]) -> str | None:
+    paths = [entry.get("filepath") for entry in info.get("requested_downloads") or ()]
+    return next((path for path in paths if path and os.path.isfile(path)), None)
