@@ -19,8 +19,9 @@ OURS = {"pipeline", "transforms", "templates", "demo", "benchmarks", "tests"}
 LEAVES = {"transforms.records", "transforms.failures", "transforms.metrics"}
 #: What even those may import: these import nothing of ours.
 FREE = {"transforms.core.storage.naming", "transforms.core.tally"}
-#: The rooms of the core, from the ground up: each imports those before it only.
-ROOMS = ("storage", "child", "video", "web", "queries", "classifiers", "spans", "clips", "results")
+#: The rooms of the core, from the ground up: each imports those before it only. What has the network
+#: looks into no file: `web` comes before `video`.
+ROOMS = ("storage", "child", "web", "video", "queries", "classifiers", "spans", "clips", "results")
 #: What runs in children.
 CHILDREN = ("child.entry", "video.decode", "clips.cutting", "web.fetch_tasks", "video.probing")
 #: How a child process can die; each prefix of a failure code that is joined with one needs all of them.

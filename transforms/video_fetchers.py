@@ -216,6 +216,20 @@ class VideoFetcher:
         self._check_height(video)
         return video
 
+    def _digested(self, uri: str) -> tuple[int, str]:
+        """Returns size and digest of a file; a local one is read in the child, which has a deadline.
+
+        Raises:
+          StorageError: It cannot be read, or not in time.
+        """
+        if filesystem.is_remote(uri):
+            return filesystem.facts(uri)
+        try:
+            *_, last = self._child.call("child.hashing:digest", {"path": uri})
+        except ChildError as error:
+            raise filesystem.StorageError(str(error), "storage_error" if error.fatal else error.kind) from error
+        return last.facts["size_bytes"], last.facts["content"]
+
     def _probe(self, path: str) -> dict[str, Any]:
         for attempt in (1, 2):
             try:
@@ -268,27 +282,14 @@ class FileFetcher(VideoFetcher):
                 shutil.copyfile(path, copy)
                 return self._store.put(replace(video, modified_ns=0), copy, self._asked(request))
 
-    def _digested(self, uri: str) -> tuple[int, str]:
-        """Returns size and digest of a file; a local one is read in the child, which has a deadline.
-
-        Raises:
-          StorageError: It cannot be read, or not in time.
-        """
-        if filesystem.is_remote(uri):
-            return filesystem.facts(uri)
-        try:
-            *_, last = self._child.call("child.hashing:digest", {"path": uri})
-        except ChildError as error:
-            raise filesystem.StorageError(str(error), "storage_error" if error.fatal else error.kind) from error
-        return last.facts["size_bytes"], last.facts["content"]
-
 
 class WebFetcher(VideoFetcher):
     """Web videos, through yt-dlp."""
 
     def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate) -> None:
         self._fetcher, self._gate = Fetcher(rule.web, rule.politeness), gate
-        super().__init__(rule, store, Child(rule.probe, forked=True))
+        self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="clipscout-"))
+        super().__init__(rule, store, Child(rule.probe, self._scratch, forked=True))
 
     def kill(self) -> None:
         """Makes `work` end soon."""
@@ -296,15 +297,16 @@ class WebFetcher(VideoFetcher):
         super().kill()
 
     def close(self) -> None:
-        """Ends the children."""
+        """Ends the children, and removes what they left."""
         self._fetcher.close()
         super().close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         rule, host = self._rule, addresses.host_of(request.url)
         if not addresses.is_address(addresses.page_and_item(request.url)[0]):  # a list may name anything
             raise FetchError("scheme_refused", "only http and https, and yt-dlp's own addresses, are contacted")
-        with tempfile.TemporaryDirectory(prefix="clipscout-") as scratch, self._metrics.doing(f"waiting for {host}"):
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch, self._metrics.doing(f"waiting for {host}"):
 
             def make_request() -> dict[str, Any]:
                 return {
@@ -320,12 +322,31 @@ class WebFetcher(VideoFetcher):
             (message,), attempts = self._fetcher.run(
                 "web.fetch_tasks:download", make_request, self._gate, host, stopped
             )
-            facts = message.facts
-            path = os.path.realpath(facts["path"])
-            if not path.startswith(os.path.realpath(scratch) + os.sep):
-                raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
-            video = self._probed(request, path, facts["size_bytes"], facts["content"], facts["facts"])
-            return self._store.put(video, path, self._asked(request))
+            path, facts = self._inside(scratch, message.facts["path"], attempts), message.facts["facts"]
+            if message.facts["sound"]:
+                sound = self._inside(scratch, message.facts["sound"], attempts)
+                path, facts = self._joined(path, sound, facts)
+            size, content = self._digested(path)
+            return self._store.put(self._probed(request, path, size, content, facts), path, self._asked(request))
+
+    def _inside(self, scratch: str, path: str, attempts: int) -> str:
+        """Returns where a file of the fetching child really is, if that is in its folder."""
+        real = os.path.realpath(path)
+        if not real.startswith(scratch + os.sep):
+            raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
+        return real
+
+    def _joined(self, picture: str, sound: str, facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Joins what a site keeps apart; the picture alone, and why, where that cannot be."""
+        try:
+            request = {"picture": picture, "sound": sound, "folder": os.path.dirname(picture)}
+            *_, answer = self._child.call("video.muxing:join", request)
+            whole = answer.facts["path"]
+        except ChildError as error:
+            return picture, {**facts, "sound_missing": f"decode_{error.kind}" if error.fatal else error.kind}
+        if os.path.getsize(whole) > self._rule.max_bytes:
+            return picture, {**facts, "sound_missing": "too_large"}
+        return whole, facts
 
 
 def unforbidden(outcome: Outcome, gate: Gate) -> Outcome:

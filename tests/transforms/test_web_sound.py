@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import COLOURS, read_jsonl
 from tests.media_maker import make_video, remux, stamped
 from tests.transforms.test_web import by_key, job, site, video  # noqa: F401 - fixtures
+from transforms.core.child.supervisor import Child
 from transforms.core.video import muxing
 
 RATE, TONE_AT = 10, 2.0
@@ -67,7 +68,8 @@ def test_joined_files_hold_both_at_their_times(media, tmp_path, extension):
     picture, sound = tmp_path / f"p.{extension}", tmp_path / f"s.{extension}"
     remux(media / "picture_144.mp4", picture)
     remux(media / "sound.m4a", sound)
-    joined = muxing.join(str(picture), str(sound), str(tmp_path))
+    *_, (answer, _) = muxing.join({"picture": str(picture), "sound": str(sound), "folder": str(tmp_path)})
+    joined = answer["path"]
     with av.open(joined) as container:
         times = [frame.time for frame in container.decode(video=0)]
     assert times == pytest.approx([index / RATE for index in range(7 * RATE)])
@@ -123,3 +125,27 @@ def test_a_site_that_refuses_the_sound_refuses_the_video(site, job):
     site(catalogue(sound_fault="429"))
     _, output = job([{"action": "red", "query": "red"}], *OPTIONS)
     assert by_key(output)["localvideo-a"]["code"] == "blocked"
+
+
+def test_what_is_fetched_is_looked_into_by_a_child_without_network(site, job, monkeypatch):
+    asked, call = [], Child.call
+
+    def noting(child, task, request, limits=None):
+        asked.append((task, child._folder))
+        return call(child, task, request, limits)
+
+    monkeypatch.setattr(Child, "call", noting)
+    site(catalogue())
+    assert job([{"action": "red", "query": "red"}], *OPTIONS)[0] == 0
+    assert {task for task, folder in asked if folder is None} == {"web.fetch_tasks:listing", "web.fetch_tasks:download"}
+    assert {"video.muxing:join", "child.hashing:digest", "video.probing:probe"} <= {task for task, _ in asked}
+
+
+def test_a_sound_that_is_none_costs_no_clip_and_is_told(site, job, media):
+    (media / "sound.m4a").write_bytes((media / "picture_144.mp4").read_bytes())
+    site(catalogue())
+    status, output = job([{"action": "red", "query": "red"}], *OPTIONS)
+    assert status == 0
+    (span,) = read_jsonl(output / "spans.jsonl")
+    assert (span["clip_has_audio"], span["clip_flags"]) == (False, ["sound_not_fetched"])
+    assert by_key(output)["localvideo-a"]["facts"]["sound_missing"] == "unreadable_video"

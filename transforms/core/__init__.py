@@ -6,8 +6,8 @@ outside the rooms, since all of them count. The rooms import each other downward
     results
     spans  clips
     queries  classifiers
-    web
     video
+    web
     child
     storage
 """

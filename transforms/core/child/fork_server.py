@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Never
 
 _FORK, _WAIT = b"f", b"w"
@@ -28,16 +28,16 @@ class ForkServer:
     """The program's side. Thread-safe.
 
     Args:
-      module: What is imported before anything is forked; its function `warm`, where it has one, is called.
+      modules: What is imported before anything is forked; their functions `warm`, where they have one, are called.
       environment: That of the server and so of its children.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._socket.settimeout(_PATIENCE_SECONDS)  # a time-out is an OSError too
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "transforms.core.child.fork_server", str(theirs.fileno()), module],
+            [sys.executable, "-m", "transforms.core.child.fork_server", str(theirs.fileno()), *modules],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -102,9 +102,10 @@ class Forked:
             time.sleep(_LOOK_SECONDS)
 
 
-def _serve(channel: socket.socket, module: str) -> None:
+def _serve(channel: socket.socket, modules: Sequence[str]) -> None:
     """Forks and tells of ends until the program hangs up."""
-    getattr(importlib.import_module(module), "warm", bool)()
+    for module in modules:
+        getattr(importlib.import_module(module), "warm", bool)()
     importlib.import_module("transforms.core.child.entry")
     while True:
         message, descriptors, *_ = socket.recv_fds(channel, _MESSAGE.size, 2)
@@ -152,4 +153,4 @@ def _become_child(descriptor: int, log: int) -> Never:
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as its_channel:
-        _serve(its_channel, sys.argv[2])
+        _serve(its_channel, sys.argv[2:])

@@ -79,6 +79,10 @@ class Limits:
     requests: int = 200
 
 
+#: What forked children have imported: to fetch, and to look into what was fetched.
+_FORKED = ("transforms.core.web.downloader", "transforms.core.web.fetch_tasks", "transforms.core.video.probing")
+
+
 def _environment() -> dict[str, str]:
     """Returns what a child is told of this process's environment: not the keys and tokens that may stand there."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
@@ -90,7 +94,7 @@ def _environment() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
-    server = ForkServer("transforms.core.web.downloader", dict(environment))
+    server = ForkServer(_FORKED, dict(environment))
     atexit.register(server.close)  # as long as the program lives its next job has no second to wait for it
     return server
 

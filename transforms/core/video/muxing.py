@@ -1,4 +1,7 @@
-"""Joining the picture and the sound of a video that a site keeps in two files; nothing is re-encoded."""
+"""Joining the picture and the sound of a video that a site keeps in two files; nothing is re-encoded.
+
+Both are hostile: they are joined in a child that has no network, not in the one that fetched them.
+"""
 
 import heapq
 import os
@@ -7,42 +10,50 @@ from typing import Any
 
 import av
 
-from transforms.core.child.protocol import TaskError
+from transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
+from transforms.core.storage.errors import disk_full_message
 from transforms.core.video.containers import DAMAGE, opened, reason, video_stream
 
 #: What MP4 may hold; it keeps times exactly, where Matroska rounds them to milliseconds.
 _MP4_PICTURES = frozenset(("h264", "hevc", "av1", "vp9", "mpeg4"))
 _MP4_SOUNDS = frozenset(("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"))
+_SIGN_OF_LIFE_PACKETS = 1000
 
 
-def join(picture: str, sound: str, folder: str) -> str:
-    """Returns the path of a new file with the picture of one file and the sound of another, at the times that both say.
+def join(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: makes a file with the picture of one file and the sound of another, at the times that both say.
 
     Args:
-      picture: A video file; its own sound is left out.
-      sound: A file with sound; its own picture is left out.
-      folder: Where the file is made.
+      request: `picture`, a video file, whose own sound is left out; `sound`, a file with sound, whose own picture is
+        left out; `folder`, where the file is made.
+
+    Yields:
+      `{}` now and then as a sign of life, and last `{"path"}`.
 
     Raises:
       TaskError: `unreadable_video` where one of them cannot be read or joined, `no_video` where one holds no picture.
     """
-    with opened(picture) as seen, opened(sound) as heard:
+    with opened(request["picture"]) as seen, opened(request["sound"]) as heard:
         video, audio = video_stream(seen), heard.streams.best("audio")
         if audio is None:
             raise TaskError("unreadable_video", "the file of the sound holds none")
         fits = video.codec_context.name in _MP4_PICTURES and audio.codec_context.name in _MP4_SOUNDS
-        target = os.path.join(folder, "joined.mp4" if fits else "joined.mkv")
+        target = os.path.join(request["folder"], "joined.mp4" if fits else "joined.mkv")
         try:
             with av.open(target, "w") as output:
                 copies = [output.add_stream_from_template(stream) for stream in (video, audio)]
                 packets = _packets(seen, video, copies[0]), _packets(heard, audio, copies[1])
-                for _, packet in heapq.merge(*packets, key=_time):
+                for number, (_, packet) in enumerate(heapq.merge(*packets, key=_time)):
+                    if number % _SIGN_OF_LIFE_PACKETS == 0:
+                        yield SIGN_OF_LIFE
                     output.mux(packet)
         except MemoryError:
             raise
         except DAMAGE as error:
+            if disk_full_message(error, ""):
+                raise
             raise TaskError("unreadable_video", f"picture and sound cannot be joined: {reason(error)}") from error
-    return target
+    yield {"path": target}, None
 
 
 def _packets(container: Any, stream: Any, copy: Any) -> Iterator[tuple[float, Any]]:

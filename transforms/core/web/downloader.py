@@ -1,6 +1,5 @@
 """yt-dlp's downloader, asking once for a file that its address leads to directly. Imported in a child only."""
 
-import importlib
 import ssl
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -120,9 +119,7 @@ def _remembered(make: _Making) -> _Making:
 
 
 def warm() -> None:
-    """Does what every download would do first, and imports what looks into its file."""
-    for name in ("fetch", "media"):
-        importlib.import_module(f"transforms.core.{name}")
+    """Does what every download would do first."""
     for extractor in _extractors():  # each compiles its pattern at its first question
         extractor.suitable("http://127.0.0.1/media.mp4")
     with Downloader({"quiet": True, "no_warnings": True, "cachedir": False}) as downloader:

@@ -4,7 +4,6 @@ yt-dlp runs in a supervised child because it has no wall-clock deadline, keeps m
 reports is not trusted: only a file that exists counts, and only text that was cleaned leaves.
 """
 
-import hashlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from urllib.parse import quote_plus
 
 from transforms.core.child.protocol import Item, TaskError
 from transforms.core.storage.errors import DISK_FULL
-from transforms.core.video import muxing
 from transforms.core.web import addresses, filters
 from transforms.core.web.filters import FilterRule, number
 from transforms.core.web.session import Session, address_text, is_reference, is_several
@@ -97,8 +95,9 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         wanted too where the site keeps it apart; `filter`, the fields of FilterRule; `web`, see `Session`.
 
     Yields:
-      `{"path", "size_bytes", "content", "facts"}` of the finished file. Its facts have `sound_left` where there is a
-      sound that was not wanted, and `sound_missing`, a failure code, where there is one that could not be had.
+      `{"path", "sound", "facts"}`: the finished file, that of its sound where it is kept apart (empty elsewhere), and
+      its facts, with `sound_left` where there is a sound that was not wanted, and `sound_missing`, a failure code,
+      where there is one that could not be had.
 
     Raises:
       TaskError: With the code of the failure table, and yt-dlp's own message.
@@ -128,16 +127,14 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         raise TaskError("too_large", f"no file was left: larger than {request['max_bytes']} bytes")
     if os.path.getsize(path) > request["max_bytes"]:
         raise TaskError("too_large", f"{os.path.getsize(path)} bytes, {request['max_bytes']} allowed")
-    facts = {**facts_of(info, _DOWNLOAD_FACTS), "yt_dlp_version": session.version}
+    facts, sound = {**facts_of(info, _DOWNLOAD_FACTS), "yt_dlp_version": session.version}, ""
     if info.get("acodec") == "none" and _has_sound(offered):
         if request["sound"]:
-            path, missing = _with_sound(request, offered, path)
+            sound, missing = _sound(request, offered, os.path.getsize(path))
             facts |= {"sound_missing": missing} if missing else {}
         else:
             facts["sound_left"] = True
-    with open(path, "rb") as file:
-        content = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    yield {"path": path, "size_bytes": os.path.getsize(path), "content": content, "facts": facts}, None
+    yield {"path": path, "sound": sound, "facts": facts}, None
 
 
 def _file_options(folder: str, max_bytes: int) -> dict[str, Any]:
@@ -160,11 +157,11 @@ def _has_sound(offered: dict[str, Any]) -> bool:
     return any(one.get("vcodec") == "none" or one.get("acodec") not in (None, "none") for one in formats)
 
 
-def _with_sound(request: dict[str, Any], offered: dict[str, Any], picture: str) -> tuple[str, str]:
-    """Fetches the sound of a video and joins it with the picture.
+def _sound(request: dict[str, Any], offered: dict[str, Any], picture_bytes: int) -> tuple[str, str]:
+    """Fetches the sound of a video that a site keeps apart.
 
     Returns:
-      The path of the whole, and an empty text; or that of the picture, and the failure code of the sound.
+      Its path, and the failure code where there is none; one of the two is empty.
 
     Raises:
       TaskError: The site refuses this machine, or its disk is full.
@@ -174,19 +171,16 @@ def _with_sound(request: dict[str, Any], offered: dict[str, Any], picture: str) 
     options = {
         "format": f"ba[protocol^=http]/ba*[protocol^=http]/ba*{_NATIVE}",
         "format_sort": [f"abr:{_SOUND_KBIT}", "acodec:aac", "res:144", "+size"],
-        **_file_options(folder, request["max_bytes"] - os.path.getsize(picture)),
+        **_file_options(folder, request["max_bytes"] - picture_bytes),
     }
     try:
         with Session(request["web"], options) as session:
             sound = _only_file(session.process(_copied(offered), download=True))
-        if sound is None:
-            raise TaskError("too_large", "no file of the sound was left")
-        whole = muxing.join(picture, sound, request["folder"])
     except TaskError as error:
         if error.code in ("blocked", DISK_FULL):
             raise
-        return picture, error.code
-    return (whole, "") if os.path.getsize(whole) <= request["max_bytes"] else (picture, "too_large")
+        return "", error.code
+    return (sound, "") if sound else ("", "too_large")
 
 
 def facts_of(info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
