@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -141,7 +140,7 @@ class Flow:
                     raise SystemExit(f"the job ended with {process.returncode} before the first clip")
                 time.sleep(0.05)
             found = time.monotonic()
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # as Ctrl-C does it, which a background job may be told to ignore
             status = process.wait()
         return f"| {name} | {found - start:.1f} s | {time.monotonic() - found:.1f} s | {status} |"
 

@@ -33,7 +33,7 @@ _BEFORE_SECONDS = 1.0
 _JITTER_SECONDS = 2e-3
 #: Samples follow each other; only where the stamps of packets are so far off is there a gap, or an overlap.
 _GAP_SECONDS = 0.04
-#: Of what lies earlier before a range the stamps are not believed: after a seek some formats misplace the first ones.
+#: What ends earlier before a range is left out, and its stamp with it: after a seek some formats misplace the first ones.
 _ANCHOR_SECONDS = 0.2
 #: So many packets may be damaged at the start of a copied range.
 _TRIED_PACKETS = 16
@@ -236,7 +236,7 @@ def _placed(decoded: Iterator[AudioFrame], layout: str, start: float) -> Iterato
     kind, due, place = None, 0.0, 0
     for frame in chain(decoded, [None]):
         seconds = due if frame is None or frame.time is None else frame.time - start
-        if frame is not None and seconds < -_ANCHOR_SECONDS:
+        if frame is not None and seconds + frame.samples / frame.sample_rate < -_ANCHOR_SECONDS:
             continue
         is_new = frame is None or kind != _kind(frame) or abs(seconds - due) > _GAP_SECONDS
         if resampler is not None and is_new:
