@@ -33,7 +33,7 @@ _BEFORE_SECONDS = 1.0
 _JITTER_SECONDS = 2e-3
 #: Samples follow each other; only where the stamps of packets are so far off is there a gap, or an overlap.
 _GAP_SECONDS = 0.04
-#: What ends earlier before a range is left out, and its stamp with it: after a seek some formats misplace the first ones.
+#: What ends earlier before a range is left out with its stamp: after a seek some formats misplace the first ones.
 _ANCHOR_SECONDS = 0.2
 #: So many packets may be damaged at the start of a copied range.
 _TRIED_PACKETS = 16
