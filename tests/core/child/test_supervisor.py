@@ -251,7 +251,7 @@ PARENT = """
 import sys
 from transforms.core.child.supervisor import Child, Limits
 child = Child(Limits())
-messages = child.call("decode:samples", {"path": sys.argv[1], "sampling": {"frame_stride": 1},
+messages = child.call("video.decode:samples", {"path": sys.argv[1], "sampling": {"frame_stride": 1},
     "frame_rule": {"mode": "native"}, "batch_frames": 1})
 next(messages)
 print(child._process.pid, flush=True)
