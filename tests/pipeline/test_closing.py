@@ -147,7 +147,8 @@ def test_what_becomes_of_earlier_clips_is_told_truly(stale, cleaning, waiting, e
     failures = [Failure("FindVideos", "no_match", f"m{n}", row=f"q:{n}") for n in range(waiting)]
     cleaning = {**BARE["cleaning"], **cleaning}
     told = lines(**{**failed(*failures), "stale_clips": stale, "cleaning": cleaning})
-    assert told[told.index(next(line for line in told if line.startswith("new"))) + 1 : -2] == expected
+    after = told[told.index(next(line for line in told if line.startswith("new"))) + 1 :]
+    assert [line for line in after if not line.startswith(("clips  ", "manifests  "))] == expected
 
 
 @pytest.fixture
