@@ -91,12 +91,19 @@ def test_rooms_import_downwards(path):
         assert room_of(name) is None or ROOMS.index(room_of(name)) <= ROOMS.index(own), name
 
 
-def test_no_modules_import_each_other_in_a_circle():
-    graph = {module_name(path): imported_modules(path) & {*map(module_name, SHIPPED)} for path in SHIPPED}
+def circle_in(graph):
+    """Returns modules that import each other in a circle; none where there is no circle."""
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
-        pytest.fail(" > ".join(error.args[1]))
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    ours = {*map(module_name, SHIPPED)}
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}})  # the search itself works
+    assert circle_in({module_name(path): imported_modules(path) & ours for path in SHIPPED}) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "transforms/core").rglob("*.py")), ids=module_name)
