@@ -171,7 +171,8 @@ def test_a_damaged_record_in_the_output(tmp_path, usable, rejected):
 
 
 def test_the_command_itself_exits_with_2(tmp_path, colour_spec):
-    done = run_cli("--input", tmp_path / "none.csv", "--output", tmp_path / "output", "--classifier", colour_spec)
+    given = ("--input", tmp_path / "none.csv", "--output", tmp_path / "output", "--classifier", colour_spec)
+    done = run_cli(*given, "--progress=none")  # a slow start would speak too
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [f"clipscout: --input: no file matches {str(tmp_path / 'none.csv')!r}"]
 

@@ -44,7 +44,8 @@ def test_a_launch_is_a_whole_configuration():
 
 def test_the_program_of_the_image_complains_in_one_line(tmp_path, cloud):
     launcher = [flag.replace("gs://bucket", f"gs://{BUCKET}") for flag in LAUNCHER]
-    command = [sys.executable, str(MAIN), *launcher, "--input=", "--output=", "--no_such_option=1"]
+    given = ("--input=", "--output=", "--no_such_option=1", "--progress=none")  # a slow start would speak too
+    command = [sys.executable, str(MAIN), *launcher, *given]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 2
     lines = done.stderr.splitlines()
