@@ -1,12 +1,12 @@
-"""Packaging. The version lives in pipeline/__init__.py; exact versions of everything in requirements/lock.txt."""
+"""Packaging. The version lives in clipscout/__init__.py; exact versions of everything in requirements/lock.txt."""
 
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "pipeline/__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "clipscout/__init__.py").read_text()).group(1)
 
 setup(
     name="clipscout",
@@ -16,21 +16,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
-    # explicit: auto-discovery refuses several top-level folders, and tests must not ship
-    packages=[
-        "pipeline",
-        "transforms",
-        "transforms.core",
-        "transforms.core.child",
-        "transforms.core.classifiers",
-        "transforms.core.clips",
-        "transforms.core.queries",
-        "transforms.core.results",
-        "transforms.core.spans",
-        "transforms.core.storage",
-        "transforms.core.video",
-        "transforms.core.web",
-    ],
+    # installed, all of it lies in the one package `clipscout` (ARCHITECTURE.md); in a checkout links lead there
+    packages=["clipscout", *(f"clipscout.{name}" for name in find_packages(include=("pipeline*", "transforms*")))],
+    package_dir={"clipscout.pipeline": "pipeline", "clipscout.transforms": "transforms"},
+    entry_points={"console_scripts": ["clipscout = clipscout.pipeline.cli:main"]},
     install_requires=[
         "apache-beam[gcp]==2.77.0",
         "torch>=2.6",

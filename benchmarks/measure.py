@@ -56,7 +56,7 @@ def notebook(architecture: str, weights: str, video: str) -> dict[str, Any]:
 
 def decode(video: str, sampling: str, mode: str, threads: str = "1") -> dict[str, Any]:
     """(b) the decoder child alone, its samples thrown away."""
-    from transforms.core.child.supervisor import Child, Limits
+    from clipscout.transforms.core.child.supervisor import Child, Limits
 
     rule = {"mode": "native"} if mode == "native" else {"mode": "squash", "width": 128, "height": 128}
     request = {"path": video, "sampling": json.loads(sampling), "frame_rule": rule, "batch_frames": 16}
@@ -91,8 +91,8 @@ def inference(spec: str, precision: str, samples: str, resize: str, threads: str
 
     import numpy as np
 
-    from transforms.core.classifiers import loading, specs
-    from transforms.core.classifiers.resolve import resolve
+    from clipscout.transforms.core.classifiers import loading, specs
+    from clipscout.transforms.core.classifiers.resolve import resolve
 
     chosen = resolve(spec)
     size = chosen.preprocessing.input_height, chosen.preprocessing.input_width, 3
@@ -115,10 +115,10 @@ def inference(spec: str, precision: str, samples: str, resize: str, threads: str
 
 
 def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, Any]:
-    """(d) the whole job on the local runner, as `python -m pipeline` runs it."""
+    """(d) the whole job on the local runner, as `clipscout mine` runs it."""
     import torchvision  # noqa: F401 - seconds that every other measurement spends before its clock starts, too
 
-    from pipeline import preflight, run
+    from clipscout.pipeline import preflight, run
 
     shutil.rmtree(output, ignore_errors=True)
     arguments = ["--input", queries, "--output", output, "--classifier", spec, "--cut=none", *options]
@@ -149,12 +149,12 @@ def fetching(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     """
     from functools import partial
 
-    from pipeline import run
-    from transforms.core.storage.video_store import VideoStore
-    from transforms.core.web import addresses
-    from transforms.core.web.lanes import Gate, Lanes, worked_off
-    from transforms.records import Ask, VideoRequest
-    from transforms.video_fetchers import WebFetcher
+    from clipscout.pipeline import run
+    from clipscout.transforms.core.storage.video_store import VideoStore
+    from clipscout.transforms.core.web import addresses
+    from clipscout.transforms.core.web.lanes import Gate, Lanes, worked_off
+    from clipscout.transforms.records import Ask, VideoRequest
+    from clipscout.transforms.video_fetchers import WebFetcher
 
     shutil.rmtree(output, ignore_errors=True)
     rule = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
@@ -180,7 +180,7 @@ SPANS = [(start, start + 10.0) for start in (3.2, 21.7, 48.1, 75.5, 99.9, 121.3,
 
 def cut(video: str, mode: str, folder: str) -> dict[str, Any]:
     """Ten clips of ten seconds, by Clipscout's cutter, which lives for hundreds of videos and is running already."""
-    from transforms.core.child.supervisor import Child, Limits
+    from clipscout.transforms.core.child.supervisor import Child, Limits
 
     child = Child(Limits(), folder)
     list(child.call("video.probing:probe", {"path": video}))

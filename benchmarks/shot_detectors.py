@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from transforms.core.video.shot_frames import ShotFinder
+from clipscout.transforms.core.video.shot_frames import ShotFinder
 
 MOST_SECONDS = 300
 #: What TransNetV2 looks at: 100 frames of 48x27, of which it judges the middle 50.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
 
 #: Scenes of the minute: file and seconds of it. The bike ride fills 26 s to 36 s.
 SCENES = (

@@ -1,3 +1,1 @@
-"""The job as a whole: options, configuration, graph and run."""
-
-__version__ = "0.1.0"
+"""The job as a whole: options, configuration, graph and run; and the commands."""

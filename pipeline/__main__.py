@@ -1,8 +1,8 @@
-"""`python -m pipeline`."""
+"""`python -m pipeline` in a checkout is `python -m clipscout`."""
 
 import sys
 
-from pipeline.start import start
+from clipscout.pipeline.cli import main
 
 if __name__ == "__main__":
-    start(sys.argv[1:])
+    sys.exit(main())

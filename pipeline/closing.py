@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from transforms.core.results import funnel
-from transforms.core.storage import filesystem
-from transforms.failures import remedy
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.failures import remedy
 
 #: More actions than this are not all told; the summary has them.
 _MOST_ACTIONS = 20

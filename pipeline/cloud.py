@@ -19,9 +19,9 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.transforms.resources import resource_hints_from_options
 
-from pipeline import __version__
-from pipeline.config import Config
-from transforms.core.storage import filesystem, naming
+from clipscout import __version__
+from clipscout.pipeline.config import Config
+from clipscout.transforms.core.storage import filesystem, naming
 
 _OBJECT = re.compile("gs://[^/]+/.*[^/]")
 _IMAGE_NAME = re.compile(r"\w[\w.:/@-]*", re.ASCII)

@@ -10,18 +10,19 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import __version__, rules, settings
-from pipeline.options import LOCAL_RUNNER, OPTIONS
-from pipeline.values import Values, resolved
-from transforms.clip_cutter import CutRule
-from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING
-from transforms.core.spans.peaks import SpanRule
-from transforms.core.spans.selecting import RULES, SelectionRule
-from transforms.core.storage import naming
-from transforms.failures import CODES
-from transforms.scoring_rule import ScoringRule
-from transforms.site_search import SearchRule
-from transforms.video_fetchers import FetchRule
+from clipscout import __version__
+from clipscout.pipeline import rules, settings
+from clipscout.pipeline.options import LOCAL_RUNNER, OPTIONS
+from clipscout.pipeline.values import Values, resolved
+from clipscout.transforms.clip_cutter import CutRule
+from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING
+from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.core.spans.selecting import RULES, SelectionRule
+from clipscout.transforms.core.storage import naming
+from clipscout.transforms.failures import CODES
+from clipscout.transforms.scoring_rule import ScoringRule
+from clipscout.transforms.site_search import SearchRule
+from clipscout.transforms.video_fetchers import FetchRule
 
 #: What a preset says where the user says nothing.
 PRESETS: dict[str, dict[str, str]] = {
@@ -253,13 +254,3 @@ def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
         if code not in CODES:
             close = ", ".join(difflib.get_close_matches(code, CODES, n=3, cutoff=0))
             values.faults.append(f"--retry_failed names {code!r}, no failure code; the closest are {close}")
-
-
-def unknown_option_fault(argument: str) -> str:
-    """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret."""
-    name = argument.split("=")[0]
-    if not name.startswith("-"):
-        return f"unknown argument {name!r}; a value follows its option, and a glob stands in quotes"
-    close = difflib.get_close_matches(name.lstrip("-"), [option.name for option in OPTIONS], n=1)
-    hint = f"; did you mean --{close[0]}?" if close else ""
-    return f"unknown argument {name!r}{hint}"

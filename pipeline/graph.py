@@ -4,19 +4,19 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from pipeline import cloud, settings
-from pipeline.config import Config
-from transforms.better_videos import FetchBetterVideos
-from transforms.clips import CutClips
-from transforms.core.results import funnel
-from transforms.discovery import FindVideos
-from transforms.download import DownloadVideos
-from transforms.flow import Flow, Gates, WithoutFlush
-from transforms.outputs import WriteManifests, WriteSummary
-from transforms.queries import MatchLabels, ReadExcludes, ReadQueries
-from transforms.scoring import ScoreVideos
-from transforms.selection import SelectSpans
-from transforms.spans import ProposeSpans
+from clipscout.pipeline import cloud, settings
+from clipscout.pipeline.config import Config
+from clipscout.transforms.better_videos import FetchBetterVideos
+from clipscout.transforms.clips import CutClips
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.discovery import FindVideos
+from clipscout.transforms.download import DownloadVideos
+from clipscout.transforms.flow import Flow, Gates, WithoutFlush
+from clipscout.transforms.outputs import WriteManifests, WriteSummary
+from clipscout.transforms.queries import MatchLabels, ReadExcludes, ReadQueries
+from clipscout.transforms.scoring import ScoreVideos
+from clipscout.transforms.selection import SelectSpans
+from clipscout.transforms.spans import ProposeSpans
 
 
 class Outputs(NamedTuple):
@@ -28,7 +28,7 @@ class Outputs(NamedTuple):
     summary: beam.PCollection
 
 
-def build(root: beam.Pipeline, config: Config) -> Outputs:
+def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     """Joins the stages below `root`. Parses nothing, prints nothing, starts nothing."""
     flow = Flow(streams=config.streams)  # the one place that decides
     gates = Gates(flow)

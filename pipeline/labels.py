@@ -1,24 +1,33 @@
-"""`python -m pipeline.labels --classifier C`: the labels that rows can name, one per line."""
+"""`clipscout labels --classifier C`: the labels that rows can name, one per line."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from transforms.core.classifiers.resolve import KINDS, resolve
-from transforms.core.classifiers.specs import SpecError
+from clipscout.pipeline import options
+
+_CLASSIFIER = next(option for option in options.OPTIONS if option.name == "classifier")
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the labels of a classifier and returns the exit status, 2 for one that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.labels", description=__doc__)
-    parser.add_argument("--classifier", default="lite0", help=KINDS)
-    parser.add_argument("--match", default="", help="only labels that hold this text, whatever its case")
-    chosen = parser.parse_args(argv)
+    parser = options.Parser(prog="clipscout labels", description="Labels that rows can name.", allow_abbrev=False)
+    shown = f"{_CLASSIFIER.help} [{_CLASSIFIER.default}]"
+    parser.add_argument("--classifier", default=_CLASSIFIER.default, metavar="TEXT", help=shown)
+    parser.add_argument("--match", default="", metavar="TEXT", help="Only labels that hold this text, in any case.")
+    try:
+        chosen, unknown = parser.parse_known_args(argv)
+    except options.UsageError as error:
+        return _refused(str(error))
+    if unknown:
+        return _refused(options.unknown_option_fault(unknown[0], ("classifier", "match")))
+    # after the page of help, which is there at once
+    from clipscout.transforms.core.classifiers.resolve import resolve
+    from clipscout.transforms.core.classifiers.specs import SpecError
+
     try:
         spec = resolve(chosen.classifier)
     except SpecError as error:
-        print(f"clipscout: --classifier: {error}", file=sys.stderr)
-        return 2
+        return _refused(f"--classifier: {error}")
     if spec.kind == "zero_shot":
         print(f"{spec.name} takes any action: it reads its name", file=sys.stderr)
     found = [label for label in spec.labels if chosen.match.casefold() in label.casefold()]
@@ -29,5 +38,6 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _refused(fault: str) -> int:
+    print(f"clipscout: {fault}", file=sys.stderr)
+    return 2

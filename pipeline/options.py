@@ -1,14 +1,14 @@
-"""Command-line options: one table, as text in and text out. `config` judges the values."""
+"""Command-line options: one table, as text in and text out. `config` judges the values.
+
+Imports neither Beam nor torch: `--help` is there at once.
+"""
 
 import argparse
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, TypeVar
-
-from apache_beam.options.pipeline_options import PipelineOptions
-
-_View = TypeVar("_View", bound=PipelineOptions)
+from typing import Any, NamedTuple, NoReturn
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
@@ -76,7 +76,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("cookies", _FETCH, "", "text", "Netscape cookies file, local or gs://. Its content appears in no log and no manifest."),
     Option("proxy", _FETCH, "", "text", "Proxy URL, or a file (local or gs://) that holds one, so that it stays off the command line."),
     Option("allow_private_hosts", _FETCH, "false", "text", "Private, loopback and link-local addresses that may be contacted: hosts separated by commas, true for all, false for none."),
-    Option("classifier", _SCORE, "lite0", "text", "lite0 (ImageNet, comes with the extra 'demo'), torchvision:NAME[:WEIGHTS] (image and video models), open_clip:MODEL[:PRETRAINED_OR_PATH] (zero-shot, extra 'clip'), or a spec file (.json, .yaml). python -m pipeline.labels --classifier ... lists its labels."),
+    Option("classifier", _SCORE, "lite0", "text", "lite0 (ImageNet, comes with the extra 'demo'), torchvision:NAME[:WEIGHTS] (image and video models), open_clip:MODEL[:PRETRAINED_OR_PATH] (zero-shot, extra 'clip'), or a spec file (.json, .yaml). clipscout labels --classifier ... lists its labels."),
     Option("prompts", _SCORE, None, "text", "Zero-shot: sentences with {} in the action's place, separated by semicolons; their embeddings are averaged. Default: three sentences about a person."),
     Option("background_prompts", _SCORE, None, "text", "Zero-shot: sentences that stand for no action, separated by semicolons; scores are probabilities against them. Default: three."),
     Option("trust_checkpoint", _SCORE, "false", "flag", "Let weights run code of their own, as TorchScript and torch.export do. Only for files whose makers you trust with this machine."),
@@ -129,27 +129,6 @@ OPTIONS: tuple[Option, ...] = (
 )  # fmt: skip
 
 
-class ClipscoutOptions(PipelineOptions):
-    """Clipscout's options as Beam knows them: all text, none required (a required one would break other pipelines)."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        add_arguments(parser, skip=("runner",))  # Beam has its own
-
-    def view_as(self, cls: type[_View]) -> _View:
-        """Returns the options as another class, made once per class: Beam asks thousands of times per graph.
-
-        All views share their values, so one view of a class is as good as a new one.
-        """
-        views = self.__dict__.setdefault("_views", {})
-        if cls not in views:
-            views[cls] = super().view_as(cls)
-        return views[cls]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_views"}
-
-
 def add_arguments(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> None:
     """Adds every option to a parser, in groups. What is not given stays None."""
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -170,17 +149,19 @@ class UsageError(ValueError):
     """The command line cannot be parsed; the message is one line."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Raises instead of printing a page of usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
         raise UsageError(message)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser behind `python -m pipeline --help`; it raises UsageError."""
-    made = _Parser(
-        prog="python -m pipeline",
+    """Returns the parser behind `clipscout mine --help`; it raises UsageError."""
+    made = Parser(
+        prog="clipscout mine",
+        usage="clipscout mine --input QUERIES --output FOLDER [OPTIONS]",
         description="Mines candidate clips for video action datasets: queries in, spans and clips out.",
         epilog="Options of Beam and its runners (--runner=..., --project, --region, ...) are accepted as well.",
         allow_abbrev=False,
@@ -197,17 +178,6 @@ def with_flags_spelled_out(argv: Sequence[str]) -> list[str]:
         f"{argument}=true" if argument in flags and after.startswith("--") else argument
         for argument, after in zip(argv, following, strict=False)
     ]
-
-
-def beam_parser() -> argparse.ArgumentParser:
-    """Returns a parser of every option that Beam and its runners have; it raises UsageError."""
-    made = _Parser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
-    for kind in _subclasses(PipelineOptions):
-        if kind is not ClipscoutOptions and kind.__module__.startswith("apache_beam."):
-            kind._add_argparse_args(made)
-    for action in made._actions:
-        action.required = False
-    return made
 
 
 class Parsed(NamedTuple):
@@ -246,6 +216,21 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Parsed:
             left = kept
 
 
+def unknown_option_fault(argument: str, known: Iterable[str] = tuple(option.name for option in OPTIONS)) -> str:
+    """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret."""
+    name = argument.split("=")[0]
+    if not name.startswith("-"):
+        return f"unknown argument {name!r}; a value follows its option, and a glob stands in quotes"
+    close = difflib.get_close_matches(name.lstrip("-"), known, n=1)
+    hint = f"; did you mean --{close[0]}?" if close else ""
+    return f"unknown argument {name!r}{hint}"
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Tells whether only the page of all options is asked for."""
+    return not {"-h", "--help"}.isdisjoint(argv)
+
+
 def _without_option(arguments: list[str], name: str) -> list[str]:
     """Returns the arguments but for an option and the value that follows it."""
     kept, before = [], ""
@@ -265,7 +250,3 @@ def _without(arguments: list[str], unknown: list[str]) -> list[str]:
         else:
             kept.append(argument)
     return kept
-
-
-def _subclasses(kind: Any) -> list[Any]:
-    return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]

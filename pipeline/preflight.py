@@ -13,17 +13,17 @@ from typing import NamedTuple
 import deno
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipeline import cloud, replacing, rows_ahead, settings
-from pipeline.config import Config, ConfigError, judged, options_named
-from pipeline.rows_ahead import Rows
-from transforms.core import tally
-from transforms.core.classifiers.specs import SpecError
-from transforms.core.queries.query_files import FORMATS, format_of
-from transforms.core.storage import filesystem, leases, stale
-from transforms.core.web.secret_texts import SecretError
-from transforms.download import failures_manifests
-from transforms.inference import batch_sizes
-from transforms.queries import files_of_folder, match_files
+from clipscout.pipeline import cloud, replacing, rows_ahead, settings
+from clipscout.pipeline.config import Config, ConfigError, judged, options_named
+from clipscout.pipeline.rows_ahead import Rows
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.classifiers.specs import SpecError
+from clipscout.transforms.core.queries.query_files import FORMATS, format_of
+from clipscout.transforms.core.storage import filesystem, leases, stale
+from clipscout.transforms.core.web.secret_texts import SecretError
+from clipscout.transforms.download import failures_manifests
+from clipscout.transforms.inference import batch_sizes
+from clipscout.transforms.queries import files_of_folder, match_files
 
 _PROBE_SECONDS = 10
 #: What a machine without the job's GPU scores as a trial.
@@ -215,7 +215,7 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
         rule, items = replace(rule, device="cpu", precision="fp32"), min(items, _FEW_ITEMS)
     try:
         with tally.doing("importing PyTorch", slow_seconds=10):
-            from transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
+            from clipscout.transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
 
         model = loading.load(rule)
         with tally.doing(f"trying out {rule.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.standing import Course, Standing, plain
-from transforms.core import tally
+from clipscout.pipeline.standing import Course, Standing, plain
+from clipscout.transforms.core import tally
 
 if TYPE_CHECKING:  # only a terminal needs it
     from rich.console import Console, RenderableType
@@ -31,18 +31,11 @@ _SHOW_CURSOR = b"\x1b[?25h"
 def asked_for(argv: Sequence[str]) -> str:
     """Returns how progress is to be shown, from arguments that nobody has judged yet: `live`, `lines` or `none`."""
     text = " ".join(argument for argument in argv if "\n" not in argument)
-    if asks_for_help(argv):  # prints a page and ends
-        return "none"
     named = re.findall(r"(?:^| )--progress[= ](\w+)", text)
     mode = named[-1] if named else "auto"
     if mode in MODES[1:]:
         return mode
     return "live" if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" else "lines"
-
-
-def asks_for_help(argv: Sequence[str]) -> bool:
-    """Tells whether only the page of all options is asked for."""
-    return not {"-h", "--help"}.isdisjoint(argv)
 
 
 class _View(Protocol):

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
 
-from pipeline.closing import beside, counted, numbers_of
-from pipeline.config import Config
-from pipeline.settings import SCORED
-from transforms.core.results import funnel
-from transforms.core.storage import filesystem, kept, stale
+from clipscout.pipeline.closing import beside, counted, numbers_of
+from clipscout.pipeline.config import Config
+from clipscout.pipeline.settings import SCORED
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.storage import filesystem, kept, stale
 
 _FETCH = {"max_height", "max_height_cap"}
 _RULES = {"min_video_seconds", "max_video_seconds", "licence", "max_video_mb"}

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.closing import beside
-from transforms.core.queries.labels import LabelIndex, OpenLabels
-from transforms.core.storage import filesystem
-from transforms.discovery import path_failure
-from transforms.failures import Failure, remedy
-from transforms.queries import label_index, match_files, read_rows, with_labels
-from transforms.records import ActionQuery
+from clipscout.pipeline.closing import beside
+from clipscout.transforms.core.queries.labels import LabelIndex, OpenLabels
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.discovery import path_failure
+from clipscout.transforms.failures import Failure, remedy
+from clipscout.transforms.queries import label_index, match_files, read_rows, with_labels
+from clipscout.transforms.records import ActionQuery
 
 MOST_BYTES, MOST_SECONDS = 20_000_000, 3.0
 #: How many bad rows are told: where none is good, and where only the check was asked for.

@@ -4,21 +4,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.options import WEB_LIMITS
-from pipeline.values import WAYS_TO_SAMPLE, Values
-from transforms.clip_cutter import CutRule
-from transforms.core.child.supervisor import Limits
-from transforms.core.classifiers.resolve import resolve
-from transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
-from transforms.core.spans.peaks import SpanRule
-from transforms.core.video.sampling import Sampling
-from transforms.core.web.client import WebSettings
-from transforms.core.web.filters import FilterRule
-from transforms.core.web.lanes import Politeness
-from transforms.failures import CURES
-from transforms.scoring_rule import ScoringRule
-from transforms.site_search import SearchRule
-from transforms.video_fetchers import FetchRule, FileLimits
+from clipscout.pipeline.options import WEB_LIMITS
+from clipscout.pipeline.values import WAYS_TO_SAMPLE, Values
+from clipscout.transforms.clip_cutter import CutRule
+from clipscout.transforms.core.child.supervisor import Limits
+from clipscout.transforms.core.classifiers.resolve import resolve
+from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
+from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.core.video.sampling import Sampling
+from clipscout.transforms.core.web.client import WebSettings
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.lanes import Politeness
+from clipscout.transforms.failures import CURES
+from clipscout.transforms.scoring_rule import ScoringRule
+from clipscout.transforms.site_search import SearchRule
+from clipscout.transforms.video_fetchers import FetchRule, FileLimits
 
 #: Options of which another value may end a failure.
 _CURING = frozenset().union(*CURES.values())

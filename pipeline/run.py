@@ -27,17 +27,18 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from pipeline import closing, cloud, counters, graph, loopback, options, preflight
-from pipeline.config import Config, ConfigError, from_options, options_named, unknown_option_fault
-from pipeline.progress import Display, asked_for
-from pipeline.stops import Stops
-from pipeline.worker import WorkerProcesses, broken_connections_are_silent
-from transforms.core import tally
-from transforms.core.child import supervisor
-from transforms.core.classifiers.specs import UnusableClassifierError
-from transforms.core.results import funnel
-from transforms.core.storage import filesystem, leases
-from transforms.outputs import TooManyFailuresError
+from clipscout.pipeline import closing, cloud, counters, graph, loopback, options, preflight
+from clipscout.pipeline.beam_options import ClipscoutOptions, beam_parser
+from clipscout.pipeline.config import Config, ConfigError, from_options, options_named
+from clipscout.pipeline.progress import Display, asked_for
+from clipscout.pipeline.stops import Stops
+from clipscout.pipeline.worker import WorkerProcesses, broken_connections_are_silent
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.child import supervisor
+from clipscout.transforms.core.classifiers.specs import UnusableClassifierError
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.storage import filesystem, leases
+from clipscout.transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
 EXIT_FAULTY_OPTIONS = 2
@@ -189,7 +190,7 @@ def _announce(config: Config, found: preflight.Found) -> None:
         print(closing.printable(line), flush=True)
 
 
-def _failed(beam_options: options.ClipscoutOptions, error: BaseException) -> int:
+def _failed(beam_options: ClipscoutOptions, error: BaseException) -> int:
     """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
     text = f"{type(error).__name__}: {error}"
     names = "|".join(kind.__name__ for kind in _OWN_ERRORS)
@@ -229,7 +230,7 @@ def _finish(config: Config, result: PipelineResult, display: Display) -> int:
     return 0
 
 
-def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
+def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
     """Turns arguments into a checked configuration and Beam's options.
 
     Raises:
@@ -237,10 +238,12 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     """
     try:
         ours = options.parsed(options.parser(), options.with_flags_spelled_out(list(argv)))
-        beams = options.parsed(options.beam_parser(), ours.unknown)
+        beams = options.parsed(beam_parser(), ours.unknown)
     except options.UsageError as error:
         raise ConfigError([str(error)]) from None
-    strange = [unknown_option_fault(argument) for argument in beams.unknown if not _is_value(argument, beams.unknown)]
+    strange = [
+        options.unknown_option_fault(argument) for argument in beams.unknown if not _is_value(argument, beams.unknown)
+    ]
     if strange and any(argument.startswith("--template_location") for argument in beams.known):
         # a template's launcher adds flags of its own, and has checked the parameters against our metadata
         _complain(*(f"warning: {fault}" for fault in strange))
@@ -248,7 +251,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, options.ClipscoutOptions]:
     faults = [*ours.faults, *beams.faults, *strange]
     given: dict[str, str | None] = {option.name: getattr(ours.values, option.name) for option in options.OPTIONS}
     runner = given["runner"] or options.LOCAL_RUNNER
-    beam_options = options.ClipscoutOptions(beams.known)
+    beam_options = ClipscoutOptions(beams.known)
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
@@ -275,7 +278,7 @@ def _is_value(argument: str, unknown: list[str]) -> bool:
     return not argument.startswith("-") and place > 0 and unknown[place - 1].startswith("-")
 
 
-def run(config: Config, beam_options: options.ClipscoutOptions) -> PipelineResult:
+def run(config: Config, beam_options: ClipscoutOptions) -> PipelineResult:
     """Builds the graph and starts it; from here on the output folder is this job's."""
     if not config.dataflow:
         preflight.begin(config)

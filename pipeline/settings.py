@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.options import OPTIONS, WEB_LIMITS
-from transforms.core.storage import filesystem, kept, naming, strict_json
+from clipscout.pipeline.options import OPTIONS, WEB_LIMITS
+from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json
 
 _RECORD = "job.json"
 _VERSION = 2

@@ -7,8 +7,8 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from transforms.core.tally import SLOW_SECONDS, Activity, Totals
-from transforms.failures import CODES
+from clipscout.transforms.core.tally import SLOW_SECONDS, Activity, Totals
+from clipscout.transforms.failures import CODES
 
 _RATE_SECONDS = 15.0
 #: Before so much is known a rest would be guessed.

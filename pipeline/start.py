@@ -1,26 +1,20 @@
-"""The first seconds: Beam takes long to import, and progress and signals are there before it."""
+"""The first seconds of a job: Beam takes long to import, and progress and signals are there before it."""
 
 import atexit
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pipeline import stops
-from pipeline.progress import Display, asked_for, asks_for_help
-from pipeline.scratch import Scratch, remove_left
-from transforms.core import tally
+from clipscout.pipeline import stops
+from clipscout.pipeline.progress import Display, asked_for
+from clipscout.pipeline.scratch import Scratch, remove_left
+from clipscout.transforms.core import tally
 
 
 def start(argv: Sequence[str]) -> NoReturn:
     """Runs the job that the arguments describe, and ends the program with its status."""
-    if asks_for_help(argv):  # a page needs neither torch nor a job's watch
-        from pipeline import options
-
-        options.parser().print_help()
-        sys.exit(0)
     stop = stops.Stops()
     stop.gentle = False  # nothing to unwind
     with stop:
@@ -34,7 +28,7 @@ def start(argv: Sequence[str]) -> NoReturn:
         with Display(asked_for(argv)) as display:
             stop.on_end = display.abandon
             with tally.doing("starting", slow_seconds=float("inf")):
-                from pipeline import run
+                from clipscout.pipeline import run
             stop.gentle = True
             status = run.stoppable(argv, stop, display)
     stop.leave(status)

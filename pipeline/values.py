@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.options import OPTIONS
+from clipscout.pipeline.options import OPTIONS
 
 #: Options in which `{date}` stands for the date of the run.
 _DATED = ("input", "output", "exclude")

@@ -32,7 +32,7 @@ class WorkerProcesses(FnApiRunner):
     def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
         """Runs a pipeline; what starts its workers is put in the place of Beam's own command."""
         # the shell gives its place to Python, and ignored signals are ignored from the first moment
-        command = f"trap '' INT HUP; exec {shlex.quote(sys.executable)} -m pipeline.worker {os.getpid()}"
+        command = f"trap '' INT HUP; exec {shlex.quote(sys.executable)} -m clipscout.pipeline.worker {os.getpid()}"
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
                 environment.payload = command.encode()

@@ -55,7 +55,7 @@ tag=${1:-}
 if [ -z "$tag" ]; then
   command -v git >/dev/null || fail "git is not installed; give a tag"
   [ -z "$(git status --porcelain)" ] || fail "the working tree has changes without a commit; commit them, or give a tag"
-  version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' pipeline/__init__.py)
+  version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' clipscout/__init__.py)
   tag="$version-$(git rev-parse --short HEAD)"
 fi
 case "$tag" in

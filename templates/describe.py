@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.options import Option
+    from clipscout.pipeline.options import Option
 
 METADATA_FILE = Path(__file__).with_name("metadata.json")
 
@@ -78,7 +78,7 @@ BEAM_PARAMETERS = (
 
 def metadata() -> dict[str, Any]:
     """Returns the template's metadata: what a launch may say, and how a form asks for it."""
-    from pipeline.options import OPTIONS
+    from clipscout.pipeline.options import OPTIONS
 
     own = [parameter(option) for option in OPTIONS if option.name not in LEFT_OUT]
     return {
@@ -122,7 +122,7 @@ def parameter(option: "Option") -> dict[str, Any]:
 
 
 def _option(name: str) -> "Option":
-    from pipeline.options import OPTIONS
+    from clipscout.pipeline.options import OPTIONS
 
     return next(option for option in OPTIONS if option.name == name)
 
@@ -133,8 +133,8 @@ def _choices(option: "Option") -> list[str]:
 
 def _settled_by_others() -> set[str]:
     """Returns the options whose default must not be filled in: as a user's word it would beat a preset, or exclude."""
-    from pipeline.config import PRESETS
-    from pipeline.values import WAYS_TO_SAMPLE
+    from clipscout.pipeline.config import PRESETS
+    from clipscout.pipeline.values import WAYS_TO_SAMPLE
 
     return {name for values in PRESETS.values() for name in values} | set(WAYS_TO_SAMPLE)
 

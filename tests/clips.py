@@ -5,8 +5,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from clipscout.transforms.core.clips import cutting
 from tests.media_maker import read_video, stamp_of
-from transforms.core.clips import cutting
 
 #: Times of frames, irregular and with long gaps.
 UNEVEN = np.cumsum(np.random.default_rng(1).choice([0.02, 0.04, 0.1, 0.3], 60)).round(3).tolist()

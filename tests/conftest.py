@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from clipscout.transforms.core.storage import gcs
 from tests import egress
 from tests.cloud_servers import google
 from tests.colours import COLOURS, ColourModel
-from transforms.core.storage import gcs
 
 # the search extractor of the loopback site, and the guard; children and worker processes find them too
 PLUGINS = str(Path(__file__).parent / "plugins")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.video import decode, probing
 from tests.media_maker import stamp_of
-from transforms.core.video import decode, probing
 
 EVERY_FRAME = {"frame_stride": 1}
 

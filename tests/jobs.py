@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import preflight
-from pipeline.run import configure, main, run
+from clipscout.pipeline import preflight
+from clipscout.pipeline.run import configure, main, run
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.media_maker import make_video, stamped

@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from transforms.core.spans.peaks import SpanRule
-from transforms.records import ScoreTrack
+from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.records import ScoreTrack
 
 #: Eighths of a second are exact in floating point: no test hangs on rounding.
 EIGHTH = 0.125

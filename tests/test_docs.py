@@ -14,9 +14,9 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from pipeline.options import OPTIONS
-from transforms.core.results import manifests
-from transforms.failures import CATEGORIES, CODES, REMEDIES, remedy
+from clipscout.pipeline.options import OPTIONS
+from clipscout.transforms.core.results import manifests
+from clipscout.transforms.failures import CATEGORIES, CODES, REMEDIES, remedy
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 from apache_beam import Create, Map, Pipeline
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.options import LOCAL_RUNNER
+from clipscout.pipeline.options import LOCAL_RUNNER
 from tests import egress
 from tests.conftest import PLUGINS
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.options import OPTIONS
-from transforms.failures import CODES, CURES, Failure
+from clipscout.pipeline.options import OPTIONS
+from clipscout.transforms.failures import CODES, CURES, Failure
 
 NAMES = {option.name for option in OPTIONS}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.core.child.supervisor import ChildError
-from transforms.failures import CATEGORIES, CODES
+from clipscout.transforms.core.child.supervisor import ChildError
+from clipscout.transforms.failures import CATEGORIES, CODES
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path for package in ("pipeline", "transforms") for path in (ROOT / package).rglob("*.py"))
@@ -34,17 +34,17 @@ def module_name(path):
 
 
 def imported_modules(path):
-    """Returns every module that a file imports, anywhere in it, by full name."""
+    """Returns every module that a file imports, anywhere in it, by full name; ours without the `clipscout.`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            found.update(alias.name.removeprefix("clipscout.") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            # `from transforms.core import tally` imports a module, `from x.y import name` only x.y
+            # `from clipscout.transforms.core import tally` imports a module, `from x.y import name` only x.y
+            module = node.module.removeprefix("clipscout.")
             found.update(
-                f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
-                for alias in node.names
+                f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module for alias in node.names
             )
     return found
 
@@ -112,7 +112,7 @@ def test_core_does_not_import_beam(path):
 
 
 def test_a_child_process_loads_neither_beam_nor_torch():
-    modules = ", ".join(f"transforms.core.{name}" for name in CHILDREN)
+    modules = ", ".join(f"clipscout.transforms.core.{name}" for name in CHILDREN)
     program = (
         f"import sys, {modules}\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'apache_beam', 'torch', 'torchvision'}))"
@@ -198,16 +198,12 @@ def test_every_failure_code_has_a_known_category_and_a_meaning():
         assert meaning
 
 
-def test_setup_lists_exactly_the_packages_that_exist():
-    (listed,) = (
-        ast.literal_eval(keyword.value)
-        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg == "packages"
-    )
-    assert sorted(listed) == sorted({module_name(path.parent / "__init__.py") for path in SHIPPED})
-    assert [name for name in listed if not ROOT.joinpath(*name.split("."), "__init__.py").is_file()] == []
+def test_everything_is_imported_by_the_name_that_it_has_when_installed():
+    """Else a class would exist twice, and an installed one would take a user's own `transforms` or `pipeline`."""
+    for folder in ("clipscout", "pipeline", "transforms", "templates", "demo", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            named = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+            assert not {"pipeline", "transforms"} & {*named}, path
 
 
 def test_every_json_file_has_the_one_writer():

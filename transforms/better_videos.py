@@ -13,16 +13,16 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.clip_cutter import LOW_QUALITY
-from transforms.core.storage import filesystem
-from transforms.core.storage.video_store import VideoStore
-from transforms.core.web.lanes import Gate, Lanes, batched, worked_off
-from transforms.failures import Failure
-from transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
-from transforms.metrics import StageMetrics
-from transforms.records import SOUND_NOT_FETCHED, Flush, VideoSpans
-from transforms.tags import FAILURES, Failed, failed
-from transforms.video_fetchers import FetchRule, Outcome, WebFetcher, unforbidden
+from clipscout.transforms.clip_cutter import LOW_QUALITY
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.video_store import VideoStore
+from clipscout.transforms.core.web.lanes import Gate, Lanes, batched, worked_off
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import SOUND_NOT_FETCHED, Flush, VideoSpans
+from clipscout.transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.video_fetchers import FetchRule, Outcome, WebFetcher, unforbidden
 
 _STAGE = "FetchBetterVideos"
 _FOLDER = "videos_for_clips"

@@ -7,9 +7,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core.results import funnel
-from transforms.core.storage import filesystem, stale
-from transforms.core.storage.stale import Leftover
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.storage import filesystem, stale
+from clipscout.transforms.core.storage.stale import Leftover
 
 
 class _Clean(beam.DoFn):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from transforms.core.child.supervisor import Child, ChildError, Limits
-from transforms.core.storage import filesystem, kept, naming, strict_json, video_store
-from transforms.core.storage.errors import DISK_FULL
-from transforms.failures import Failure
-from transforms.metrics import StageMetrics
-from transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip, Video, VideoSpans
+from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
+from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json, video_store
+from clipscout.transforms.core.storage.errors import DISK_FULL
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip, Video, VideoSpans
 
 _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.

@@ -10,11 +10,11 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.clip_cutter import ClipCutter, CutOutcome, CutRule
-from transforms.core.web.lanes import Lanes
-from transforms.metrics import StageMetrics
-from transforms.records import CandidateSpan, Clip, VideoSpans
-from transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.clip_cutter import ClipCutter, CutOutcome, CutRule
+from clipscout.transforms.core.web.lanes import Lanes
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import CandidateSpan, Clip, VideoSpans
+from clipscout.transforms.tags import FAILURES, Failed, failed
 
 _NOT_WANTED: Literal["not_wanted"] = "not_wanted"
 #: Videos whose clips are still to be cut while others are scored, at most.

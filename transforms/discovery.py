@@ -15,19 +15,19 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core.queries.excludes import is_excluded
-from transforms.core.storage import filesystem, globs, naming
-from transforms.core.web import addresses, filters
-from transforms.core.web.client import FetchError
-from transforms.core.web.filters import FilterRule
-from transforms.core.web.lanes import Gate, Lanes, batched, worked_off
-from transforms.failures import Failure
-from transforms.flow import Flow
-from transforms.metrics import StageMetrics
-from transforms.queries import match_files, row_order
-from transforms.records import ActionQuery, Ask, VideoRequest
-from transforms.site_search import Asker, Entries, SearchRule, address_of, is_asked
-from transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.core.queries.excludes import is_excluded
+from clipscout.transforms.core.storage import filesystem, globs, naming
+from clipscout.transforms.core.web import addresses, filters
+from clipscout.transforms.core.web.client import FetchError
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.lanes import Gate, Lanes, batched, worked_off
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.flow import Flow
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.queries import match_files, row_order
+from clipscout.transforms.records import ActionQuery, Ask, VideoRequest
+from clipscout.transforms.site_search import Asker, Entries, SearchRule, address_of, is_asked
+from clipscout.transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "FindVideos"
 _TALLIES: Literal["tallies"] = "tallies"

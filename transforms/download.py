@@ -4,7 +4,6 @@ Web videos go through lanes, which bound the parallel downloads of the whole job
 arrived is handed on while the lanes go on.
 """
 
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,19 +13,18 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core.storage import filesystem, kept
-from transforms.core.storage.video_store import VideoStore
-from transforms.core.web.lanes import Lanes, batched, worked_off
-from transforms.failures import CODES, Failure
-from transforms.flow import Flow, Gates, WithoutFlush
-from transforms.grouping import GroupByVideo, only
-from transforms.metrics import StageMetrics
-from transforms.records import Flush, Video, VideoRequest
-from transforms.tags import FAILURES, Failed, failed
-from transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher, unforbidden
+from clipscout.transforms.core.storage import filesystem, kept, manifest_files
+from clipscout.transforms.core.storage.video_store import VideoStore
+from clipscout.transforms.core.web.lanes import Lanes, batched, worked_off
+from clipscout.transforms.failures import CODES, Failure
+from clipscout.transforms.flow import Flow, Gates, WithoutFlush
+from clipscout.transforms.grouping import GroupByVideo, only
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import Flush, Video, VideoRequest
+from clipscout.transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher, unforbidden
 
 _STAGE = "DownloadVideos"
-_FAILURES_MANIFEST = re.compile(r"failures(-\d{5}-of-\d{5})?\.jsonl")
 #: Requests that are sorted at once; of more, only these are in memory.
 _MOST_SORTED = 10_000
 #: Requests that lanes may be ahead of what takes their results; files are probed fast, and by the same cores.
@@ -133,8 +131,8 @@ class _Decided(beam.DoFn):
 
 
 def failures_manifests(output: str) -> list[str]:
-    """Returns where the failures of the last run lie; a user's file whose name only begins so is none of them."""
-    names = filter(_FAILURES_MANIFEST.fullmatch, filesystem.list_files(output, "failures"))
+    """Returns where the failures of the last run lie."""
+    names = manifest_files.find(output, "failures", manifest_files.JSON_LINES)
     return [filesystem.join(output, name) for name in names]
 
 

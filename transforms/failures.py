@@ -15,7 +15,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from transforms.core.storage import naming
+from clipscout.transforms.core.storage import naming
 
 CATEGORIES = ("permanent", "transient", "blocked", "skipped", "config")
 
@@ -93,7 +93,7 @@ REMEDIES: dict[str, str] = {
     "bad_row": _CORRECT_ROWS,
     "bad_encoding": "save the query file as UTF-8 and run the same command again",
     "unreadable_queries": "repair the file, or leave it out of --input, and run the same command again",
-    "unknown_label": "name labels of the classifier in the column `classes`; python -m pipeline.labels lists them",
+    "unknown_label": "name labels of the classifier in the column `classes`; `clipscout labels` lists them",
     "no_match": _CORRECT_ROWS,
     "not_found": _CORRECT_ROWS,
     "permission_denied": "give this account the right to read the files and run the same command again",

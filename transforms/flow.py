@@ -9,8 +9,8 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from transforms.core.web.lanes import Gate, Politeness
-from transforms.records import Flush, ScoredSegment
+from clipscout.transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.records import Flush, ScoredSegment
 
 #: Where a flow spreads its work, what needs none of the next stage goes around it.
 AROUND: Literal["around"] = "around"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from transforms.core.classifiers.responses import Responses, Texts
-from transforms.core.classifiers.specs import BatchTooLargeError, LoadRule, UnusableClassifierError
-from transforms.core.storage import filesystem
-from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
+from clipscout.transforms.core.classifiers.responses import Responses, Texts
+from clipscout.transforms.core.classifiers.specs import BatchTooLargeError, LoadRule, UnusableClassifierError
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
 
 if TYPE_CHECKING:  # torch: seconds, and only where there is something to score
-    from transforms.core.classifiers.torch_models import TorchClassifier
+    from clipscout.transforms.core.classifiers.torch_models import TorchClassifier
 
 _MOST_WINDOWS = 8
 
@@ -45,7 +45,7 @@ class LazyClassifier:
             if self._loaded is None:
                 try:
                     with self._metrics.time("load-msec"):
-                        from transforms.core.classifiers import loading
+                        from clipscout.transforms.core.classifiers import loading
 
                         # the very rule where it can be followed: a process loads one classifier for all its steps
                         rule = loading.as_here(self._rule) if self._anywhere else self._rule
@@ -66,7 +66,7 @@ class LazyClassifier:
 
     def texts(self, names: Iterable[str]) -> Texts:
         """See `ZeroShotClassifier.texts`."""
-        from transforms.core.classifiers.zero_shot import ZeroShotClassifier
+        from clipscout.transforms.core.classifiers.zero_shot import ZeroShotClassifier
 
         classifier = self._get()
         assert isinstance(classifier, ZeroShotClassifier)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from apache_beam.metrics import Metrics
 
-from transforms.core import tally
+from clipscout.transforms.core import tally
 
 _Item = TypeVar("_Item")
 

@@ -5,7 +5,6 @@ bytes, whatever the runner or the number of workers.
 """
 
 import datetime
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,17 +14,16 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.cleaning import CleanClips
-from transforms.core.results import funnel, highlights, manifests
-from transforms.core.results.highlights import Messages, Total
-from transforms.core.storage import filesystem, stale, strict_json
-from transforms.core.storage.stale import Leftover
-from transforms.failures import Failure
-from transforms.grouping import GroupByVideo, of_type, only
-from transforms.metrics import StageMetrics
-from transforms.records import Clip, EarlierClip, Video, VideoRequest, VideoSpans
+from clipscout.transforms.cleaning import CleanClips
+from clipscout.transforms.core.results import funnel, highlights, manifests
+from clipscout.transforms.core.results.highlights import Messages, Total
+from clipscout.transforms.core.storage import filesystem, manifest_files, stale, strict_json
+from clipscout.transforms.core.storage.stale import Leftover
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.grouping import GroupByVideo, of_type, only
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import Clip, EarlierClip, Video, VideoRequest, VideoSpans
 
-_MANIFESTS = ("videos", "spans", "failures")
 _SPANS_CSV = "spans.csv"
 _PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
 
@@ -77,17 +75,12 @@ class _DescribeVideo(beam.DoFn):
 
 def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
     """Returns the manifest file that a row belongs to, with its place there and the row."""
-    return manifest_path(name, zlib.crc32(repr(order).encode()) % shards, shards), (order, row)
+    return manifest_files.name(name, zlib.crc32(repr(order).encode()) % shards, shards), (order, row)
 
 
 def _failure_entries(record: Any, shards: int) -> Iterator[_Entry]:
     if isinstance(record, Failure):
         yield _entry("failures", record.place, record.to_row(), shards)
-
-
-def manifest_path(name: str, shard: int, shards: int) -> str:
-    """Returns `spans.jsonl`, or `spans-00003-of-00008.jsonl` where a manifest has several shards."""
-    return f"{name}.jsonl" if shards == 1 else f"{name}-{shard:05d}-of-{shards:05d}.jsonl"
 
 
 class _WriteManifest(beam.DoFn):
@@ -102,9 +95,9 @@ class _WriteManifest(beam.DoFn):
         data = manifests.kinetics_csv(rows) if path == _SPANS_CSV else manifests.json_lines(rows)
         filesystem.write_bytes(filesystem.join(self._output, path), data)
         yield path
-        name = re.split(r"[-.]", path)[0]
+        name = manifest_files.manifest_of(path)
         if path != _SPANS_CSV and name in _PARQUET:
-            path = path.removesuffix(".jsonl") + ".parquet"
+            path = path.removesuffix(manifest_files.JSON_LINES) + manifest_files.PARQUET
             filesystem.write_bytes(filesystem.join(self._output, path), manifests.parquet(rows, _PARQUET[name]))
             yield path
 
@@ -135,7 +128,8 @@ class WriteManifests(beam.PTransform):
         describe = beam.ParDo(_DescribeVideo(self.shards, self.identity)).with_outputs(_LEFTOVERS, main="entries")
         described = (records, earlier) | "All" >> beam.Flatten() | GroupByVideo() | "Describe" >> describe
         failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
-        files = [manifest_path(name, n, self.shards) for name in _MANIFESTS for n in range(self.shards)]
+        shards = range(self.shards)
+        files = [manifest_files.name(name, n, self.shards) for name in manifest_files.MANIFESTS for n in shards]
         every = start | "Files" >> beam.FlatMap(_files, [*files, _SPANS_CSV])
         rows = (described.entries, failed, every) | "Rows" >> beam.Flatten()
         paths = rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
@@ -187,9 +181,9 @@ class _WriteSummary(beam.DoFn):
         self, _: bytes, totals: dict[str, Any], written: list[str], cleaned: dict[str, Any]
     ) -> Iterator[dict[str, Any]]:
         paths = set(written)
-        for name in _MANIFESTS:  # shards of an earlier run with another number of them
-            pattern = re.compile(rf"{name}(-\d{{5}}-of-\d{{5}})?\.(jsonl|parquet)")
-            for stale_shard in set(filter(pattern.fullmatch, filesystem.list_files(self._output, name))) - paths:
+        endings = manifest_files.JSON_LINES, manifest_files.PARQUET
+        for name in manifest_files.MANIFESTS:  # shards of an earlier run with another number of them
+            for stale_shard in set(manifest_files.find(self._output, name, *endings)) - paths:
                 filesystem.delete(filesystem.join(self._output, stale_shard))
         if cleaned.get("removed"):
             stale.remove_empty_folders(self._output)

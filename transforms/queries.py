@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core.queries import excludes, query_files, row_times
-from transforms.core.queries.labels import LabelIndex, OpenLabels, UnknownLabelError, fold
-from transforms.core.storage import filesystem, globs
-from transforms.failures import Failure
-from transforms.metrics import StageMetrics
-from transforms.records import ActionQuery
-from transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.core.queries import excludes, query_files, row_times
+from clipscout.transforms.core.queries.labels import LabelIndex, OpenLabels, UnknownLabelError, fold
+from clipscout.transforms.core.storage import filesystem, globs
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import ActionQuery
+from clipscout.transforms.tags import FAILURES, Failed, failed
 
 
 class Queries(NamedTuple):

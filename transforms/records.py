@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.core.storage import naming
+from clipscout.transforms.core.storage import naming
 
 #: Flag of a clip whose video has a sound on its site, apart from the picture, that is not in the clip.
 SOUND_NOT_FETCHED = "sound_not_fetched"

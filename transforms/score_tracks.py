@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from transforms.core.classifiers.specs import SpecError
-from transforms.core.storage import filesystem, tracks
-from transforms.core.storage.tracks import Writer
-from transforms.failures import Failure
-from transforms.grouping import of_type, only
-from transforms.inference import Following
-from transforms.records import (
+from clipscout.transforms.core.classifiers.specs import SpecError
+from clipscout.transforms.core.storage import filesystem, tracks
+from clipscout.transforms.core.storage.tracks import Writer
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.grouping import of_type, only
+from clipscout.transforms.inference import Following
+from clipscout.transforms.records import (
     DecodeReport,
     Flush,
     ScoredSamples,
@@ -25,8 +25,8 @@ from transforms.records import (
     Video,
     wanted_of,
 )
-from transforms.stored_scores import REMEMBERED, REPORTED, StoredScores
-from transforms.tags import Failed, failed
+from clipscout.transforms.stored_scores import REMEMBERED, REPORTED, StoredScores
+from clipscout.transforms.tags import Failed, failed
 
 _STAGE = "ScoreVideos"
 

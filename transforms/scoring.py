@@ -16,17 +16,17 @@ import numpy as np
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.typehints.decorators import no_annotations
 
-from transforms.core.child.supervisor import Child, ChildError, Limits, Message
-from transforms.core.classifiers.windows import Placed, Windows, margin_seconds
-from transforms.core.storage import filesystem, video_store
-from transforms.flow import AROUND, Flow, GatherByContent, Spread
-from transforms.inference import ClassifierHandler, Following
-from transforms.metrics import StageMetrics
-from transforms.records import DecodeReport, FrameBatch, Segment, Video
-from transforms.score_tracks import Assemble, SaveScores
-from transforms.scoring_rule import ScoringRule
-from transforms.stored_scores import FindStored
-from transforms.tags import FAILURES
+from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits, Message
+from clipscout.transforms.core.classifiers.windows import Placed, Windows, margin_seconds
+from clipscout.transforms.core.storage import filesystem, video_store
+from clipscout.transforms.flow import AROUND, Flow, GatherByContent, Spread
+from clipscout.transforms.inference import ClassifierHandler, Following
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import DecodeReport, FrameBatch, Segment, Video
+from clipscout.transforms.score_tracks import Assemble, SaveScores
+from clipscout.transforms.scoring_rule import ScoringRule
+from clipscout.transforms.stored_scores import FindStored
+from clipscout.transforms.tags import FAILURES
 
 _STAGE = "ScoreVideos"
 #: Frame batches are this part of an inference batch, so that short videos fill it together.

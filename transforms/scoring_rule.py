@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from transforms.core.classifiers.specs import ClassifierSpec, LoadRule
-from transforms.core.storage import tracks
-from transforms.core.video.sampling import Sampling
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadRule
+from clipscout.transforms.core.storage import tracks
+from clipscout.transforms.core.video.sampling import Sampling
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.core.spans.selecting import Contender, SelectionRule, select
-from transforms.flow import Flow, WithoutFlush
-from transforms.grouping import GroupByVideo, of_type, only
-from transforms.metrics import StageMetrics
-from transforms.records import CandidateSpan, VideoSpans
+from clipscout.transforms.core.spans.selecting import Contender, SelectionRule, select
+from clipscout.transforms.flow import Flow, WithoutFlush
+from clipscout.transforms.grouping import GroupByVideo, of_type, only
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import CandidateSpan, VideoSpans
 
 
 @dataclass(frozen=True)

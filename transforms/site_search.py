@@ -6,14 +6,14 @@ import threading
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from transforms.core.storage import filesystem, kept, naming, strict_json
-from transforms.core.web import addresses
-from transforms.core.web.client import Fetcher, FetchError, WebSettings
-from transforms.core.web.filters import FilterRule
-from transforms.core.web.lanes import Gate, Politeness
-from transforms.failures import CODES
-from transforms.metrics import StageMetrics
-from transforms.records import ActionQuery
+from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json
+from clipscout.transforms.core.web import addresses
+from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.failures import CODES
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import ActionQuery
 
 _STAGE = "FindVideos"
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.core.queries import row_times
-from transforms.core.queries.row_times import Ranges
-from transforms.core.spans import peaks
-from transforms.core.spans.peaks import SpanRule
-from transforms.metrics import StageMetrics
-from transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
+from clipscout.transforms.core.queries import row_times
+from clipscout.transforms.core.queries.row_times import Ranges
+from clipscout.transforms.core.spans import peaks
+from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
 
 
 def notes(

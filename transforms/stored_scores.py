@@ -5,16 +5,16 @@ from functools import partial
 
 import apache_beam as beam
 
-from transforms.core.classifiers.answers import Answers
-from transforms.core.classifiers.specs import SpecError
-from transforms.core.storage import filesystem, tracks
-from transforms.core.storage.tracks import Place, Stored
-from transforms.core.video.sampling import can_split, segments
-from transforms.failures import Failure
-from transforms.flow import Around, Flow
-from transforms.inference import LazyClassifier
-from transforms.metrics import StageMetrics
-from transforms.records import (
+from clipscout.transforms.core.classifiers.answers import Answers
+from clipscout.transforms.core.classifiers.specs import SpecError
+from clipscout.transforms.core.storage import filesystem, tracks
+from clipscout.transforms.core.storage.tracks import Place, Stored
+from clipscout.transforms.core.video.sampling import can_split, segments
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.flow import Around, Flow
+from clipscout.transforms.inference import LazyClassifier
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import (
     DecodeReport,
     Flush,
     ScoredSegment,
@@ -23,8 +23,8 @@ from transforms.records import (
     Video,
     wanted_of,
 )
-from transforms.scoring_rule import ScoringRule
-from transforms.tags import Failed, failed
+from clipscout.transforms.scoring_rule import ScoringRule
+from clipscout.transforms.tags import Failed, failed
 
 _STAGE = "ScoreVideos"
 #: Codes that decoding itself gives, so that the same content gives them again.

@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 from apache_beam.pvalue import TaggedOutput
 
-from transforms.failures import Failure
+from clipscout.transforms.failures import Failure
 
 FAILURES: Literal["failures"] = "failures"
 

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from transforms.core.child.supervisor import Child, ChildError, Limits
-from transforms.core.storage import filesystem
-from transforms.core.storage.video_store import VideoStore
-from transforms.core.web import addresses, filters, secret_texts
-from transforms.core.web.client import Fetcher, FetchError, WebSettings
-from transforms.core.web.filters import FilterRule
-from transforms.core.web.lanes import Gate, Politeness
-from transforms.failures import CODES, CURES, Failure
-from transforms.metrics import StageMetrics
-from transforms.records import Video, VideoRequest
+from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.video_store import VideoStore
+from clipscout.transforms.core.web import addresses, filters, secret_texts
+from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.failures import CODES, CURES, Failure
+from clipscout.transforms.metrics import StageMetrics
+from clipscout.transforms.records import Video, VideoRequest
 
 _STAGE = "DownloadVideos"
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from transforms.core.video import containers
+from clipscout.transforms.core.video import containers
 
 
 @pytest.fixture

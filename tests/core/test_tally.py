@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from clipscout.transforms.core import tally
+from clipscout.transforms.metrics import StageMetrics
 from tests.jobs import ROOT
-from transforms.core import tally
-from transforms.metrics import StageMetrics
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.options import OPTIONS
-from pipeline.run import main
+from clipscout.pipeline.options import OPTIONS
+from clipscout.pipeline.run import main
 from tests.colours import COLOURS
 from tests.jobs import arguments, run_cli
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from pipeline import closing
-from pipeline.run import main
+from clipscout.pipeline import closing
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.results import funnel, highlights
+from clipscout.transforms.failures import Failure
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_rows, scene_video, summary_of
-from transforms.core.results import funnel, highlights
-from transforms.failures import Failure
 
 BARE = {**funnel.assemble({}), "stale_clips": 0, "cleaning": {"asked": False, "removed": 0, "waiting": 0, "error": ""}}
 

@@ -6,10 +6,10 @@ import re
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, WorkerOptions
 
-from pipeline import cloud
-from pipeline.config import ConfigError, is_dataflow
-from pipeline.options import OPTIONS
-from pipeline.run import configure
+from clipscout.pipeline import cloud
+from clipscout.pipeline.config import ConfigError, is_dataflow
+from clipscout.pipeline.options import OPTIONS
+from clipscout.pipeline.run import configure
 from tests.jobs import ROOT
 
 REMOTE = ["--input=gs://bucket/queries/daily.csv", "--output=gs://bucket/out", "--classifier=lite0"]

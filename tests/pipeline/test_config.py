@@ -3,9 +3,9 @@
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions, WorkerOptions
 
-from pipeline.config import ConfigError
-from pipeline.run import configure
-from transforms.core.video.sampling import Sampling
+from clipscout.pipeline.config import ConfigError
+from clipscout.pipeline.run import configure
+from clipscout.transforms.core.video.sampling import Sampling
 
 
 @pytest.fixture

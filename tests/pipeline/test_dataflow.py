@@ -10,12 +10,12 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.storage import filesystem
 from tests.cloud_servers import always
 from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
-from transforms.core.results import funnel
-from transforms.core.storage import filesystem
 
 IMAGE = "europe-docker.pkg.dev/project/clipscout/clipscout:1"
 OUTPUT, TEMPLATE = f"gs://{BUCKET}/results", f"gs://{BUCKET}/template/job"
@@ -152,7 +152,8 @@ def test_a_job_that_fails_there_fails_here(dataflow):
     dataflow.service.last_state = "JOB_STATE_FAILED"
     dataflow.service.error = (
         'Traceback (most recent call last):\n  File "outputs.py", line 5, in process\n'
-        "transforms.outputs.TooManyFailuresError: 30.0% of its rows, videos or spans did [while running 'WriteSummary']"
+        "clipscout.transforms.outputs.TooManyFailuresError: 30.0% of its rows, videos or spans did "
+        "[while running 'WriteSummary']"
     )
     done = dataflow.submit("--max_failure_ratio=0.2")
     assert done.returncode == 1
@@ -250,14 +251,14 @@ def test_places_without_permission_are_a_line_each(dataflow, cloud):
 
 @pytest.mark.parametrize("more", [[], [f"--template_location={TEMPLATE}"]], ids=["submitted", "template"])
 def test_a_launch_that_fails_leaves_no_settings_in_the_output(dataflow, monkeypatch, more):
-    monkeypatch.setattr("pipeline.graph.build", None)
+    monkeypatch.setattr("clipscout.pipeline.graph.build", None)
     with pytest.raises(TypeError):
         dataflow.submit(*more)
     assert filesystem.list_files(OUTPUT) == []
 
 
 def test_a_service_that_does_not_answer_is_one_line(dataflow, monkeypatch):
-    monkeypatch.setattr("pipeline.run.run", no_answer)
+    monkeypatch.setattr("clipscout.pipeline.run.run", no_answer)
     done = dataflow.submit()
     assert (done.returncode, done.stderr) == (1, "clipscout: Dataflow does not answer: no connection\n")
 

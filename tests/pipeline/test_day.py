@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.storage import tracks
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, main, run_measured, summary_of
 from tests.media_maker import make_video
 from tests.photos import ACTIONS, picture_of, rows_of
-from transforms.core.storage import tracks
 
 #: Photo and length in seconds. Two scenes of one action never touch.
 DAY = (

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.storage import filesystem
 from tests.conftest import BUCKET, read_jsonl
 from tests.jobs import arguments, scene_video
-from transforms.core.storage import filesystem
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 

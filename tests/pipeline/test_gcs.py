@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from google.cloud.storage import blob as google_blob
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.storage import filesystem, gcs
 from tests.cloud_servers import FAULTS, KINDS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import assert_same_results, assert_same_rows, run_measured, scene_video
 from tests.web_server import Running
-from transforms.core.storage import filesystem, gcs
 
 STRANGE, ALIKE = "a b#1?ü.mp4", "a b#1_ü.mp4"  # the one, as a glob, matches the other
 COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\thush\n"

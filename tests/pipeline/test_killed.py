@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
 from tests.jobs import ROOT, arguments, scene_video
 from tests.pipeline.test_portable import Cluster, parents_by_process
 from tests.programs import hang_up_ends_it
@@ -130,7 +130,9 @@ def test_a_worker_that_dies_ends_the_job_in_one_line(tmp_path, undisturbed, caps
         time.sleep(0.002)
     parents = parents_by_process()
     workers = [
-        process for process, parent in parents.items() if parent == job.pid and "pipeline.worker" in named(process)
+        process
+        for process, parent in parents.items()
+        if parent == job.pid and "clipscout.pipeline.worker" in named(process)
     ]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)

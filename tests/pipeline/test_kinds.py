@@ -12,14 +12,14 @@ import pytest
 import torch
 from torchvision import models
 
+from clipscout.transforms.core.classifiers.architectures import PROGRAMS
+from clipscout.transforms.core.classifiers.resolve import resolve
+from clipscout.transforms.core.video import decode
+from clipscout.transforms.core.video.sampling import Sampling
 from tests.colours import COLOURS, ColourModel
 from tests.conftest import PARITY
 from tests.core.classifiers.test_ar_checkpoints import save_checkpoint
 from tests.jobs import arguments, main, scene_video
-from transforms.core.classifiers.architectures import PROGRAMS
-from transforms.core.classifiers.resolve import resolve
-from transforms.core.video import decode
-from transforms.core.video.sampling import Sampling
 
 LABELS = list(COLOURS)
 SIZE = {"resize": "squash", "input_width": 64, "input_height": 64}

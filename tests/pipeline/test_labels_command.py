@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from pipeline import labels
+from clipscout.pipeline import labels
 from tests.conftest import read_jsonl
 from tests.jobs import ROOT, run_rows, scene_video
 

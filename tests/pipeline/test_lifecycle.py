@@ -10,8 +10,8 @@ import sys
 import deno
 import pytest
 
-from pipeline.config import ConfigError
-from pipeline.run import configure, main
+from clipscout.pipeline.config import ConfigError
+from clipscout.pipeline.run import configure, main
 from tests.conftest import read_jsonl
 from tests.jobs import ROOT, arguments, scene_video, summary_of
 
@@ -70,7 +70,7 @@ def test_rejections_by_a_rule_are_no_failures(tmp_path, colour_spec):
 
 
 def test_a_bug_still_shows_its_traceback(tmp_path, half_broken, monkeypatch):
-    monkeypatch.setattr("transforms.core.results.funnel.assemble", None)
+    monkeypatch.setattr("clipscout.transforms.core.results.funnel.assemble", None)
     with pytest.raises(Exception, match="not callable"):
         main(half_broken)
 

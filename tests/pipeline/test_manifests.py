@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from clipscout.transforms.core.results import manifests
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import RATE, run_rows
 from tests.media_maker import make_video
-from transforms.core.results import manifests
 
 
 def scene_video(path, *parts, **settings):

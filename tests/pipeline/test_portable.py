@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.storage import filesystem, gcs
 from tests.cloud_servers import FAULTS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import MANIFESTS, ROOT, assert_same_rows, scene_video
-from transforms.core.storage import filesystem, gcs
 
 # Beam's stand-in of a service forgets how many workers were asked for
 ON_LOOPBACK = """
 import runpy, socket, sys
-from pipeline import loopback
+from clipscout.pipeline import loopback
 
 socket.getfqdn = lambda *_: "localhost"
 sys.argv = sys.argv[1:]

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pipeline import progress
-from pipeline.progress import Lines, asked_for
-from pipeline.standing import Course, Stage, Standing, left, plain
+from clipscout.pipeline import progress
+from clipscout.pipeline.progress import Lines, asked_for
+from clipscout.pipeline.standing import Course, Stage, Standing, left, plain
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.tally import Activity, Totals
 from tests.jobs import arguments, run_measured, scene_video
 from tests.programs import Program, silent_site, url_on
-from transforms.core import tally
-from transforms.core.tally import Activity, Totals
 
 #: A job in the middle.
 COUNTS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline import preflight
-from pipeline.run import configure, main
+from clipscout.pipeline import preflight
+from clipscout.pipeline.run import configure, main
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, scene_video, summary_of
 

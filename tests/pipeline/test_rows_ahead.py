@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from pipeline import rows_ahead
-from pipeline.run import main
+from clipscout.pipeline import rows_ahead
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.failures import remedy
 from tests.conftest import BUCKET, read_jsonl
 from tests.jobs import arguments, run_rows, scene_video, summary_of
-from transforms.core.storage import filesystem
-from transforms.failures import remedy
 
 GOOD = {"action": "red", "path": "/nowhere.mp4"}
 BAD = [{"action": "pink", "path": "/nowhere.mp4"}, {"actions": "red", "path": "/nowhere.mp4"}, {"action": "red"}]

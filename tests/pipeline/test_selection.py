@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_cli, run_rows, scene_video, summary_of
 

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from pipeline import settings
-from pipeline.options import OPTIONS
-from pipeline.run import configure, main
+from clipscout.pipeline import settings
+from clipscout.pipeline.options import OPTIONS
+from clipscout.pipeline.run import configure, main
 from tests.jobs import arguments, run_rows, scene_video, summary_of
 
 #: As the version before the first number of a record wrote it, but for what names a classifier.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import scratch
-from pipeline.scratch import Scratch
-from pipeline.stops import SIGNALS, Stopped, Stops
+from clipscout.pipeline import scratch
+from clipscout.pipeline.scratch import Scratch
+from clipscout.pipeline.stops import SIGNALS, Stopped, Stops
 from tests.jobs import arguments, scene_video
 from tests.programs import Program, silent_site, until, url_on
 

@@ -2,10 +2,10 @@
 
 import threading
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
+from clipscout.transforms.inference import ClassifierHandler
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_measured, scene_video
-from transforms.inference import ClassifierHandler
 
 
 def test_threads_of_one_process_share_one_model(tmp_path, colour_spec, monkeypatch):

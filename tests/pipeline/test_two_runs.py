@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
 from tests.conftest import read_jsonl
 from tests.jobs import ROOT, arguments, scene_video
 

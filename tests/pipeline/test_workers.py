@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_cli, scene_video
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import apache_beam
 import pytest
 
+from clipscout.transforms.core.storage import filesystem
 from demo import run_demo
 from tests.conftest import read_jsonl
 from tests.jobs import MANIFESTS, ROOT, assert_same_rows, run_rows, summary_of
-from transforms.core.storage import filesystem
 
 #: Programs, each with the Debian package that has it.
 NEEDED = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "unshare": "util-linux", "ip": "iproute2"}

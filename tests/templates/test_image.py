@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pipeline import cloud
+from clipscout.pipeline import cloud
 from templates import describe
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +121,9 @@ def not_met(lines):
 
 def test_what_is_copied_exists_and_is_given_to_the_build():
     sources = [source for stage in STAGES for source, _ in copies(stage)]
-    assert {"pipeline", "transforms", "requirements/lock.txt", "templates/main.py"} <= set(sources)
+    assert {"clipscout/__init__.py", "pipeline", "transforms", "requirements/lock.txt", "templates/main.py"} <= set(
+        sources
+    )
     for source in sources:
         path = ROOT / source
         files = [path] if path.is_file() else list(path.rglob("*.py")) + list(path.rglob("*.txt"))
@@ -134,7 +136,7 @@ def test_all_of_our_code_is_given_to_the_build_and_nothing_else_is():
     listed += [
         str(path.relative_to(ROOT)) for name in ("pipeline", "transforms") for path in (ROOT / name).rglob("*.py")
     ]
-    packages = {path for path in listed if path.startswith(("pipeline/", "transforms/"))}
+    packages = {path for path in listed if path.startswith(("pipeline/", "transforms/", "clipscout/__"))}
     assert len(packages) > 70
     assert {path for path in packages if not given_to_a_build(path)} == set()
     given = {path for path in listed if given_to_a_build(path)} - packages
@@ -209,7 +211,7 @@ def test_our_code_comes_after_the_layer_with_torch():
 def test_the_build_ends_with_a_proof_of_what_is_in_the_image():
     proof = next(rest for word, rest in reversed(IMAGE) if word == "RUN")
     imported = re.search(r"import ([^;]+);", proof)[1].replace(" ", "").split(",")
-    for name in ("torch", "torchvision", "av", "yt_dlp", "apache_beam", "pipeline.run"):
+    for name in ("torch", "torchvision", "av", "yt_dlp", "apache_beam", "clipscout.pipeline.run"):
         assert name in imported
     assert "deno --version" in proof
     assert "apache_beam.__version__ == '${BEAM_VERSION}'" in proof

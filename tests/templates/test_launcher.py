@@ -6,8 +6,8 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, WorkerOptions
 
-from pipeline import cloud as dataflow
-from pipeline.run import configure
+from clipscout.pipeline import cloud as dataflow
+from clipscout.pipeline.run import configure
 from tests.conftest import BUCKET
 
 MAIN = Path(__file__).parents[2] / "templates/main.py"

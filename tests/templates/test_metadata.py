@@ -11,12 +11,12 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import PRESETS, ConfigError, from_options
-from pipeline.options import OPTIONS, beam_parser
-from pipeline.values import Values
+from clipscout.pipeline.config import PRESETS, ConfigError, from_options
+from clipscout.pipeline.options import OPTIONS, beam_parser
+from clipscout.pipeline.values import Values
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.failures import CODES
 from templates import describe
-from transforms.core.storage import filesystem
-from transforms.failures import CODES
 
 METADATA = json.loads(describe.METADATA_FILE.read_text())
 PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters"]}

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from apache_beam.options.pipeline_options import WorkerOptions
 
-from pipeline import cloud
-from pipeline.counters import STAGES
-from pipeline.options import OPTIONS, beam_parser
-from pipeline.run import configure
+from clipscout.pipeline import cloud
+from clipscout.pipeline.counters import STAGES
+from clipscout.pipeline.options import OPTIONS, beam_parser
+from clipscout.pipeline.run import configure
 from templates import describe
 from tests.templates.terraform_text import read
 from tests.templates.test_schedule import RIGHTS, WORKFLOW_ROLES

@@ -2,9 +2,9 @@
 
 import pytest
 
-from transforms.cleaning import _Clean
-from transforms.core.results import highlights
-from transforms.core.storage.stale import FAILED, NOT_ASKED, REPLACED, Leftover
+from clipscout.transforms.cleaning import _Clean
+from clipscout.transforms.core.results import highlights
+from clipscout.transforms.core.storage.stale import FAILED, NOT_ASKED, REPLACED, Leftover
 
 
 @pytest.fixture

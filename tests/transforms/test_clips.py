@@ -9,14 +9,14 @@ from pathlib import Path
 import av
 import pytest
 
+from clipscout.transforms import clip_cutter
+from clipscout.transforms.clip_cutter import ClipCutter, CutRule
+from clipscout.transforms.core.child.supervisor import Child
+from clipscout.transforms.core.storage import video_store
+from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
 from tests.media_maker import read_video
-from transforms import clip_cutter
-from transforms.clip_cutter import ClipCutter, CutRule
-from transforms.core.child.supervisor import Child
-from transforms.core.storage import video_store
-from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 
 def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypatch):

@@ -2,11 +2,11 @@
 
 from apache_beam.pvalue import TaggedOutput
 
-from transforms.core.storage import naming
-from transforms.core.storage.video_store import VideoStore
-from transforms.core.web.filters import FilterRule
-from transforms.discovery import _Filter, _MergeAsks
-from transforms.records import Ask, Video, VideoRequest
+from clipscout.transforms.core.storage import naming
+from clipscout.transforms.core.storage.video_store import VideoStore
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.discovery import _Filter, _MergeAsks
+from clipscout.transforms.records import Ask, Video, VideoRequest
 
 
 def request(key, rank=1, row="q.csv:1"):

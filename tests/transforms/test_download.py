@@ -5,13 +5,13 @@ import json
 
 import pytest
 
+from clipscout.transforms.core.storage import kept
+from clipscout.transforms.download import earlier_failures
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.site_search import _entries_of
 from tests.conftest import read_jsonl
 from tests.jobs import by_source, run_rows, scene_video
 from tests.servers import file_server
-from transforms.core.storage import kept
-from transforms.download import earlier_failures
-from transforms.failures import Failure
-from transforms.site_search import _entries_of
 
 MORE = ("--clip_seconds=2", "--top_k=1", "--allow_private_hosts=127.0.0.1", "--download_interval=0")
 

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from clipscout.transforms.core.classifiers import loading, specs
+from clipscout.transforms.core.classifiers.resolve import resolve
 from tests.colours import COLOURS, ColourModel
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_cli, run_measured, run_rows, scene_video
-from transforms.core.classifiers import loading, specs
-from transforms.core.classifiers.resolve import resolve
 
 
 class Hungry(ColourModel):

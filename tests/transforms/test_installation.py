@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
+from clipscout.transforms.core.classifiers import loading, specs, torch_models
+from clipscout.transforms.core.classifiers.resolve import resolve
+from clipscout.transforms.core.classifiers.specs import UnusableClassifierError
+from clipscout.transforms.core.storage import filesystem
 from tests.conftest import COLOURS, ColourModel, read_jsonl
 from tests.jobs import ROOT, arguments, scene_video
-from transforms.core.classifiers import loading, specs, torch_models
-from transforms.core.classifiers.resolve import resolve
-from transforms.core.classifiers.specs import UnusableClassifierError
-from transforms.core.storage import filesystem
 
 FACTORY = """
 from pathlib import Path

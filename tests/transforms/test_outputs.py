@@ -6,8 +6,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.options import LOCAL_RUNNER
-from transforms.outputs import TooManyFailuresError, WriteSummary
+from clipscout.pipeline.options import LOCAL_RUNNER
+from clipscout.transforms.outputs import TooManyFailuresError, WriteSummary
 
 
 def write(output, allowed):

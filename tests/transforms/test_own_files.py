@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import configure
+from clipscout.pipeline.run import configure
+from clipscout.transforms.core.storage import filesystem, video_store
+from clipscout.transforms.core.storage.video_store import VideoStore
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.queries import one_spelling
+from clipscout.transforms.records import ActionQuery, Ask, VideoRequest
+from clipscout.transforms.video_fetchers import FileFetcher
 from tests.conftest import read_jsonl
 from tests.jobs import run_rows, scene_video, summary_of
-from transforms.core.storage import filesystem, video_store
-from transforms.core.storage.video_store import VideoStore
-from transforms.failures import Failure
-from transforms.queries import one_spelling
-from transforms.records import ActionQuery, Ask, VideoRequest
-from transforms.video_fetchers import FileFetcher
 
 
 @pytest.fixture

@@ -15,17 +15,17 @@ import pytest
 import torch
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.run import configure
+from clipscout.pipeline.run import configure
+from clipscout.transforms.core.storage import filesystem, tracks
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.flow import Flow
+from clipscout.transforms.records import Ask, ScoreTrack, Segment, Video, VideoRequest
+from clipscout.transforms.score_tracks import Assemble, _track
+from clipscout.transforms.scoring import ScoreVideos
+from clipscout.transforms.stored_scores import report_of
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import by_source, measured, run_measured, scene_video, summary_of
-from transforms.core.storage import filesystem, tracks
-from transforms.failures import Failure
-from transforms.flow import Flow
-from transforms.records import Ask, ScoreTrack, Segment, Video, VideoRequest
-from transforms.score_tracks import Assemble, _track
-from transforms.scoring import ScoreVideos
-from transforms.stored_scores import report_of
 
 STREAMS, SHUFFLES = Flow(streams=True), Flow(streams=False)
 

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
+from clipscout.transforms.core.web import addresses
+from clipscout.transforms.core.web.client import FetchError, WebSettings
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.records import ActionQuery
+from clipscout.transforms.site_search import Asker, SearchRule
 from tests.transforms.test_web import job, media, site, video  # noqa: F401 - fixtures
-from transforms.core.web import addresses
-from transforms.core.web.client import FetchError, WebSettings
-from transforms.core.web.filters import FilterRule
-from transforms.core.web.lanes import Gate, Politeness
-from transforms.records import ActionQuery
-from transforms.site_search import Asker, SearchRule
 
 POLITENESS = Politeness(interval_seconds=0, attempts=1)
 

@@ -6,7 +6,7 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.run import main
+from clipscout.pipeline.run import main
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.media_maker import make_video, stamped

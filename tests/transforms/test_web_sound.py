@@ -5,11 +5,11 @@ import av
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.child.supervisor import Child
+from clipscout.transforms.core.video import muxing
 from tests.conftest import COLOURS, read_jsonl
 from tests.media_maker import make_video, remux, stamped
 from tests.transforms.test_web import by_key, job, site, video  # noqa: F401 - fixtures
-from transforms.core.child.supervisor import Child
-from transforms.core.video import muxing
 
 RATE, TONE_AT = 10, 2.0
 OPTIONS = ("--min_score=0.5", "--top_k=1", "--clip_seconds=2", "--shots=ignore")

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
+from clipscout.transforms.core.child import confinement
+from clipscout.transforms.core.child.supervisor import Child, Limits
 from tests.media_maker import make_video
-from transforms.core.child import confinement
-from transforms.core.child.supervisor import Child, Limits
 
 #: Tries things in a process that is confined; prints what succeeded.
 PROGRAM = """
 import ctypes, json, os, socket, subprocess, sys, threading
-from transforms.core.child import confinement
+from clipscout.transforms.core.child import confinement
 
 own, foreign, kernel, native = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None)

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.child.supervisor import Child, ChildError, ChildStartError, Limits
 from tests.media_maker import make_video, stamp_of
-from transforms.core.child.supervisor import Child, ChildError, ChildStartError, Limits
 
 FRAMES = 400
 
@@ -249,7 +249,7 @@ def test_a_child_is_replaced_after_its_share_of_requests(video):
 
 PARENT = """
 import sys
-from transforms.core.child.supervisor import Child, Limits
+from clipscout.transforms.core.child.supervisor import Child, Limits
 child = Child(Limits())
 messages = child.call("video.decode:samples", {"path": sys.argv[1], "sampling": {"frame_stride": 1},
     "frame_rule": {"mode": "native"}, "batch_frames": 1})

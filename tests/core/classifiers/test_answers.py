@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.classifiers.answers import Answers
+from clipscout.transforms.core.classifiers.responses import Texts
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts
+from clipscout.transforms.core.storage import filesystem, tracks
 from tests.core.storage.test_tracks import outputs_of, read, scores_of
-from transforms.core.classifiers.answers import Answers
-from transforms.core.classifiers.responses import Texts
-from transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts
-from transforms.core.storage import filesystem, tracks
 
 PLACE = ("f00d", "ab" * 16)
 LABELS = tuple(f"label {number}" for number in range(20))

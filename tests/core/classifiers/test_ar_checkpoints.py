@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from transforms.core.classifiers import ar
+from clipscout.transforms.core.classifiers import ar
 
 _CLASSES = 7
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torchvision import models
 
+from clipscout.transforms.core.classifiers import architectures, loading, specs, weight_files
+from clipscout.transforms.core.classifiers.resolve import resolve
+from clipscout.transforms.core.classifiers.specs import LoadRule, Prompts, SpecError
 from tests.colours import COLOURS, ColourModel
-from transforms.core.classifiers import architectures, loading, specs, weight_files
-from transforms.core.classifiers.resolve import resolve
-from transforms.core.classifiers.specs import LoadRule, Prompts, SpecError
 
 LABELS = list(COLOURS)
 FIELDS = {"architecture": "torchvision:mobilenet_v3_small", "weights": "w.pt", "labels": LABELS}

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from transforms.core.classifiers.specs import Window
-from transforms.core.classifiers.windows import Windows, margin_seconds
-from transforms.core.video.sampling import Sampling
+from clipscout.transforms.core.classifiers.specs import Window
+from clipscout.transforms.core.classifiers.windows import Windows, margin_seconds
+from clipscout.transforms.core.video.sampling import Sampling
 
 
 def frame(number, size=2):

@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import pytest
 
+from clipscout.transforms.core.clips import clip_facts, copying, cutting, sound
 from tests.clips import UNEVEN, boxes, cut, onset, stamps
 from tests.media_maker import QUICK_VPX, corner, cut_short, make_resized, make_video, patch, remux, turn
-from transforms.core.clips import clip_facts, copying, cutting, sound
 
 FRAMES = 150
 GOP = 24

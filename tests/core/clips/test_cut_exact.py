@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.clips import clip_facts, cutting, pictures, reencoding
+from clipscout.transforms.core.video import frames, seeking
 from tests.clips import cut, onset, stamps, times
 from tests.media_maker import QUICK_VPX, corner, make_video, turn
-from transforms.core.clips import clip_facts, cutting, pictures, reencoding
-from transforms.core.video import frames, seeking
 
 FRAMES = 600
 

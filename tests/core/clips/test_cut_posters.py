@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.clips import cutting
 from tests.media_maker import TURNS, corner, make_coloured, make_video, red_corners, shape_pixels, stamp_of, turn
-from transforms.core.clips import cutting
 
 
 def cut(source, folder, start, end, **request):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from clipscout.transforms.core.child.supervisor import Child, Limits
+from clipscout.transforms.core.clips import cutting
 from tests.clips import UNEVEN, cut, stamps, times
 from tests.decoded import Decoded
 from tests.media_maker import QUICK_VPX, make_video, read_video, stamp_of
-from transforms.core.child.supervisor import Child, Limits
-from transforms.core.clips import cutting
 
 SOURCES = {
     "mp4": ("a.mp4", {}),

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.video import containers
 from tests.clips import cut, onset
 from tests.media_maker import make_video
-from transforms.core.video import containers
 
 TONE = 440
 

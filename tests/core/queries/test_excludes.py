@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from transforms.core.queries import excludes, query_files
-from transforms.core.storage.filesystem import StorageError
-from transforms.queries import read_excludes
+from clipscout.transforms.core.queries import excludes, query_files
+from clipscout.transforms.core.storage.filesystem import StorageError
+from clipscout.transforms.queries import read_excludes
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transforms.core.queries.labels import LabelIndex, UnknownLabelError, fold
+from clipscout.transforms.core.queries.labels import LabelIndex, UnknownLabelError, fold
 
 LABELS = ("crane", "Making_Pizza", "push-up", "crane", "tai chi", "Tai Chi", "été")
 

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from transforms.core.queries import query_files
-from transforms.failures import Failure
-from transforms.records import ActionQuery
+from clipscout.transforms.core.queries import query_files
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.records import ActionQuery
 
 URL = "https://www.youtube.com/watch?v=-8Appls4ZFg"
 GOOD = b'{"action": "after", "query": "q"}\n'

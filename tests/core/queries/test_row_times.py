@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipscout.transforms.core.queries.row_times import ranges_of, times_of
+from clipscout.transforms.core.spans import peaks
+from clipscout.transforms.records import Ask
 from tests.span_strategies import MS, rules, tracks
-from transforms.core.queries.row_times import ranges_of, times_of
-from transforms.core.spans import peaks
-from transforms.records import Ask
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transforms.core.results import funnel, highlights
-from transforms.failures import Failure
-from transforms.records import (
+from clipscout.transforms.core.results import funnel, highlights
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.records import (
     ActionQuery,
     Ask,
     CandidateSpan,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.core.results import highlights
+from clipscout.transforms.core.results import highlights
 
 
 def total(values, parts=1):

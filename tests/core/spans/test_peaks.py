@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipscout.transforms.core.spans.peaks import SpanRule, pick_peaks, propose, smooth, window
 from tests.span_strategies import FRAME, MS, plain_rules, plain_tracks, track_of, tracks
-from transforms.core.spans.peaks import SpanRule, pick_peaks, propose, smooth, window
 
 
 @given(plain_tracks(), plain_rules())

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.core.spans.selecting import RULES, Contender, SelectionRule, select
+from clipscout.transforms.core.spans.selecting import RULES, Contender, SelectionRule, select
 
 CAP = st.none() | st.integers(1, 4)
 CONTENDERS = st.lists(

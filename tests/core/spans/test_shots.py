@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.core.spans.shots import crossed, place, to_milliseconds
+from clipscout.transforms.core.spans.shots import crossed, place, to_milliseconds
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from clipscout.transforms.core.spans.peaks import SpanRule, propose, removed_by
 from tests.span_strategies import MS, rules, track_of, tracks
-from transforms.core.spans.peaks import SpanRule, propose, removed_by
 
 
 @given(tracks(), rules())

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipscout.transforms.core.spans.peaks import SpanRule, pick_regions, propose
 from tests.span_strategies import rules, track_of, tracks
-from transforms.core.spans.peaks import SpanRule, pick_regions, propose
 
 
 def naive_runs(track, rule):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from clipscout.transforms.core.spans.peaks import SpanRule, propose
 from tests.span_strategies import FRAME, MS, rules, track_of, tracks
-from transforms.core.spans.peaks import SpanRule, propose
 
 
 def shot_of(span, track):

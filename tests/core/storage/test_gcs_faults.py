@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from google.cloud.storage import blob as google_blob
 
+from clipscout.transforms.core.storage import filesystem, gcs
+from clipscout.transforms.core.storage.filesystem import StorageError
 from tests.cloud_servers import FAULTS, always, script, seeded
 from tests.conftest import BUCKET
-from transforms.core.storage import filesystem, gcs
-from transforms.core.storage.filesystem import StorageError
 
 URI = f"gs://{BUCKET}/folder/file.bin"
 OLD, SMALL, LARGE = b"old", bytes(range(256)) * 8, os.urandom(9 << 20)  # above 8 MB an upload is resumable

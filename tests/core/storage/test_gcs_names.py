@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.filesystem import StorageError
+from clipscout.transforms.queries import match_files
 from tests.conftest import BUCKET
-from transforms.core.storage import filesystem
-from transforms.core.storage.filesystem import StorageError
-from transforms.queries import match_files
 
 NAMES = {
     "plain": "a.mp4",

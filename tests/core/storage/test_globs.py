@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from transforms.core.storage import globs
+from clipscout.transforms.core.storage import globs
 
 NAMES = (
     "a.mp4",

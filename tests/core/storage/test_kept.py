@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from transforms.core.child.supervisor import Child, ChildError, Limits
-from transforms.core.storage import filesystem, kept
-from transforms.core.storage.filesystem import StorageError
-from transforms.core.storage.video_store import VideoStore
-from transforms.failures import Failure
+from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
+from clipscout.transforms.core.storage import filesystem, kept
+from clipscout.transforms.core.storage.filesystem import StorageError
+from clipscout.transforms.core.storage.video_store import VideoStore
+from clipscout.transforms.failures import Failure
 
 DAMAGED = {"nothing": b"", "half": b'{"a": 1', "another type": b"[1]", "no text": b"\xff\xfe", "deep": b"[" * 100_000}
 DAMAGED |= {

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
+from clipscout.transforms.core.storage import filesystem, gcs, leases, updates
+from clipscout.transforms.core.storage.leases import HeldError, Lease
 from tests.cloud_servers import script
 from tests.conftest import BUCKET
 from tests.jobs import ROOT
-from transforms.core.storage import filesystem, gcs, leases, updates
-from transforms.core.storage.leases import HeldError, Lease
 
 
 @pytest.fixture(params=["local", "gs"])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.core.storage import filesystem
-from transforms.core.storage.filesystem import StorageError
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.filesystem import StorageError
 
 
 def names(folder):

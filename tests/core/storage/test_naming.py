@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.core.results.manifests import kinetics_row
-from transforms.core.storage import naming
+from clipscout.transforms.core.results.manifests import kinetics_row
+from clipscout.transforms.core.storage import naming
 
 SAFE = re.compile(r"[A-Za-z0-9_-]+")
 #: Texts that fold to nearly the same slug, mixed with any text.

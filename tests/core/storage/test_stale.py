@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from transforms.core.results import funnel
-from transforms.core.storage import stale
-from transforms.failures import CODES, Failure
-from transforms.records import Ask, CandidateSpan, Clip, EarlierClip, Video, VideoRequest, VideoSpans
+from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.storage import stale
+from clipscout.transforms.failures import CODES, Failure
+from clipscout.transforms.records import Ask, CandidateSpan, Clip, EarlierClip, Video, VideoRequest, VideoSpans
 
 KEY = "site-a_b"
 FINAL = {"removed", "private", "drm"}

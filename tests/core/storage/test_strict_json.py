@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from transforms.core.results import manifests
-from transforms.core.storage import strict_json
+from clipscout.transforms.core.results import manifests
+from clipscout.transforms.core.storage import strict_json
 
 
 def refuse(name):

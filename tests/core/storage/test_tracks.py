@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.core.storage import filesystem, tracks
-from transforms.records import Scores
+from clipscout.transforms.core.storage import filesystem, tracks
+from clipscout.transforms.records import Scores
 
 WANTED = (("blue", "navy"), ("red",))
 FACTS = {

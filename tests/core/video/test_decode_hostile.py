@@ -6,9 +6,9 @@ import wave
 
 import pytest
 
+from clipscout.transforms.core.child.protocol import TaskError
 from tests.decoded import Decoded, near, probe
 from tests.media_maker import cut_short, make_sound, make_video, patch, remux
-from transforms.core.child.protocol import TaskError
 
 
 def cover_art(folder):

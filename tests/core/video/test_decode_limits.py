@@ -2,10 +2,10 @@
 
 import pytest
 
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.child.supervisor import Child, Limits
 from tests.decoded import EVERY_FRAME, NATIVE, Decoded
 from tests.media_maker import make_video
-from transforms.core.child.protocol import TaskError
-from transforms.core.child.supervisor import Child, Limits
 
 
 def test_the_frame_cap_is_flagged(tmp_path):

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.video import decode
 from tests.decoded import NATIVE, Decoded, near, probe
 from tests.media_maker import make_video, remux
-from transforms.core.video import decode
 
 #: Irregular, with a long gap; starts late.
 UNEVEN = [2.0, 2.04, 2.2, 2.21, 3.0, 3.5, 3.52, 7.0, 7.04, 7.3, 7.301, 9.0]

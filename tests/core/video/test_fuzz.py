@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
+from clipscout.transforms.failures import CODES
 from tests.media_maker import make_video
-from transforms.core.child.supervisor import Child, ChildError, Limits
-from transforms.failures import CODES
 
 SEED = 20261122
 PER_FILE = 60

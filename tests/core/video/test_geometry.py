@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.core.video.geometry import FrameRule, displayed_size, quarter_turns
+from clipscout.transforms.core.video.geometry import FrameRule, displayed_size, quarter_turns
 
 SQUASH = FrameRule("squash", 128, 96)
 CROP = FrameRule("crop", 224, 224, 256)

@@ -7,9 +7,9 @@ from itertools import pairwise
 import av
 import pytest
 
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.video import decode
 from tests.media_maker import make_video, stamp_of
-from transforms.core.child.protocol import TaskError
-from transforms.core.video import decode
 
 RULE = {"mode": "squash", "width": 192, "height": 108}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.core.video.sampling import Sampling
+from clipscout.transforms.core.video.sampling import Sampling
 
 #: Distinct ascending times in milliseconds, as containers store them.
 ascending_ms = st.lists(st.integers(0, 20_000), min_size=1, max_size=60, unique=True).map(sorted)

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from clipscout.transforms.core.video import decode
+from clipscout.transforms.core.video.sampling import can_split, segments
 from tests.media_maker import make_video
-from transforms.core.video import decode
-from transforms.core.video.sampling import can_split, segments
 
 RULE = {"mode": "squash", "width": 96, "height": 54}
 FILES = {

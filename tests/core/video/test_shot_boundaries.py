@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.media_maker import make_video
-from transforms.core.video import decode
-from transforms.core.video.sampling import segments
-from transforms.core.video.shot_boundaries import (
+from clipscout.transforms.core.video import decode
+from clipscout.transforms.core.video.sampling import segments
+from clipscout.transforms.core.video.shot_boundaries import (
     CHROMA_PIXELS,
     LUMA_PIXELS,
     REACH_SECONDS,
@@ -19,7 +18,8 @@ from transforms.core.video.shot_boundaries import (
     distance,
     least_change,
 )
-from transforms.core.video.shot_frames import ShotFinder, bytes_of
+from clipscout.transforms.core.video.shot_frames import ShotFinder, bytes_of
+from tests.media_maker import make_video
 
 RATE = 25
 BLACK, WHITE = 0.0, 255.0

@@ -2,8 +2,8 @@
 
 import pytest
 
-from transforms.core.queries import excludes
-from transforms.core.web import addresses
+from clipscout.transforms.core.queries import excludes
+from clipscout.transforms.core.web import addresses
 
 ID = "8Appls4ZFgA"
 WATCH = f"https://www.youtube.com/watch?v={ID}"

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from transforms.core.web.client import Fetcher, FetchError, WebSettings
-from transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings
+from clipscout.transforms.core.web.lanes import Gate, Politeness
 
 STALLS = {"query": "x", "search_prefix": "localsearch", "limit": 1, "licence": "any", "pause_seconds": 0}
 

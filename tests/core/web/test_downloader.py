@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from yt_dlp.networking import HEADRequest, Request
 
-from transforms.core.web import fetch_tasks
-from transforms.core.web.downloader import Downloader
-from transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web import fetch_tasks
+from clipscout.transforms.core.web.downloader import Downloader
+from clipscout.transforms.core.web.filters import FilterRule
 
 BODY = bytes(range(256)) * 1000
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from transforms.core.web.lanes import (
+from clipscout.transforms.core.web.lanes import (
     LANES_PER_GROUP,
     Gate,
     Lanes,

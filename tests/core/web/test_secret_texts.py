@@ -9,11 +9,11 @@ import pytest
 from yt_dlp import YoutubeDL
 from yt_dlp.cookies import YoutubeDLCookieJar
 
+from clipscout.transforms.core.web import addresses, secret_texts
+from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings, read_cookies
+from clipscout.transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.records import Ask, VideoRequest
 from tests.servers import file_server
-from transforms.core.web import addresses, secret_texts
-from transforms.core.web.client import Fetcher, FetchError, WebSettings, read_cookies
-from transforms.core.web.lanes import Gate, Politeness
-from transforms.records import Ask, VideoRequest
 
 HEAD = "# Netscape HTTP Cookie File\n"
 GOOD = HEAD + ".a.org\tTRUE\t/\tTRUE\t2147483647\tname\ttop-secret\n#HttpOnly_a.org\tFALSE\t/\tFALSE\t0\tother\tset\n"

@@ -8,13 +8,13 @@ from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.networking.exceptions import TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.web import fetch_tasks, guard
+from clipscout.transforms.core.web.downloader import Downloader
+from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.session import Session, _Silent
+from clipscout.transforms.core.web.ytdlp_errors import classify, message
 from tests.servers import QuietHandler, file_server, serving
-from transforms.core.child.protocol import TaskError
-from transforms.core.web import fetch_tasks, guard
-from transforms.core.web.downloader import Downloader
-from transforms.core.web.filters import FilterRule
-from transforms.core.web.session import Session, _Silent
-from transforms.core.web.ytdlp_errors import classify, message
 
 MESSAGES = {
     "ERROR: [youtube] a-drm-bcdef: Video unavailable": "removed",

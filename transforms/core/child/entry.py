@@ -1,4 +1,4 @@
-"""The inside of a supervised child: `python -m transforms.core.child.entry DESCRIPTOR`.
+"""The inside of a supervised child: `python -m clipscout.transforms.core.child.entry DESCRIPTOR`.
 
 The first message sets its memory cap and where it may write. Then it reads one request at a time, runs the task and
 sends what it yields. A sender thread with a bounded queue lets the task run ahead of the parent, so that decoding goes
@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from transforms.core.child import confinement
-from transforms.core.child.protocol import Item, TaskError
-from transforms.core.storage.errors import DISK_FULL, disk_full_message
+from clipscout.transforms.core.child import confinement
+from clipscout.transforms.core.child.protocol import Item, TaskError
+from clipscout.transforms.core.storage.errors import DISK_FULL, disk_full_message
 
 _AHEAD_BYTES = 64 << 20
 _AHEAD_MESSAGES = 8
@@ -68,7 +68,7 @@ def main(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(descriptor)
     try:
-        importlib.import_module("transforms.core.video.containers")  # while nobody waits yet
+        importlib.import_module("clipscout.transforms.core.video.containers")  # while nobody waits yet
         rule = json.loads(connection.recv_bytes())
     except EOFError:
         return
@@ -106,7 +106,7 @@ def _serve(sender: _Sender, task: str, request: dict[str, Any]) -> None:
 
 def _find(task: str) -> Callable[[dict[str, Any]], Iterator[Item]]:
     module, _, function = task.partition(":")
-    return getattr(importlib.import_module(f"transforms.core.{module}"), function)
+    return getattr(importlib.import_module(f"clipscout.transforms.core.{module}"), function)
 
 
 def _die_with_parent(descriptor: int) -> None:

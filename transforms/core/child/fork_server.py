@@ -37,7 +37,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._socket.settimeout(_PATIENCE_SECONDS)  # a time-out is an OSError too
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "transforms.core.child.fork_server", str(theirs.fileno()), *modules],
+            [sys.executable, "-m", "clipscout.transforms.core.child.fork_server", str(theirs.fileno()), *modules],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -106,7 +106,7 @@ def _serve(channel: socket.socket, modules: Sequence[str]) -> None:
     """Forks and tells of ends until the program hangs up."""
     for module in modules:
         getattr(importlib.import_module(module), "warm", bool)()
-    importlib.import_module("transforms.core.child.entry")
+    importlib.import_module("clipscout.transforms.core.child.entry")
     while True:
         message, descriptors, *_ = socket.recv_fds(channel, _MESSAGE.size, 2)
         if not message:
@@ -133,7 +133,7 @@ def _status(pid: int) -> int:
 
 
 def _become_child(descriptor: int, log: int) -> Never:
-    from transforms.core.child import entry
+    from clipscout.transforms.core.child import entry
 
     status = 1
     try:

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from transforms.core.child.protocol import Item, TaskError
-from transforms.core.storage import filesystem
+from clipscout.transforms.core.child.protocol import Item, TaskError
+from clipscout.transforms.core.storage import filesystem
 
 _BLOCK_BYTES = 16 << 20
 

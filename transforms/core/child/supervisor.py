@@ -1,8 +1,9 @@
 """The one supervised child process: decoding, cutting and downloading of hostile input run in it.
 
-The child is a fresh, light interpreter (`python -m transforms.core.child.entry`) without Beam or torch. It lives as
-long as its DoFn, works on one request at a time and answers with a stream of messages. The parent bounds its memory,
-watches its signs of life, and replaces it after a crash, a hang or an overrun: those reach the caller as ChildError.
+The child is a fresh, light interpreter (`python -m clipscout.transforms.core.child.entry`) without Beam or torch. It
+lives as long as its DoFn, works on one request at a time and answers with a stream of messages. The parent bounds its
+memory, watches its signs of life, and replaces it after a crash, a hang or an overrun: those reach the caller as
+ChildError.
 """
 
 import atexit
@@ -23,9 +24,9 @@ from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from transforms.core.child.fork_server import Forked, ForkServer
-from transforms.core.storage import filesystem
-from transforms.core.storage.errors import DISK_FULL
+from clipscout.transforms.core.child.fork_server import Forked, ForkServer
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.errors import DISK_FULL
 
 _STARTUP_SECONDS = 60.0
 _LONGEST_HEADER_BYTES = 64 << 20
@@ -80,7 +81,11 @@ class Limits:
 
 
 #: What forked children have imported: to fetch, and to look into what was fetched.
-_FORKED = ("transforms.core.web.downloader", "transforms.core.web.fetch_tasks", "transforms.core.video.probing")
+_FORKED = (
+    "clipscout.transforms.core.web.downloader",
+    "clipscout.transforms.core.web.fetch_tasks",
+    "clipscout.transforms.core.video.probing",
+)
 
 
 def _environment() -> dict[str, str]:
@@ -101,7 +106,7 @@ def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
 
 def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "transforms.core.child.entry", str(descriptor)],
+        [sys.executable, "-m", "clipscout.transforms.core.child.entry", str(descriptor)],
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow.parquet as pq
 
-from transforms.core.classifiers import responses
-from transforms.core.classifiers.responses import Texts
-from transforms.core.classifiers.specs import ClassifierSpec
-from transforms.core.queries.labels import LabelIndex
-from transforms.core.storage import filesystem, kept, naming, strict_json, tracks
-from transforms.core.storage.tracks import Stored
-from transforms.records import ScoredSamples, Scores
+from clipscout.transforms.core.classifiers import responses
+from clipscout.transforms.core.classifiers.responses import Texts
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec
+from clipscout.transforms.core.queries.labels import LabelIndex
+from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json, tracks
+from clipscout.transforms.core.storage.tracks import Stored
+from clipscout.transforms.records import ScoredSamples, Scores
 
 Wanted: TypeAlias = Sequence[tuple[str, ...]]
 

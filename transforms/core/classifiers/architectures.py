@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from transforms.core import tally
-from transforms.core.classifiers import ar, weight_files
-from transforms.core.classifiers.specs import ClassifierSpec, LoadRule, SpecError
-from transforms.core.storage import filesystem
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.classifiers import ar, weight_files
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadRule, SpecError
+from clipscout.transforms.core.storage import filesystem
 
 #: Weights that are programs, not numbers. TorchScript may map files for writing (`torch.from_file`); an archive of
 #: torch.export names any function below `torch`, holds expressions that are evaluated, and has parts unpickled.
@@ -196,7 +196,7 @@ def _exported(path: str) -> nn.Module:
 def _open_clip(name: str, tag: str | None, path: str, trusted: bool = False) -> nn.Module:
     import open_clip
 
-    from transforms.core.classifiers.open_clip_models import registered
+    from clipscout.transforms.core.classifiers.open_clip_models import registered
 
     known = registered(name)
     if not path:

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import torch
 
-from transforms.core.classifiers import architectures
-from transforms.core.classifiers.specs import LoadRule
-from transforms.core.classifiers.torch_models import TorchClassifier, resolve_device
-from transforms.core.classifiers.zero_shot import ZeroShotClassifier
+from clipscout.transforms.core.classifiers import architectures
+from clipscout.transforms.core.classifiers.specs import LoadRule
+from clipscout.transforms.core.classifiers.torch_models import TorchClassifier, resolve_device
+from clipscout.transforms.core.classifiers.zero_shot import ZeroShotClassifier
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _KEPT_BYTES = 1 << 30

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from transforms.core import tally
-from transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts, SpecError, closest_of
-from transforms.core.classifiers.weight_files import cache_folder
-from transforms.core.storage import filesystem, naming
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts, SpecError, closest_of
+from clipscout.transforms.core.classifiers.weight_files import cache_folder
+from clipscout.transforms.core.storage import filesystem, naming
 
 
 def spec_of(name: str, prompts: Prompts) -> ClassifierSpec:

@@ -2,8 +2,8 @@
 
 import os
 
-from transforms.core.classifiers import open_clip_models, spec_file, torchvision_models
-from transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts, SpecError
+from clipscout.transforms.core.classifiers import open_clip_models, spec_file, torchvision_models
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts, SpecError
 
 KINDS = "lite0, torchvision:NAME[:WEIGHTS], open_clip:MODEL[:PRETRAINED_OR_PATH], or a spec file (.json, .yaml)"
 

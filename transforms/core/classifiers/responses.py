@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transforms.core.queries.labels import LabelIndex
+from clipscout.transforms.core.queries.labels import LabelIndex
 
 
 class Responses(NamedTuple):

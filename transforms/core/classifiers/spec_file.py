@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from transforms.core.classifiers import open_clip_models, torchvision_models
-from transforms.core.classifiers.specs import (
+from clipscout.transforms.core.classifiers import open_clip_models, torchvision_models
+from clipscout.transforms.core.classifiers.specs import (
     ACTIVATIONS,
     NOTEBOOK_PREPROCESSING,
     ClassifierSpec,
@@ -15,7 +15,7 @@ from transforms.core.classifiers.specs import (
     SpecError,
     Window,
 )
-from transforms.core.storage import filesystem
+from clipscout.transforms.core.storage import filesystem
 
 _ARCHITECTURES = (
     "torchvision:NAME, timm:NAME, open_clip:MODEL, module:PACKAGE.MODULE:FACTORY, ar, torchscript or torch_export"

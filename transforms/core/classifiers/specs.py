@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transforms.core.classifiers import weight_files
-from transforms.core.video.geometry import FrameRule
+from clipscout.transforms.core.classifiers import weight_files
+from clipscout.transforms.core.video.geometry import FrameRule
 
 ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "none")
 RESIZES = ("squash", "crop", "exact")

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from transforms.core.classifiers import architectures, responses
-from transforms.core.classifiers.specs import (
+from clipscout.transforms.core.classifiers import architectures, responses
+from clipscout.transforms.core.classifiers.specs import (
     BatchTooLargeError,
     ClassifierSpec,
     LoadRule,
     SpecError,
     UnusableClassifierError,
 )
-from transforms.core.queries.labels import LabelIndex
+from clipscout.transforms.core.queries.labels import LabelIndex
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _MODELS_FAULTS = (

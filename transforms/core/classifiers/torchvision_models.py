@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, SpecError, Window, closest_of
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, SpecError, Window, closest_of
 
 #: What torchvision's video models were trained on, as their documentation says: frames, and frames per second.
 _WINDOWS = {"mvit": (16, 7.5), "s3d": (128, 15.0), "swin3d": (32, 15.0)}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from transforms.core import tally
-from transforms.core.storage import filesystem, naming
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.storage import filesystem, naming
 
 
 def cache_folder() -> Path:

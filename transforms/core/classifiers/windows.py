@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from transforms.core.classifiers.specs import Window
-from transforms.core.video.sampling import Sampling, tick_of
+from clipscout.transforms.core.classifiers.specs import Window
+from clipscout.transforms.core.video.sampling import Sampling, tick_of
 
 #: A window: the time of its centre, the place of its middle frame, and uint8[frames, h, w, 3].
 Placed = tuple[float, int, np.ndarray]

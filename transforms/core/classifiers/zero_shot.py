@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from transforms.core.classifiers import responses
-from transforms.core.classifiers.open_clip_models import registered
-from transforms.core.classifiers.specs import LoadRule
-from transforms.core.classifiers.torch_models import TorchClassifier
+from clipscout.transforms.core.classifiers import responses
+from clipscout.transforms.core.classifiers.open_clip_models import registered
+from clipscout.transforms.core.classifiers.specs import LoadRule
+from clipscout.transforms.core.classifiers.torch_models import TorchClassifier
 
 
 class _ImageTower(nn.Module):

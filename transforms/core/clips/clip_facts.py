@@ -7,9 +7,9 @@ from typing import Any
 import av
 import av.error
 
-from transforms.core.child.protocol import TaskError
-from transforms.core.storage.errors import DISK_FULL, disk_full_message
-from transforms.core.video import containers, geometry
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.storage.errors import DISK_FULL, disk_full_message
+from clipscout.transforms.core.video import containers, geometry
 
 #: Sound and picture begin together to within this.
 _SYNC_SECONDS = 0.025

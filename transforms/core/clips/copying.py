@@ -13,11 +13,11 @@ import av.container
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from transforms.core.child.protocol import TaskError
-from transforms.core.clips import posters
-from transforms.core.clips.clip_facts import Outcome, Span, Wish, Written
-from transforms.core.clips.sound import SoundSource
-from transforms.core.video import containers, seeking
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.clips import posters
+from clipscout.transforms.core.clips.clip_facts import Outcome, Span, Wish, Written
+from clipscout.transforms.core.clips.sound import SoundSource
+from clipscout.transforms.core.video import containers, seeking
 
 _COPIED_CODECS = frozenset(("h264", "hevc", "mpeg4", "av1", "vp9"))
 _SIGN_OF_LIFE_PACKETS = 1000

@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
-from transforms.core.clips import copying, reencoding
-from transforms.core.clips.clip_facts import Outcome, Span, Wish, describe, facts
-from transforms.core.video import containers
+from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
+from clipscout.transforms.core.clips import copying, reencoding
+from clipscout.transforms.core.clips.clip_facts import Outcome, Span, Wish, describe, facts
+from clipscout.transforms.core.video import containers
 
 __all__ = ["cut", "describe"]
 

@@ -7,8 +7,8 @@ import av.container
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from transforms.core.video import containers, frames, seeking
-from transforms.core.video.seeking import EPSILON_SECONDS
+from clipscout.transforms.core.video import containers, frames, seeking
+from clipscout.transforms.core.video.seeking import EPSILON_SECONDS
 
 #: A gap that is decoded rather than sought over, at first; longer ones once key frames turn out to be further apart.
 _PATIENCE_SECONDS = 2.0

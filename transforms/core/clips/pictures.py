@@ -12,9 +12,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation
 from av.video.stream import VideoStream
 
-from transforms.core.video import colours, containers, geometry
-from transforms.core.video.colours import Converter, Tags
-from transforms.core.video.frames import Picture
+from clipscout.transforms.core.video import colours, containers, geometry
+from clipscout.transforms.core.video.colours import Converter, Tags
+from clipscout.transforms.core.video.frames import Picture
 
 TICKS_PER_SECOND = 90_000
 _ENCODER = {"preset": "veryfast", "crf": "20", "a53cc": "0"}

@@ -10,10 +10,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
-from transforms.core.clips import pictures
-from transforms.core.video import colours, containers
-from transforms.core.video.colours import Tags
-from transforms.core.video.frames import Picture
+from clipscout.transforms.core.clips import pictures
+from clipscout.transforms.core.video import colours, containers
+from clipscout.transforms.core.video.colours import Tags
+from clipscout.transforms.core.video.frames import Picture
 
 #: FFmpeg's quality scale of 2 (best) to 31, in its units of 118.
 _QUALITY = {"flags": "+qscale", "global_quality": str(3 * 118)}

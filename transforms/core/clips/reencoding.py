@@ -12,13 +12,13 @@ import av.container
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from transforms.core.child.protocol import TaskError
-from transforms.core.clips import pictures, posters
-from transforms.core.clips.clip_facts import Outcome, Span, Wish, Written
-from transforms.core.clips.frame_walk import FrameWalk, Shown
-from transforms.core.clips.sound import RATE, SoundSource
-from transforms.core.video import colours, containers
-from transforms.core.video.seeking import EPSILON_SECONDS
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.clips import pictures, posters
+from clipscout.transforms.core.clips.clip_facts import Outcome, Span, Wish, Written
+from clipscout.transforms.core.clips.frame_walk import FrameWalk, Shown
+from clipscout.transforms.core.clips.sound import RATE, SoundSource
+from clipscout.transforms.core.video import colours, containers
+from clipscout.transforms.core.video.seeking import EPSILON_SECONDS
 
 _SIGN_OF_LIFE_FRAMES = 20
 #: A frame that stays longer is held: a clip begins with the picture that is on screen at the start of its span and ends

@@ -21,7 +21,7 @@ from av.packet import Packet
 from av.stream import Discard
 from av.video.stream import VideoStream
 
-from transforms.core.video import containers, frames
+from clipscout.transforms.core.video import containers, frames
 
 RATE = 48_000
 #: What mp4 holds and players play.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from transforms.core.storage import naming
-from transforms.records import ActionQuery
+from clipscout.transforms.core.storage import naming
+from clipscout.transforms.records import ActionQuery
 
 _ACTION, _SOURCE, _OPTIONAL = ("action", "label"), ("query", "url", "youtube_id", "path"), ("classes", "max_videos")
 #: The columns that mean something to us; all others are the user's own.

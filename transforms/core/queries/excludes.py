@@ -5,8 +5,8 @@ import re
 from collections.abc import Container, Iterable, Iterator
 from itertools import chain, dropwhile
 
-from transforms.core.queries import query_files, spreadsheets
-from transforms.core.web import addresses
+from clipscout.transforms.core.queries import query_files, spreadsheets
+from clipscout.transforms.core.web import addresses
 
 _ID_COLUMNS = ("youtube_id", "video_id", "key", "url", "id")
 #: What keys and ids are made of, as `naming.web_key` writes them; anything else would exclude nothing.

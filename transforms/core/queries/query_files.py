@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from transforms.core.queries import spreadsheets
-from transforms.core.queries.columns import COLUMNS, RowError, to_query
-from transforms.core.storage import strict_json
-from transforms.failures import Failure
-from transforms.records import ActionQuery
+from clipscout.transforms.core.queries import spreadsheets
+from clipscout.transforms.core.queries.columns import COLUMNS, RowError, to_query
+from clipscout.transforms.core.storage import strict_json
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.records import ActionQuery
 
 FORMATS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": ",", ".tsv": "\t"}
 _MAX_LINE_BYTES = 1 << 20

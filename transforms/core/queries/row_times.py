@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transforms.records import Ask
+from clipscout.transforms.records import Ask
 
 _COLUMNS = ("time_start", "time_end")
 #: [start, end) in seconds, ascending and apart from each other.

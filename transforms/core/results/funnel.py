@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transforms.core.results.highlights import Scores
-from transforms.failures import CODES, Failure, is_final, is_tried_again
-from transforms.records import (
+from clipscout.transforms.core.results.highlights import Scores
+from clipscout.transforms.failures import CODES, Failure, is_final, is_tried_again
+from clipscout.transforms.records import (
     ActionQuery,
     CandidateSpan,
     Clip,

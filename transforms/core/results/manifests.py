@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core.queries import spreadsheets
-from transforms.core.queries.labels import fold
-from transforms.core.storage import naming, strict_json
-from transforms.core.web import addresses
-from transforms.failures import Failure
-from transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
+from clipscout.transforms.core.queries import spreadsheets
+from clipscout.transforms.core.queries.labels import fold
+from clipscout.transforms.core.storage import naming, strict_json
+from clipscout.transforms.core.web import addresses
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 #: What `spans.csv` has beside them, where one of its rows needs it.

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transforms.core.queries.row_times import Ranges
-from transforms.core.spans import shots
-from transforms.records import CandidateSpan, ScoreTrack
+from clipscout.transforms.core.queries.row_times import Ranges
+from clipscout.transforms.core.spans import shots
+from clipscout.transforms.records import CandidateSpan, ScoreTrack
 
 #: Room for the rounding of times in floating point.
 _ROUNDING_SECONDS = 1e-9

@@ -18,14 +18,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from transforms.core.storage.errors import (
+from clipscout.transforms.core.storage.errors import (
     DiskFullError,
     StorageError,
     check_space,
     explained,
     is_remote,
 )
-from transforms.core.storage.gcs import bucket_of, download, object_at
+from clipscout.transforms.core.storage.gcs import bucket_of, download, object_at
 
 #: How the names of files begin that are still written; a run that is killed leaves them.
 UNFINISHED = ".writing-"

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any
 
-from transforms.core import tally
-from transforms.core.storage.errors import StorageError, explained
+from clipscout.transforms.core import tally
+from clipscout.transforms.core.storage.errors import StorageError, explained
 
 _PATIENCE_SECONDS = 120.0
 _SHORT_PATIENCE_SECONDS = 15.0

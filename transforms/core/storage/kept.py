@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from transforms.core.storage import filesystem, strict_json
+from clipscout.transforms.core.storage import filesystem, strict_json
 
 _Record = TypeVar("_Record")
 #: What comes of JSON that is none, of other types than expected, or nested without end.

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from transforms.core.storage import filesystem, kept, strict_json, updates
+from clipscout.transforms.core.storage import filesystem, kept, strict_json, updates
 
 _NAME = ".clipscout-run.json"
 _LASTS_SECONDS = 90.0

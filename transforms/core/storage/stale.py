@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transforms.core.storage import filesystem, naming
-from transforms.failures import Failure, is_final
-from transforms.records import Clip, EarlierClip, VideoRequest, VideoSpans
+from clipscout.transforms.core.storage import filesystem, naming
+from clipscout.transforms.failures import Failure, is_final
+from clipscout.transforms.records import Clip, EarlierClip, VideoRequest, VideoSpans
 
 _OWN_FILE = re.compile(r"(clips/([^/]+)/(.+)_\d+_\d+)\.(mp4|jpg|json)")
 #: As `transforms.core.storage.tracks` names them.

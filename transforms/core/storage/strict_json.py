@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from transforms.core.storage import filesystem, naming
+from clipscout.transforms.core.storage import filesystem, naming
 
 #: How deep what is read may be nested.
 DEEPEST = 20

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.core.storage import filesystem, kept, naming, strict_json
-from transforms.records import ScoredSamples, Scores
+from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json
+from clipscout.transforms.records import ScoredSamples, Scores
 
 _VERSION = 3
 #: Of 23 bits: outputs are exact to 2^-17 of themselves, which takes a third off the file; those above 0.5, where

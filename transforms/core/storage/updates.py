@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from transforms.core.storage import filesystem, gcs
+from clipscout.transforms.core.storage import filesystem, gcs
 
 #: From a file's content, None where there is no file, to its new one, None to remove it.
 Change: TypeAlias = Callable[[bytes | None], bytes | None]

@@ -5,9 +5,9 @@ from dataclasses import replace
 from types import NoneType
 from typing import Any
 
-from transforms.core.storage import filesystem, kept, strict_json
-from transforms.failures import Failure
-from transforms.records import Video, VideoRequest
+from clipscout.transforms.core.storage import filesystem, kept, strict_json
+from clipscout.transforms.failures import Failure
+from clipscout.transforms.records import Video, VideoRequest
 
 #: What is kept of a video.
 _FACTS: dict[str, type | tuple[type, ...]] = {

@@ -22,8 +22,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from transforms.core.child.protocol import TaskError
-from transforms.core.video import geometry
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.video import geometry
 
 #: FFmpeg's names of the containers that users bring. No playlist (concat, hls, dash, sdp) and no device is among them.
 CONTAINERS = (

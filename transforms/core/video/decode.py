@@ -17,13 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
-from transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
-from transforms.core.video import containers, lengths
-from transforms.core.video.colours import Converter
-from transforms.core.video.frames import Report, ordered_frames
-from transforms.core.video.geometry import FrameRule
-from transforms.core.video.sampling import Sampling
-from transforms.core.video.shot_frames import ShotFinder
+from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
+from clipscout.transforms.core.video import containers, lengths
+from clipscout.transforms.core.video.colours import Converter
+from clipscout.transforms.core.video.frames import Report, ordered_frames
+from clipscout.transforms.core.video.geometry import FrameRule
+from clipscout.transforms.core.video.sampling import Sampling
+from clipscout.transforms.core.video.shot_frames import ShotFinder
 
 _SIGN_OF_LIFE_FRAMES = 500
 #: A segment is decoded from a key frame so long before it: the chooser needs the frame before the first, and the shot

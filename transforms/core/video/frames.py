@@ -16,8 +16,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from transforms.core.video import colours, containers
-from transforms.core.video.timeline import Timeline
+from clipscout.transforms.core.video import colours, containers
+from clipscout.transforms.core.video.timeline import Timeline
 
 #: Decoded frames held back so that times can be put in order: containers such as AVI store none, and FFmpeg's guesses
 #: for their B-frames are permuted (1, 4, 3, 5, ...) while the pictures come in the right order.

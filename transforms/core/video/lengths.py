@@ -7,8 +7,8 @@ import av.container
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from transforms.core.child.protocol import SIGN_OF_LIFE, Item
-from transforms.core.video import containers, frames, seeking
+from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item
+from clipscout.transforms.core.video import containers, frames, seeking
 
 #: So long before the promised end is looked for packets; then from the beginning.
 _BACK_SECONDS = (2.0, 10.0, 60.0, 600.0)

@@ -10,9 +10,9 @@ from typing import Any
 
 import av
 
-from transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
-from transforms.core.storage.errors import disk_full_message
-from transforms.core.video.containers import DAMAGE, opened, reason, video_stream
+from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
+from clipscout.transforms.core.storage.errors import disk_full_message
+from clipscout.transforms.core.video.containers import DAMAGE, opened, reason, video_stream
 
 #: What MP4 may hold; it keeps times exactly, where Matroska rounds them to milliseconds.
 _MP4_PICTURES = frozenset(("h264", "hevc", "av1", "vp9", "mpeg4"))

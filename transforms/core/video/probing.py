@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from transforms.core.child.protocol import Item, TaskError
-from transforms.core.video import containers, frames, geometry, lengths
+from clipscout.transforms.core.child.protocol import Item, TaskError
+from clipscout.transforms.core.video import containers, frames, geometry, lengths
 
 
 def probe(request: dict[str, Any]) -> Iterator[Item]:

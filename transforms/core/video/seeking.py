@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import av.container
 from av.video.stream import VideoStream
 
-from transforms.core.video import containers
+from clipscout.transforms.core.video import containers
 
 #: A frame belongs to a span when its time is in [start, end); times are compared with this much room for rounding.
 EPSILON_SECONDS = 5e-4

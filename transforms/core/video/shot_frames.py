@@ -5,8 +5,8 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from transforms.core.video import containers
-from transforms.core.video.shot_boundaries import (
+from clipscout.transforms.core.video import containers
+from clipscout.transforms.core.video.shot_boundaries import (
     THUMBNAIL_FORMAT,
     THUMBNAIL_HEIGHT,
     THUMBNAIL_WIDTH,

@@ -11,7 +11,7 @@ import av.container
 from av.packet import Packet
 from av.stream import Stream
 
-from transforms.core.video import containers
+from clipscout.transforms.core.video import containers
 
 #: A stamp that comes back within so many packets was an outlier, and no jump. No codec stores a picture more than 16
 #: pictures before its turn.

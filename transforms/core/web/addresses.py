@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from transforms.core.storage import naming
+from clipscout.transforms.core.storage import naming
 
 #: What a URL names: one video; a playlist, channel or search; or a page of which only asking tells how many videos it
 #: holds.

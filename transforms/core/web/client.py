@@ -8,11 +8,11 @@ from typing import Any
 
 import tenacity
 
-from transforms.core.child.supervisor import Child, ChildError, Limits, Message
-from transforms.core.storage import filesystem
-from transforms.core.web import secret_texts
-from transforms.core.web.lanes import Gate, NotTriedError, Politeness
-from transforms.failures import CODES
+from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits, Message
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.web import secret_texts
+from clipscout.transforms.core.web.lanes import Gate, NotTriedError, Politeness
+from clipscout.transforms.failures import CODES
 
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_FACT = 500

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus
 
-from transforms.core.child.protocol import Item, TaskError
-from transforms.core.storage.errors import DISK_FULL
-from transforms.core.web import addresses, filters
-from transforms.core.web.filters import FilterRule, number
-from transforms.core.web.session import Session, address_text, is_reference, is_several
-from transforms.core.web.ytdlp_errors import ByteCapError
+from clipscout.transforms.core.child.protocol import Item, TaskError
+from clipscout.transforms.core.storage.errors import DISK_FULL
+from clipscout.transforms.core.web import addresses, filters
+from clipscout.transforms.core.web.filters import FilterRule, number
+from clipscout.transforms.core.web.session import Session, address_text, is_reference, is_several
+from clipscout.transforms.core.web.ytdlp_errors import ByteCapError
 
 _CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=EgQQATAB"
 _FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from transforms.core.child.protocol import TaskError
-from transforms.core.storage import naming
-from transforms.core.storage.errors import DISK_FULL, disk_full_message
-from transforms.core.web import addresses, guard, ytdlp_errors
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.storage import naming
+from clipscout.transforms.core.storage.errors import DISK_FULL, disk_full_message
+from clipscout.transforms.core.web import addresses, guard, ytdlp_errors
 
 _LONGEST_ADDRESS = 4096
 #: How often one page may send to another before it is given up.
@@ -64,7 +64,7 @@ class Session:
     def __init__(self, settings: dict[str, Any], options: dict[str, Any]) -> None:
         import yt_dlp
 
-        from transforms.core.web.downloader import Downloader
+        from clipscout.transforms.core.web.downloader import Downloader
 
         self._target = ""
         proxy = settings.get("proxy") or ""

@@ -5,8 +5,8 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from transforms.core.storage.errors import DISK_FULL, disk_full_message
-from transforms.core.web.guard import RefusedAddressError
+from clipscout.transforms.core.storage.errors import DISK_FULL, disk_full_message
+from clipscout.transforms.core.web.guard import RefusedAddressError
 
 #: What sites say of a video, which an extractor hands on as text. First match wins, here and below; texts are folded:
 #: lower case, typographic apostrophes made plain.

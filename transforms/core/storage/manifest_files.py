@@ -1,0 +1,28 @@
+"""Names of a manifest's files: `spans.jsonl` and `spans.parquet`, or `spans-00003-of-00008.jsonl` of several shards."""
+
+import re
+
+from clipscout.transforms.core.storage import filesystem
+
+MANIFESTS = ("videos", "spans", "failures")
+JSON_LINES, PARQUET = ".jsonl", ".parquet"
+
+
+def name(manifest: str, shard: int, shards: int, ending: str = JSON_LINES) -> str:
+    """Returns the name of one file of a manifest below the output folder."""
+    return f"{manifest}{ending}" if shards == 1 else f"{manifest}-{shard:05d}-of-{shards:05d}{ending}"
+
+
+def manifest_of(name: str) -> str:
+    """Returns which manifest a file is of."""
+    return re.split(r"[-.]", name)[0]
+
+
+def find(output: str, manifest: str, *endings: str) -> list[str]:
+    """Returns the names of a manifest's files in an output; a user's file whose name only begins so is none of them.
+
+    Raises:
+      StorageError: The output cannot be listed.
+    """
+    pattern = re.compile(rf"{manifest}(-\d{{5}}-of-\d{{5}})?({'|'.join(map(re.escape, endings))})")
+    return list(filter(pattern.fullmatch, filesystem.list_files(output, manifest)))
