@@ -19,7 +19,7 @@ $(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python demo/run_demo.py demo_output
+	$(BIN)/python -m demo.run_demo demo_output
 
 test: $(READY)
 	$(BIN)/python -m pytest

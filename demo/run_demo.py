@@ -1,6 +1,6 @@
 """The demo: real videos from a package, real ImageNet weights, from three query rows to candidate clips.
 
-`python demo/run_demo.py OUTPUT`. It first assembles an untrimmed minute from several scenes, so that the place of the
+`python -m demo.run_demo OUTPUT`. It first assembles an untrimmed minute from several scenes, so that the place of the
 bike ride is known, and then runs the job exactly as a user would.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 
 from clipscout.pipeline.run import main
+from demo import draw
 
 #: Scenes of the minute: file and seconds of it. The bike ride fills 26 s to 36 s.
 SCENES = (
@@ -113,7 +114,19 @@ def run(folder: Path) -> int:
             if row["rank"] == 1:
                 where = f"{row['start_seconds']:6.2f} - {row['end_seconds']:6.2f} s"
                 print(f"  {row['action']:<20}{where}  score {row['score']:.3f}  {Path(row['source']).name}")
+        picture = folder / "response.svg"
+        picture.write_text(draw_bike_ride(output))
+        print(f"\nthe response of riding a bike over the minute: {picture}")
     return status
+
+
+def draw_bike_ride(output: Path) -> str:
+    """Returns the picture of the minute's bike ride."""
+    action = QUERIES[0]
+    rows = [json.loads(line) for line in (output / "spans.jsonl").read_text().splitlines()]
+    found = [row for row in rows if row["action"] == action["action"]]
+    times, responses = draw.track_of(output, found[0]["key"], action["classes"])
+    return draw.svg(times, responses, [(row["start_seconds"], row["end_seconds"]) for row in found])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Imports neither Beam nor torch: `--help` is there at once.
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -157,6 +158,22 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+def page() -> str:
+    """Returns docs/options.md: every option in a table, by group."""
+    lines = ["# Options of `clipscout mine`", "", "Made by `python -m clipscout.pipeline.options > docs/options.md`."]
+    group = ""
+    for option in OPTIONS:
+        if option.group != group:
+            group = option.group
+            lines += ["", f"## {group}", "", "| option | value | default | meaning |", "|---|---|---|---|"]
+        default = "" if option.default is None or option.name == "runner" else f"`{option.default}`"
+        kind = option.kind.replace("|", ", ") if "|" in option.kind else option.kind
+        cells = (f"`--{option.name}`", kind, default.replace("``", ""), option.help.replace("|", "\\|"))
+        lines.append(f"| {' | '.join(cells)} |")
+    beams = "Options of Beam and its runners (`--runner`, `--project`, `--region`, ...) are accepted as well."
+    return "\n".join([*lines, "", beams, ""])
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser behind `clipscout mine --help`; it raises UsageError."""
     made = Parser(
@@ -250,3 +267,7 @@ def _without(arguments: list[str], unknown: list[str]) -> list[str]:
         else:
             kept.append(argument)
     return kept
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
