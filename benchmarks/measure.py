@@ -58,8 +58,8 @@ def decode(video: str, sampling: str, mode: str, threads: str = "1") -> dict[str
     """(b) the decoder child alone, its samples thrown away."""
     from clipscout.transforms.core.child.supervisor import Child, Limits
 
-    rule = {"mode": "native"} if mode == "native" else {"mode": "squash", "width": 128, "height": 128}
-    request = {"path": video, "sampling": json.loads(sampling), "frame_rule": rule, "batch_frames": 16}
+    settings = {"mode": "native"} if mode == "native" else {"mode": "squash", "width": 128, "height": 128}
+    request = {"path": video, "sampling": json.loads(sampling), "frame_settings": settings, "batch_frames": 16}
     request["threads"] = int(threads)
     child = Child(Limits())
     list(child.call("video.probing:probe", {"path": video}))
@@ -100,7 +100,7 @@ def inference(spec: str, precision: str, samples: str, resize: str, threads: str
     shape: tuple[int, ...] = (count, *((chosen.window.frames,) if chosen.window else ()), *size)
     if resize == "native":
         chosen, shape = dataclasses.replace(chosen, preprocessing=specs.NOTEBOOK_PREPROCESSING), (64, 144, 256, 3)
-    classifier = loading.load(specs.LoadRule(chosen, "auto", precision, int(threads)))
+    classifier = loading.load(specs.LoadSettings(chosen, "auto", precision, int(threads)))
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for _ in range(3):
         classifier.outputs(frames)
@@ -157,11 +157,11 @@ def fetching(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     from clipscout.transforms.video_fetchers import WebFetcher
 
     shutil.rmtree(output, ignore_errors=True)
-    rule = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
+    settings = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
     urls = [json.loads(line)["url"] for line in Path(queries).read_text().splitlines()]
     requests = [VideoRequest(addresses.key_of(url), (Ask("any", (), "bench:1"),), url=url) for url in urls]
-    gate = Gate(rule.politeness, rule.politeness.lanes)
-    make = partial(WebFetcher, rule, VideoStore(output), gate)
+    gate = Gate(settings.politeness, settings.politeness.lanes)
+    make = partial(WebFetcher, settings, VideoStore(output), gate)
 
     def work() -> int:
         with Lanes(gate.lanes, make, most_ahead=1000) as lanes:

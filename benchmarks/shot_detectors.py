@@ -85,7 +85,7 @@ def _watched(video: str) -> Footage:
     from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
     cv2.setNumThreads(1)
-    finder, times, cuts = ShotFinder(set()), [], []
+    finder, times, boundaries = ShotFinder(set()), [], []
     others = {"adaptive": AdaptiveDetector(), "content": ContentDetector()}
     with av.open(video) as container:
         stream = container.streams.video[0]
@@ -99,7 +99,7 @@ def _watched(video: str) -> Footage:
                 max(number / footage.rate if frame.time is None else frame.time, times[-1] + 1e-3 if times else 0)
             )
             start = time.monotonic()
-            cuts += finder.add(frame, times[-1])
+            boundaries += finder.add(frame, times[-1])
             footage.seconds["own"] += time.monotonic() - start
             image = frame.reformat(*size, "bgr24").to_ndarray()
             code = FrameTimecode(number, footage.rate)
@@ -111,7 +111,7 @@ def _watched(video: str) -> Footage:
             footage.pictures.append(_rgb(frame, _PICTURE_WIDTH, _PICTURE_HEIGHT))
     for name, detector in others.items():
         footage.found[name] += [cut.frame_num for cut in detector.post_process(code)]
-    footage.found["own"] = np.searchsorted(times, np.array(cuts + finder.finish()) - 1e-6).tolist()
+    footage.found["own"] = np.searchsorted(times, np.array(boundaries + finder.finish()) - 1e-6).tolist()
     return footage
 
 

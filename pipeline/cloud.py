@@ -4,7 +4,6 @@ import ast
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import (
@@ -21,6 +20,7 @@ from apache_beam.transforms.resources import resource_hints_from_options
 
 from clipscout import __version__
 from clipscout.pipeline.config import Config
+from clipscout.pipeline.machines import WITH_GPU, WITHOUT_GPU, Machine
 from clipscout.transforms.core.storage import filesystem, naming
 
 _OBJECT = re.compile("gs://[^/]+/.*[^/]")
@@ -30,36 +30,8 @@ _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL, _LABEL_VALUE = re.compile(r"[^\W\d_][\w-]{0,62}"), re.compile(r"[\w-]{0,63}")
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What the machines of a pool look like where the user says nothing.
-
-    Attributes:
-      machine_type: Compute Engine's name.
-      threads: Harness threads of a worker process.
-      one_process: One worker process per machine instead of one per vCPU: the threads share one model on the GPU.
-        Decoding, cutting and downloads run in children of their own, so that the threads do not wait for each other.
-      disk_gb: Boot disk; the image takes about 10.
-      series: Beginnings of the machine types that such GPUs can be attached to.
-    """
-
-    machine_type: str
-    threads: int
-    one_process: bool
-    disk_gb: int
-    series: tuple[str, ...] = ()
-
-
 #: Variable that our image sets to its own name: a launcher that runs in it starts the workers from it too.
 IMAGE_VARIABLE = "CLIPSCOUT_IMAGE"
-#: Without a GPU every vCPU has a process and a model of its own.
-_CPU_SHAPE = Shape("n2-standard-8", threads=2, one_process=False, disk_gb=50)
-_GPU_SHAPES = {
-    "nvidia-l4": Shape("g2-standard-8", threads=8, one_process=True, disk_gb=100, series=("g2-",)),
-    "nvidia-tesla-t4": Shape("n1-standard-8", threads=8, one_process=True, disk_gb=100, series=("n1-", "custom-")),
-    "nvidia-tesla-a100": Shape("a2-highgpu-1g", threads=12, one_process=True, disk_gb=100, series=("a2-highgpu-",)),
-    "nvidia-a100-80gb": Shape("a2-ultragpu-1g", threads=12, one_process=True, disk_gb=100, series=("a2-ultragpu-",)),
-}
 #: With right fitting the service chooses the machine of the scoring stage; this one is for downloads and cutting.
 _BESIDE_GPU_MACHINE = "n2-standard-4"
 #: A decoder per thread at its usual cap of 2 GB, and a model.
@@ -173,7 +145,7 @@ def _faults_that_beam_finds(beam_options: PipelineOptions) -> Iterator[str]:
         yield f"--resource_hints: {error}"
 
 
-class Ask(NamedTuple):
+class GpuRequest(NamedTuple):
     """A way in which GPUs are asked for: by `--gpu`, or by Beam's own options.
 
     Attributes:
@@ -187,7 +159,7 @@ class Ask(NamedTuple):
     fitted_by: str
 
 
-def _asks(config: Config, beam_options: PipelineOptions) -> list[Ask]:
+def _asks(config: Config, beam_options: PipelineOptions) -> list[GpuRequest]:
     """Returns every way in which GPUs are asked for; more than one is a contradiction."""
     google = beam_options.view_as(GoogleCloudOptions)
     experiments = beam_options.view_as(DebugOptions).experiments or []  # where the service option was spelled once
@@ -195,12 +167,12 @@ def _asks(config: Config, beam_options: PipelineOptions) -> list[Ask]:
     asks = []
     if config.gpu != "none":
         fitted_by = "--gpu_mode=right_fit" if config.gpu_mode == "right_fit" else ""
-        asks.append(Ask(f"--gpu={config.gpu}", config.gpu, fitted_by))
-    asks += [Ask(repr(text), _gpu_in(text), "") for text in services if text.startswith("worker_accelerator")]
+        asks.append(GpuRequest(f"--gpu={config.gpu}", config.gpu, fitted_by))
+    asks += [GpuRequest(repr(text), _gpu_in(text), "") for text in services if text.startswith("worker_accelerator")]
     for text in beam_options.get_all_options().get("resource_hints") or ():
         if text.partition("=")[0] == "accelerator":
             words = f"the resource hint {text!r}"
-            asks.append(Ask(words, _gpu_in(text), words))
+            asks.append(GpuRequest(words, _gpu_in(text), words))
     return asks
 
 
@@ -209,13 +181,13 @@ def _gpu_in(text: str) -> str:
     return named[1] if named else ""
 
 
-def _fitted_by(asks: list[Ask]) -> str:
+def _fitted_by(asks: list[GpuRequest]) -> str:
     """Returns what asks for right fitting; empty where nothing does."""
     return next((ask.fitted_by for ask in asks if ask.fitted_by), "")
 
 
-def _shape(asks: list[Ask]) -> Shape:
-    return _GPU_SHAPES.get(asks[0].gpu, _CPU_SHAPE) if asks else _CPU_SHAPE
+def _shape(asks: list[GpuRequest]) -> Machine:
+    return WITH_GPU.get(asks[0].gpu, WITHOUT_GPU) if asks else WITHOUT_GPU
 
 
 def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:

@@ -11,18 +11,18 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clipscout import __version__
-from clipscout.pipeline import rules, settings
+from clipscout.pipeline import job_record, stage_settings
 from clipscout.pipeline.options import LOCAL_RUNNER, OPTIONS
 from clipscout.pipeline.values import Values, resolved
-from clipscout.transforms.clip_cutter import CutRule
+from clipscout.transforms.clip_cutter import CutSettings
 from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING
-from clipscout.transforms.core.spans.peaks import SpanRule
-from clipscout.transforms.core.spans.selecting import RULES, SelectionRule
+from clipscout.transforms.core.spans.peaks import SpanSettings
+from clipscout.transforms.core.spans.selecting import RULES, SelectionSettings
 from clipscout.transforms.core.storage import naming
 from clipscout.transforms.failures import CODES
-from clipscout.transforms.scoring_rule import ScoringRule
-from clipscout.transforms.site_search import SearchRule
-from clipscout.transforms.video_fetchers import FetchRule
+from clipscout.transforms.scoring_settings import ScoringSettings
+from clipscout.transforms.site_search import SearchSettings
+from clipscout.transforms.video_fetchers import FetchSettings
 
 #: What a preset says where the user says nothing.
 PRESETS: dict[str, dict[str, str]] = {
@@ -71,12 +71,12 @@ class Config:
     manifest_shards: int
     preset: str
     excludes: tuple[str, ...]
-    search: SearchRule
-    fetch: FetchRule
-    scoring: ScoringRule
-    spans: SpanRule
-    selection: SelectionRule
-    cut: CutRule
+    search: SearchSettings
+    fetch: FetchSettings
+    scoring: ScoringSettings
+    spans: SpanSettings
+    selection: SelectionSettings
+    cut: CutSettings
     workers: int
     streams: bool
     date: datetime.date
@@ -126,7 +126,7 @@ class Config:
     def identity(self) -> dict[str, str]:
         """Returns by what spans are found: the classifier, the fingerprint of the scores and that of all settings."""
         # the classifier's name may be a path; what it is stands in `scores`
-        text = json.dumps(settings.by_hand(self.shaping()), sort_keys=True)
+        text = json.dumps(job_record.by_hand(self.shaping()), sort_keys=True)
         scores = self.scoring.fingerprint()
         return {"classifier": self.scoring.spec.name, "scores": scores, "settings": naming.digest(text, 16)}
 
@@ -177,10 +177,10 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
     if re.match(r"\s|[A-Za-z][\w+.-]*:/", output) and not re.match("gs://[^/]", output):
         faults.append(f"--output is {output!r}, expected a folder, or gs://BUCKET/FOLDER")
     date = values.date()
-    spec = rules.spec(values, faults)
-    sampling = rules.sampling(values)
+    spec = stage_settings.spec(values, faults)
+    sampling = stage_settings.sampling(values)
     if spec and spec.window and sampling:
-        sampling = rules.video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
+        sampling = stage_settings.video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
     flags = {option.name: values.flag(option.name) for option in OPTIONS if option.kind == "flag"}
@@ -200,14 +200,14 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
         manifest_shards=int(numbers["manifest_shards"]),
         preset=preset,
         excludes=values.parts("exclude"),
-        search=rules.search(values, numbers, choices),
-        fetch=rules.fetch(values, numbers, choices),
-        scoring=rules.scoring(
+        search=stage_settings.search(values, numbers, choices),
+        fetch=stage_settings.fetch(values, numbers, choices),
+        scoring=stage_settings.scoring(
             spec, sampling, numbers, choices, flags, retry_codes=values.parts("retry_failed"), dataflow=dataflow
         ),
-        spans=rules.spans(numbers, choices, flags),
-        selection=SelectionRule(**{name: rules.cap(numbers[name]) for name in RULES}),
-        cut=rules.cut(numbers, choices, flags),
+        spans=stage_settings.spans(numbers, choices, flags),
+        selection=SelectionSettings(**{name: stage_settings.cap(numbers[name]) for name in RULES}),
+        cut=stage_settings.cut(numbers, choices, flags),
         workers=int(numbers["workers"]),
         streams=is_local(values.text("runner")) and numbers["workers"] == 1,
         date=date,

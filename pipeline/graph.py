@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from clipscout.pipeline import cloud, settings
+from clipscout.pipeline import cloud, job_record
 from clipscout.pipeline.config import Config
 from clipscout.transforms.better_videos import FetchBetterVideos
 from clipscout.transforms.clips import CutClips
@@ -61,7 +61,7 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     tallies = (rows, found.tallies, scored_tallies, proposed_tallies, counted) | "AllTallies" >> beam.Flatten()
     allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
     # who launches a job from a template is not there when it runs
-    beside = settings.record(config.shaping()) if config.dataflow else {}
+    beside = job_record.record(config.shaping()) if config.dataflow else {}
     write = WriteSummary(config.output, config.about(), config.replace, allowed, beside)
     summary = (tallies, written.paths, written.leftovers) | write
     return Outputs(spans, cut.clips, failures, summary)

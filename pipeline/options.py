@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
+from clipscout.pipeline.machines import WITH_GPU
+
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
@@ -120,7 +122,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a process that downloads, decodes or cuts.", 256, 1_000_000),
     Option("max_pixels", _LIMITS, "67108864", "integer", "Largest picture that is decoded, width times height.", 1, 2**31 - 1),
     Option("max_frames", _LIMITS, "10000000", "integer", "Decode at most so many frames of a video, or of each segment of a long one; the rest is left out and flagged.", 1),
-    Option("gpu", _CLOUD, "none", "none|nvidia-l4|nvidia-tesla-t4|nvidia-tesla-a100|nvidia-a100-80gb", "GPU of the Dataflow workers that decode and score. Machine type, disk, threads and processes follow from it; what you set yourself wins."),
+    Option("gpu", _CLOUD, "none", "|".join(("none", *WITH_GPU)), "GPU of the Dataflow workers that decode and score. Machine type, disk, threads and processes follow from it; what you set yourself wins."),
     Option("gpu_mode", _CLOUD, "right_fit", "right_fit|pool", "right_fit: only the workers that decode and score have a GPU (resource hints); downloads and cutting run on others. pool: all workers have one (service option worker_accelerator); the only way with FlexRS."),
     Option("preflight_only", _RUN, "false", "flag", "Check all that can be known before the job runs, list every fault, and stop."),
     Option("max_failure_ratio", _RUN, "1", "number", "The job fails, after everything is written, when a larger part of its rows, of its videos or of its spans ended as a failure (rejections by a stated rule are none).", 0, 1),

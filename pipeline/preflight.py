@@ -13,7 +13,7 @@ from typing import NamedTuple
 import deno
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from clipscout.pipeline import cloud, replacing, rows_ahead, settings
+from clipscout.pipeline import cloud, job_record, replacing, rows_ahead
 from clipscout.pipeline.config import Config, ConfigError, judged, options_named
 from clipscout.pipeline.rows_ahead import Rows
 from clipscout.transforms.core import tally
@@ -70,8 +70,8 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     usable = not unjudged and not any(fault.startswith("--output") for fault in places)
     plan: list[str] = []
     if usable:
-        settings_faults, plan = _settings(config)
-        faults += settings_faults
+        record_faults, plan = _record(config)
+        faults += record_faults
     if "classifier" not in unjudged:
         faults += _classifier_faults(config, look=usable)
     return Found([fault for fault in faults if not options_named(fault) & unjudged], rows, plan)
@@ -88,10 +88,10 @@ def check_rest(error: ConfigError) -> list[str]:
 def begin(config: Config) -> None:
     """Records the run's settings in the output folder, and forgets what was decided under others, or never finished."""
     stale.remove_unfinished(config.output)
-    if config.replace and settings.changes(config.output, config.shaping()):
+    if config.replace and job_record.changes(config.output, config.shaping()):
         for uri in failures_manifests(config.output):
             filesystem.delete(uri)
-    settings.write(config.output, config.shaping())
+    job_record.write(config.output, config.shaping())
 
 
 def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
@@ -176,7 +176,7 @@ def _missing_folders(path: str) -> list[str]:
     return missing
 
 
-def _settings(config: Config) -> tuple[list[str], list[str]]:
+def _record(config: Config) -> tuple[list[str], list[str]]:
     """An output that no run is writing to continues under the same settings; others replace results only when asked to.
 
     Returns:
@@ -185,12 +185,12 @@ def _settings(config: Config) -> tuple[list[str], list[str]]:
     try:
         if held := leases.holder(config.output):
             return [f"--output: {held}"], []
-        changes = settings.changes(config.output, config.shaping())
+        changes = job_record.changes(config.output, config.shaping())
         if config.replace:
             return [], replacing.plan(config, changes)
     except filesystem.StorageError as error:
         return [f"--output: {error}"], []
-    except settings.RecordError as error:
+    except job_record.RecordError as error:
         return [f"--output: {error}"], []
     if not changes:
         return [], []
@@ -209,16 +209,16 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
         return [f"--output: {error}"]
     if any(name.endswith(".parquet") for name in stored):
         return []
-    rule = config.scoring.load_rule()
-    _, items = batch_sizes(rule, config.scoring.batch_size)
+    settings = config.scoring.load_settings()
+    _, items = batch_sizes(settings, config.scoring.batch_size)
     if config.gpu != "none" or config.dataflow:  # workers have the GPU; here the weights and their shapes are tried
-        rule, items = replace(rule, device="cpu", precision="fp32"), min(items, _FEW_ITEMS)
+        settings, items = replace(settings, device="cpu", precision="fp32"), min(items, _FEW_ITEMS)
     try:
         with tally.doing("importing PyTorch", slow_seconds=10):
             from clipscout.transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
 
-        model = loading.load(rule)
-        with tally.doing(f"trying out {rule.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long
+        model = loading.load(settings)
+        with tally.doing(f"trying out {settings.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long
             model.try_out(items)
     except (SpecError, filesystem.StorageError) as error:
         return [f"--classifier: {error}"]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from clipscout.pipeline.closing import beside, counted, numbers_of
 from clipscout.pipeline.config import Config
-from clipscout.pipeline.settings import SCORED
+from clipscout.pipeline.job_record import SCORED
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.core.storage import filesystem, kept, stale
 

@@ -14,8 +14,8 @@ NATIVE = {"mode": "native"}
 class Decoded:
     """What `decode.samples` gives, joined."""
 
-    def __init__(self, path, sampling=None, frame_rule=None, batch_frames=16, **rest):
-        fields = {"path": path, "sampling": sampling or EVERY_FRAME, "frame_rule": frame_rule or NATIVE}
+    def __init__(self, path, sampling=None, frame_settings=None, batch_frames=16, **rest):
+        fields = {"path": path, "sampling": sampling or EVERY_FRAME, "frame_settings": frame_settings or NATIVE}
         items = list(decode.samples({**fields, "batch_frames": batch_frames, **rest}))
         self.report = {name: value for name, value in items[-1][0]["report"].items() if name != "cpu_msec"}
         self.batches = []

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.records import ScoreTrack
 
 #: Eighths of a second are exact in floating point: no test hangs on rounding.
@@ -16,7 +16,7 @@ FRAME = 1 / 24
 LEVELS = (0, 0.25, 0.5, 0.75, 1)
 
 
-def track_of(times, responses, decoded_seconds, actions=("red",), cuts=()):
+def track_of(times, responses, decoded_seconds, actions=("red",), shot_boundaries=()):
     """Returns a track with the same responses for every action."""
     responses = np.array(responses, np.float32)
     return ScoreTrack(
@@ -29,7 +29,7 @@ def track_of(times, responses, decoded_seconds, actions=("red",), cuts=()):
         top_scores=responses + 1,
         decoded_seconds=decoded_seconds,
         frames_decoded=len(times) * 2,
-        cuts=tuple(cuts),
+        shot_boundaries=tuple(shot_boundaries),
     )
 
 
@@ -40,8 +40,13 @@ def tracks(draw, units=(EIGHTH, FRAME), levels=(*LEVELS, np.nan), most_cuts=12):
     places = sorted(draw(st.lists(st.integers(0, 400), min_size=1, max_size=40, unique=True)))
     responses = draw(st.lists(st.sampled_from(levels), min_size=len(places), max_size=len(places)))
     end = places[-1] + draw(st.integers(1, 80))
-    cuts = sorted(draw(st.sets(st.integers(1, 480), max_size=most_cuts)))
-    return track_of([place * unit for place in places], responses, end * unit, cuts=[cut * unit for cut in cuts])
+    shot_boundaries = sorted(draw(st.sets(st.integers(1, 480), max_size=most_cuts)))
+    return track_of(
+        [place * unit for place in places],
+        responses,
+        end * unit,
+        shot_boundaries=[cut * unit for cut in shot_boundaries],
+    )
 
 
 def rules(**narrowed):
@@ -61,7 +66,7 @@ def rules(**narrowed):
         "max_span_seconds": st.sampled_from([5.0, 7.3, 20.0, 60.0]),
         "shots": st.sampled_from(["avoid", "trim", "ignore"]),
     }
-    return st.builds(SpanRule, **{**settings, **narrowed})
+    return st.builds(SpanSettings, **{**settings, **narrowed})
 
 
 def plain_tracks():

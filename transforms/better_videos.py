@@ -22,7 +22,7 @@ from clipscout.transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import SOUND_NOT_FETCHED, Flush, VideoSpans
 from clipscout.transforms.tags import FAILURES, Failed, failed
-from clipscout.transforms.video_fetchers import FetchRule, Outcome, WebFetcher, unforbidden
+from clipscout.transforms.video_fetchers import FetchSettings, Outcome, WebFetcher, unforbidden
 
 _STAGE = "FetchBetterVideos"
 _FOLDER = "videos_for_clips"
@@ -49,8 +49,8 @@ class Better(NamedTuple):
 class _BetterFetcher(WebFetcher):
     """Fetches the better video of what was scored; where that fails, clips come from what was scored."""
 
-    def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate, options: Mapping[str, str]) -> None:
-        super().__init__(rule, store, gate)
+    def __init__(self, settings: FetchSettings, store: VideoStore, gate: Gate, options: Mapping[str, str]) -> None:
+        super().__init__(settings, store, gate)
         self._options = options
 
     def work(self, proposal: VideoSpans, stopped: threading.Event) -> _Told:  # type: ignore[override]
@@ -59,7 +59,7 @@ class _BetterFetcher(WebFetcher):
         asked = self._asked(request)
         try:
             earlier = self._store.failure(request.key, asked)
-            if earlier is None or not earlier.is_left_alone(self._options, self._rule.retry_codes):
+            if earlier is None or not earlier.is_left_alone(self._options, self._settings.retry_codes):
                 outcome: Outcome = unforbidden(super().work(request, stopped), self._gate)
                 if outcome.video is not None:
                     if earlier is not None:
@@ -70,7 +70,7 @@ class _BetterFetcher(WebFetcher):
                     self._store.note_failure(earlier, asked)
         except filesystem.StorageError as error:
             earlier = Outcome(request, error=error).failure(_STAGE, self._options)
-        silent = self._rule.sound and proposal.video.facts.get("sound_left")
+        silent = self._settings.sound and proposal.video.facts.get("sound_left")
         flags = (f"{LOW_QUALITY}{earlier.code}", *((SOUND_NOT_FETCHED,) if silent else ()))
         return replace(proposal, source_flags=flags), earlier
 
@@ -83,18 +83,18 @@ def _is_wanted(proposal: VideoSpans) -> bool:
 class _FetchBetter(beam.DoFn):
     """What fetching in a pass and by group have in common."""
 
-    def __init__(self, output: str, rule: FetchRule, gates: Gates) -> None:
-        height = rule.clip_max_height or rule.max_height
-        self._rule = replace(rule, max_height=height, height_cap=max(height, rule.height_cap))
+    def __init__(self, output: str, settings: FetchSettings, gates: Gates) -> None:
+        height = settings.clip_max_height or settings.max_height
+        self._settings = replace(settings, max_height=height, height_cap=max(height, settings.height_cap))
         self._store, self._gates = VideoStore(output, _FOLDER), gates
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
-        self._options = self._rule.option_values()
+        self._options = self._settings.option_values()
 
     def _lanes(self, group: int) -> Lanes[VideoSpans, _Told]:
-        gate = self._gates.get(self._rule.politeness, group)
-        make = partial(_BetterFetcher, self._rule, self._store, gate, self._options)
+        gate = self._gates.get(self._settings.politeness, group)
+        make = partial(_BetterFetcher, self._settings, self._store, gate, self._options)
         return Lanes(gate.lanes, make, _MOST_AHEAD)
 
     def _told(self, told: _Told) -> Iterator[VideoSpans | Failed]:
@@ -172,27 +172,27 @@ class FetchBetterVideos(beam.PTransform):
 
     Attributes:
       output: The output folder; these videos lie in `videos_for_clips/`.
-      rule: How videos are fetched; without `clip_max_height` nothing is done.
+      settings: How videos are fetched; without `clip_max_height` nothing is done.
       flow: Whether videos stream through this stage.
       gates: What all lanes of a worker share.
     """
 
     output: str
-    rule: FetchRule
+    settings: FetchSettings
     flow: Flow
     gates: Gates
 
     @no_annotations  # Beam knows no tagged outputs
     def expand(self, proposals: beam.PCollection) -> Better:
         """Takes one VideoSpans per video; returns them with the better videos, and the failures."""
-        given: tuple[Any, ...] = (self.output, self.rule, self.gates)
-        if self.rule.clip_max_height is None:
+        given: tuple[Any, ...] = (self.output, self.settings, self.gates)
+        if self.settings.clip_max_height is None:
             return Better(proposals | WithoutFlush(self.flow), ())
         if self.flow.streams:
             fetch = beam.ParDo(_FetchInPass(*given)).with_outputs(FAILURES, main="spans")
             fetched = proposals | "Fetch" >> fetch
             return Better(fetched.spans, (fetched[FAILURES],))
-        route = beam.ParDo(_Route(self.flow, self.rule.politeness.groups())).with_outputs(AROUND, main="wanted")
+        route = beam.ParDo(_Route(self.flow, self.settings.politeness.groups())).with_outputs(AROUND, main="wanted")
         routed = proposals | "Route" >> route
         fetch = beam.ParDo(_FetchByGroup(*given)).with_outputs(FAILURES, main="spans")
         fetched = routed.wanted | "ByGroup" >> beam.GroupByKey() | "Fetch" >> fetch

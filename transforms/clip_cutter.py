@@ -42,7 +42,7 @@ _FACTS: dict[str, type | tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class CutRule:
+class CutSettings:
     """How clips are cut.
 
     Attributes:
@@ -84,13 +84,13 @@ class ClipCutter:
 
     Args:
       output: The output folder.
-      rule: How clips are cut.
+      settings: How clips are cut.
     """
 
-    def __init__(self, output: str, rule: CutRule) -> None:
-        self._output, self._rule = output, rule
+    def __init__(self, output: str, settings: CutSettings) -> None:
+        self._output, self._settings = output, settings
         self._scratch = tempfile.TemporaryDirectory(prefix="clipscout-")
-        self._child = Child(Limits(rule.stall_seconds, memory_bytes=rule.memory_bytes), self._scratch.name)
+        self._child = Child(Limits(settings.stall_seconds, memory_bytes=settings.memory_bytes), self._scratch.name)
         self._metrics = StageMetrics(_STAGE)
         self._bytes = 0
 
@@ -141,16 +141,16 @@ class ClipCutter:
 
     def _too_large(self, video: Video) -> str:
         """Returns why a video's pictures are too large to be encoded within the memory cap; nothing where they fit."""
-        rule, (width, height) = self._rule, (video.width, video.height)
-        scale = min(1.0, rule.height / height) if rule.height and height else 1.0
+        settings, (width, height) = self._settings, (video.width, video.height)
+        scale = min(1.0, settings.height / height) if settings.height and height else 1.0
         encoded = _BYTES_PER_PIXEL_ENCODED * width * height * scale**2
         need = _CUTTER_BYTES + round(_BYTES_PER_PIXEL_DECODED * width * height + encoded)
-        if rule.mode != "exact" or need <= rule.memory_bytes:
+        if settings.mode != "exact" or need <= settings.memory_bytes:
             return ""
         megabytes = math.ceil(need / 2**20 / 100) * 100
         return (
             f"pictures of {width}x{height} take about {megabytes} MB to encode, and --decode_memory_mb allows "
-            f"{rule.memory_bytes >> 20}; raise it, or give a smaller --clip_height"
+            f"{settings.memory_bytes >> 20}; raise it, or give a smaller --clip_height"
         )
 
     def _cut_all(
@@ -176,7 +176,7 @@ class ClipCutter:
             except ChildError as error:
                 if stopped.is_set():
                     return
-                most = _DEATHS_WITH_SOUND if self._rule.sound else _DEATHS_WITH_SOUND - 1
+                most = _DEATHS_WITH_SOUND if self._settings.sound else _DEATHS_WITH_SOUND - 1
                 if error.fatal and deaths < most:
                     calls.extendleft(reversed([([place], deaths + 1) for place in left]))
                     continue
@@ -186,15 +186,15 @@ class ClipCutter:
 
     def _request(self, proposal: VideoSpans, source: str, wanted: list[tuple[CandidateSpan, str]]) -> dict[str, Any]:
         names = ("start_seconds", "end_seconds", "peak_seconds")
-        rule = self._rule
+        settings = self._settings
         return {
             "path": source,
             "spans": [{**{name: getattr(span, name) for name in names}, "path": target} for span, target in wanted],
-            "mode": rule.mode,
-            "height": rule.height,
-            "poster": rule.posters,
-            "sound": rule.sound,
-            "keep_hdr": rule.keep_hdr,
+            "mode": settings.mode,
+            "height": settings.height,
+            "poster": settings.posters,
+            "sound": settings.sound,
+            "keep_hdr": settings.keep_hdr,
             "in_order": proposal.better is None and "time_jumps" in proposal.flags,
         }
 
@@ -273,9 +273,9 @@ class ClipCutter:
 
     def _made(self, proposal: VideoSpans) -> dict[str, Any]:
         """Returns what decides a clip besides its span."""
-        rule = self._rule
-        how = {"mode": rule.mode, "height": rule.height, "poster": rule.posters}
-        return {"content": proposal.source.content, **how, "sound": rule.sound, "keep_hdr": rule.keep_hdr}
+        settings = self._settings
+        how = {"mode": settings.mode, "height": settings.height, "poster": settings.posters}
+        return {"content": proposal.source.content, **how, "sound": settings.sound, "keep_hdr": settings.keep_hdr}
 
     def _record(self, span: CandidateSpan) -> str:
         return filesystem.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")

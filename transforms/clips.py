@@ -10,7 +10,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
-from clipscout.transforms.clip_cutter import ClipCutter, CutOutcome, CutRule
+from clipscout.transforms.clip_cutter import ClipCutter, CutOutcome, CutSettings
 from clipscout.transforms.core.web.lanes import Lanes
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import CandidateSpan, Clip, VideoSpans
@@ -34,19 +34,19 @@ class Cut(NamedTuple):
 class _Cut(beam.DoFn):
     """Cuts in a lane of its own, so that the next videos are decoded and scored meanwhile."""
 
-    def __init__(self, output: str, rule: CutRule) -> None:
-        self._output, self._rule = output, rule
+    def __init__(self, output: str, settings: CutSettings) -> None:
+        self._output, self._settings = output, settings
         self._metrics = StageMetrics("CutClips")
 
     def setup(self) -> None:
-        make = partial(ClipCutter, self._output, self._rule)
+        make = partial(ClipCutter, self._output, self._settings)
         self._lane: Lanes[VideoSpans, CutOutcome] = Lanes(1, make, _MOST_AHEAD)
 
     def teardown(self) -> None:
         self._lane.close()
 
     def process(self, proposal: VideoSpans) -> Iterator[_CutOutput]:
-        if self._rule.mode == "none":
+        if self._settings.mode == "none":
             yield from (TaggedOutput(_NOT_WANTED, span) for span in proposal.spans)
             return
         self._metrics.count("in-spans", len(proposal.spans))
@@ -82,15 +82,15 @@ class CutClips(beam.PTransform):
 
     Attributes:
       output: The output folder.
-      rule: How clips are cut.
+      settings: How clips are cut.
     """
 
     output: str
-    rule: CutRule
+    settings: CutSettings
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, proposals: beam.PCollection) -> Cut:
         """Returns clips, and a failure for each span without one."""
-        do_fn = _Cut(self.output, self.rule)
+        do_fn = _Cut(self.output, self.settings)
         cut = proposals | "Cut" >> beam.ParDo(do_fn).with_outputs(FAILURES, _NOT_WANTED, main="clips")
         return Cut(cut.clips, cut[_NOT_WANTED], cut[FAILURES])

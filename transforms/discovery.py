@@ -19,14 +19,14 @@ from clipscout.transforms.core.queries.excludes import is_excluded
 from clipscout.transforms.core.storage import filesystem, globs, naming
 from clipscout.transforms.core.web import addresses, filters
 from clipscout.transforms.core.web.client import FetchError
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Gate, Lanes, batched, worked_off
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import Flow
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.queries import match_files, row_order
 from clipscout.transforms.records import ActionQuery, Ask, VideoRequest
-from clipscout.transforms.site_search import Asker, Entries, SearchRule, address_of, is_asked
+from clipscout.transforms.site_search import Asker, Entries, SearchSettings, address_of, is_asked
 from clipscout.transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "FindVideos"
@@ -133,14 +133,14 @@ class _NameDirectly(beam.DoFn):
 class _AskSites(beam.DoFn):
     """Rows that a site has to be asked about, in the lanes of a group."""
 
-    def __init__(self, output: str, rule: SearchRule, flow: Flow) -> None:
-        self._output, self._rule, self._flow = output, rule, flow
+    def __init__(self, output: str, settings: SearchSettings, flow: Flow) -> None:
+        self._output, self._settings, self._flow = output, settings, flow
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, group: tuple[int, Iterable[ActionQuery]]) -> Iterator[_Candidate | _Tally | Failed]:
-        politeness = self._rule.politeness
+        politeness = self._settings.politeness
         gate = Gate(politeness, self._flow.lanes(politeness, group[0]))
-        make = partial(Asker, self._output, self._rule, gate)
+        make = partial(Asker, self._output, self._settings, gate)
         with Lanes(gate.lanes, make, _MOST_AHEAD) as lanes:
             for some in batched(group[1], _MOST_SORTED):
                 for answer in worked_off((lanes, sorted(some, key=row_order))):
@@ -191,18 +191,18 @@ class _Filter(beam.DoFn):
     """Refuses what an exclude file names, and what the listing shows to be unwanted.
 
     Args:
-      rule: Which videos are wanted.
+      settings: Which videos are wanted.
       count: Whether what is left is final, and is counted.
     """
 
-    def __init__(self, rule: FilterRule, count: bool) -> None:
-        self._rule, self._count = rule, count
+    def __init__(self, settings: FilterSettings, count: bool) -> None:
+        self._settings, self._count = settings, count
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, request: VideoRequest, excluded: dict[str, None]) -> Iterator[VideoRequest | Failed]:
         if is_excluded(naming.as_it_was(request.key), request.url, excluded):
             yield _rejected(self._metrics, request, "excluded", "named by an exclude file")
-        elif refused := filters.refusal(request.listed, self._rule, complete=False):
+        elif refused := filters.refusal(request.listed, self._settings, complete=False):
             yield _rejected(self._metrics, request, *refused)
         else:
             if self._count:
@@ -216,9 +216,7 @@ def _rejected(metrics: StageMetrics, request: VideoRequest, code: str, message: 
 
 
 def _channel_of(request: VideoRequest) -> str:
-    """Returns the channel, or for videos without one a name of their own."""
-    channel = request.listed.get("channel_id") or request.listed.get("channel") or request.listed.get("uploader")
-    return f"channel {channel}" if channel else f"video {request.key}"
+    return filters.channel_of(request.listed, request.key)
 
 
 class _CapChannels(beam.DoFn):
@@ -242,38 +240,38 @@ class FindVideos(beam.PTransform):
 
     Attributes:
       output: The output folder, where what sites listed is kept.
-      rule: How videos are looked for and which are wanted.
+      settings: How videos are looked for and which are wanted.
       flow: On one machine all lanes are one worker's.
     """
 
     output: str
-    rule: SearchRule
+    settings: SearchSettings
     flow: Flow
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> Found:
         """Takes queries and (excluded id, None) pairs; returns what was found."""
         queries, excluded = inputs
-        name = beam.ParDo(_NameDirectly(self.flow.groups(self.rule.politeness)))
+        name = beam.ParDo(_NameDirectly(self.flow.groups(self.settings.politeness)))
         named = queries | "NameDirectly" >> name.with_outputs(FAILURES, _TALLIES, _ASKED, main="candidates")
-        do_fn = _AskSites(self.output, self.rule, self.flow)
+        do_fn = _AskSites(self.output, self.settings, self.flow)
         ask = beam.ParDo(do_fn).with_outputs(FAILURES, _TALLIES, main="candidates")
         asked = named[_ASKED] | "ByGroup" >> beam.GroupByKey() | "AskSites" >> ask
         candidates = (named.candidates, asked.candidates) | "Candidates" >> beam.Flatten()
         merge_asks = beam.ParDo(_MergeAsks()).with_outputs(_TALLIES, main="requests")
         merged = candidates | "ByVideo" >> beam.GroupByKey() | "MergeAsks" >> merge_asks
-        filtered = _Filter(self.rule.filter, count=self.rule.max_per_channel is None)
+        filtered = _Filter(self.settings.filter, count=self.settings.max_per_channel is None)
         kept = merged.requests | "Filter" >> beam.ParDo(filtered, beam.pvalue.AsDict(excluded)).with_outputs(
             FAILURES, main="requests"
         )
         requests, rejected = kept.requests, [kept[FAILURES]]
-        if self.rule.max_per_channel is not None:
+        if self.settings.max_per_channel is not None:
             capped = (
                 requests
                 | "ToChannels" >> beam.WithKeys(_channel_of)
                 | "ByChannel" >> beam.GroupByKey()
                 | "CapChannels"
-                >> beam.ParDo(_CapChannels(self.rule.max_per_channel)).with_outputs(FAILURES, main="kept")
+                >> beam.ParDo(_CapChannels(self.settings.max_per_channel)).with_outputs(FAILURES, main="kept")
             )
             requests, rejected = capped.kept, [*rejected, capped[FAILURES]]
         failures = (named[FAILURES], asked[FAILURES], *rejected) | "Failures" >> beam.Flatten()

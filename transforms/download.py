@@ -22,7 +22,7 @@ from clipscout.transforms.grouping import GroupByVideo, only
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Flush, Video, VideoRequest
 from clipscout.transforms.tags import FAILURES, Failed, failed
-from clipscout.transforms.video_fetchers import FetchRule, FileFetcher, Outcome, WebFetcher, unforbidden
+from clipscout.transforms.video_fetchers import FetchSettings, FileFetcher, Outcome, WebFetcher, unforbidden
 
 _STAGE = "DownloadVideos"
 #: Requests that are sorted at once; of more, only these are in memory.
@@ -49,21 +49,21 @@ class Fetched(NamedTuple):
 class _Fetch(beam.DoFn):
     """Fetches the requests of a group: files one after the other, web videos in the group's lanes, all side by side."""
 
-    def __init__(self, output: str, rule: FetchRule, flow: Flow, gates: Gates) -> None:
+    def __init__(self, output: str, settings: FetchSettings, flow: Flow, gates: Gates) -> None:
         # clips that are cut from a better video need no sound of this one
-        self._rule = replace(rule, sound=rule.sound and rule.clip_max_height is None)
+        self._settings = replace(settings, sound=settings.sound and settings.clip_max_height is None)
         self._flow, self._gates = flow, gates
         self._store = VideoStore(output, "videos")
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
-        self._options = self._rule.option_values()
+        self._options = self._settings.option_values()
 
     def process(self, group: tuple[tuple[str, int], Iterable[VideoRequest]]) -> Iterator[Video | Flush | Failed]:
-        rule, (_, number) = self._rule, group[0]
-        gate = self._gates.get(rule.politeness, number)
-        web_lanes = Lanes(gate.lanes, partial(WebFetcher, rule, self._store, gate), _MOST_AHEAD)
-        file_lane = Lanes(1, partial(FileFetcher, rule, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
+        settings, (_, number) = self._settings, group[0]
+        gate = self._gates.get(settings.politeness, number)
+        web_lanes = Lanes(gate.lanes, partial(WebFetcher, settings, self._store, gate), _MOST_AHEAD)
+        file_lane = Lanes(1, partial(FileFetcher, settings, self._store), _MOST_FILES_AHEAD).beside(web_lanes)
         forbidden: list[Outcome] = []
         with web_lanes, file_lane:
             for some in batched(group[1], _MOST_SORTED):
@@ -101,12 +101,12 @@ def _by_rank(request: VideoRequest) -> tuple[int, int, str]:
 class _Decided(beam.DoFn):
     """Lets requests through that were not decided by an earlier run, by the group that fetches them."""
 
-    def __init__(self, rule: FetchRule, flow: Flow) -> None:
-        self._rule, self._flow = rule, flow
+    def __init__(self, settings: FetchSettings, flow: Flow) -> None:
+        self._settings, self._flow = settings, flow
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
-        self._options = self._rule.option_values()
+        self._options = self._settings.option_values()
 
     def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[tuple[tuple[str, int], VideoRequest] | Failed]:
         records = list(keyed[1])
@@ -115,7 +115,7 @@ class _Decided(beam.DoFn):
             return
         self._metrics.count("in-requests")
         if request.url and earlier is not None:
-            if earlier.is_left_alone(self._options, self._rule.retry_codes):
+            if earlier.is_left_alone(self._options, self._settings.retry_codes):
                 self._metrics.count(f"failed-{earlier.code}")
                 yield failed(earlier)
                 return
@@ -127,7 +127,7 @@ class _Decided(beam.DoFn):
         if self._flow.streams:
             return "all", 0
         # files may have been replaced since, and to look again costs no site anything
-        return ("web", place % self._rule.politeness.groups()) if request.url else ("files", place % _FILE_GROUPS)
+        return ("web", place % self._settings.politeness.groups()) if request.url else ("files", place % _FILE_GROUPS)
 
 
 def failures_manifests(output: str) -> list[str]:
@@ -155,13 +155,13 @@ class DownloadVideos(beam.PTransform):
 
     Attributes:
       output: The output folder.
-      rule: How videos are fetched.
+      settings: How videos are fetched.
       flow: Whether videos stream on from here, or are shuffled.
       gates: What all lanes of a worker share.
     """
 
     output: str
-    rule: FetchRule
+    settings: FetchSettings
     flow: Flow
     gates: Gates
 
@@ -169,9 +169,11 @@ class DownloadVideos(beam.PTransform):
     def expand(self, requests: beam.PCollection) -> Fetched:
         """Returns videos whose first frame could be decoded, and a failure for each other request."""
         earlier = requests.pipeline | beam.Impulse() | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
-        decide = beam.ParDo(_Decided(self.rule, self.flow)).with_outputs(FAILURES, main="pending")
+        decide = beam.ParDo(_Decided(self.settings, self.flow)).with_outputs(FAILURES, main="pending")
         decided = (requests, earlier) | "Join" >> beam.Flatten() | GroupByVideo() | "Decided" >> decide
-        fetch = beam.ParDo(_Fetch(self.output, self.rule, self.flow, self.gates)).with_outputs(FAILURES, main="videos")
+        fetch = beam.ParDo(_Fetch(self.output, self.settings, self.flow, self.gates)).with_outputs(
+            FAILURES, main="videos"
+        )
         fetched = decided.pending | "ByGroup" >> beam.GroupByKey() | "Fetch" >> fetch
         failures = (decided[FAILURES], fetched[FAILURES]) | "Failures" >> beam.Flatten()
         return Fetched(fetched.videos, fetched.videos | "Videos" >> WithoutFlush(self.flow), failures)

@@ -9,7 +9,7 @@ import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
 from clipscout.transforms.core.classifiers.responses import Responses, Texts
-from clipscout.transforms.core.classifiers.specs import BatchTooLargeError, LoadRule, UnusableClassifierError
+from clipscout.transforms.core.classifiers.specs import BatchTooLargeError, LoadSettings, UnusableClassifierError
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
@@ -30,13 +30,13 @@ class LazyClassifier:
     method raises UnusableClassifierError where it cannot be loaded: that is no fault of the batch, and ends the job.
 
     Args:
-      rule: What to load and how.
+      settings: What to load and how.
       metrics: The stage's.
       anywhere: Whether a machine without the GPU that the rule asks for loads it on its processor: texts are few.
     """
 
-    def __init__(self, rule: LoadRule, metrics: StageMetrics, *, anywhere: bool = False) -> None:
-        self._rule, self._metrics, self._anywhere = rule, metrics, anywhere
+    def __init__(self, settings: LoadSettings, metrics: StageMetrics, *, anywhere: bool = False) -> None:
+        self._settings, self._metrics, self._anywhere = settings, metrics, anywhere
         self._loaded: TorchClassifier | None = None
         self._lock = threading.Lock()
 
@@ -48,8 +48,8 @@ class LazyClassifier:
                         from clipscout.transforms.core.classifiers import loading
 
                         # the very rule where it can be followed: a process loads one classifier for all its steps
-                        rule = loading.as_here(self._rule) if self._anywhere else self._rule
-                        self._loaded = loading.load(rule)
+                        settings = loading.as_here(self._settings) if self._anywhere else self._settings
+                        self._loaded = loading.load(settings)
                 except (ValueError, RuntimeError, filesystem.StorageError, ImportError, OSError, MemoryError) as error:
                     why = " ".join(str(error).split()) or type(error).__name__
                     raise UnusableClassifierError(f"--classifier: {why}") from error
@@ -77,7 +77,7 @@ class LazyClassifier:
         return self._get().peak_bytes()
 
 
-def batch_sizes(load: LoadRule, batch_size: int) -> tuple[int, int]:
+def batch_sizes(load: LoadSettings, batch_size: int) -> tuple[int, int]:
     """Returns how many frames a batch has, and how many items (frames, or windows of them) a call of the model."""
     per_item = load.spec.window.frames if load.spec.window else 1
     if per_item > 1:  # a batch of windows has one for each thread at least
@@ -100,7 +100,7 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
     """
 
     def __init__(
-        self, load: LoadRule, batch_size: int, response: str, keep_outputs: bool = True, model_copies: int = 0
+        self, load: LoadSettings, batch_size: int, response: str, keep_outputs: bool = True, model_copies: int = 0
     ) -> None:
         batch_size, self._items = batch_sizes(load, batch_size)
         # minimum = maximum: Beam would otherwise try other sizes to learn the best one

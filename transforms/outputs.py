@@ -68,7 +68,7 @@ class _DescribeVideo(beam.DoFn):
             order = (span.action, span.key, span.rank)
             row = manifests.span_row(span, clip, proposal.video, self._identity)
             if "shots_unknown" in proposal.flags:
-                row["cuts"] = None
+                row["shot_boundaries"] = None
             yield _entry("spans", order, row, self._shards)
             yield _SPANS_CSV, (order, manifests.kinetics_row(row))
 

@@ -250,7 +250,7 @@ class DecodeReport:
       attempts: How often it was tried.
       cpu_msec: Processor time of the decoder in milliseconds.
       reached_end: Whether decoding came to the end of the video.
-      cuts: Times of shot boundaries in seconds.
+      shot_boundaries: Times of shot boundaries in seconds.
     """
 
     segment: Segment
@@ -263,7 +263,7 @@ class DecodeReport:
     attempts: int = 1
     cpu_msec: int = 0
     reached_end: bool = False
-    cuts: tuple[float, ...] = ()
+    shot_boundaries: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -357,7 +357,7 @@ class ScoreTrack:
       decoded_seconds: End of the last decoded frame.
       frames_decoded: Frames that came out of the decoder.
       flags: Flags of the decoding.
-      cuts: Shot boundaries in seconds, ascending: the time of the first frame of each new shot.
+      shot_boundaries: Shot boundaries in seconds, ascending: the time of the first frame of each new shot.
       lost_seconds: How long the pictures last that could not be decoded.
     """
 
@@ -371,7 +371,7 @@ class ScoreTrack:
     decoded_seconds: float
     frames_decoded: int
     flags: tuple[str, ...] = ()
-    cuts: tuple[float, ...] = ()
+    shot_boundaries: tuple[float, ...] = ()
     lost_seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -418,7 +418,7 @@ class CandidateSpan:
       score: The response there, smoothed where that is wanted.
       rank: Place among the action's spans in the video, from 1.
       top_label, top_score: The classifier's best label of the peak, and its score.
-      cuts: How many shot boundaries it holds.
+      shot_boundaries: How many shot boundaries it holds.
     """
 
     key: str
@@ -431,7 +431,7 @@ class CandidateSpan:
     rank: int
     top_label: str
     top_score: float
-    cuts: int = 0
+    shot_boundaries: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_seconds < self.end_seconds:

@@ -148,7 +148,7 @@ class Assemble(StoredScores):
     def _answered_alone(self, video: Video, scores: Scores) -> Scores:
         """Returns scores in which a zero-shot video's best label is one of its own."""
         own = wanted_of([video])
-        if not self._rule.spec.prompts or own == scores.wanted:
+        if not self._settings.spec.prompts or own == scores.wanted:
             return scores
         stored = tracks.read(self._place(video.content_key).track())
         return (stored and self._answers.of(stored, own)) or scores
@@ -214,7 +214,7 @@ def _joined_report(parts: list[ScoredSegment]) -> DecodeReport:
         decoded_seconds=max(report.decoded_seconds for report in reports),
         lost_seconds=sum(report.lost_seconds for report in reports),
         flags=tuple(sorted({flag for report in reports for flag in report.flags})),
-        cuts=tuple(sorted(cut for report in reports for cut in report.cuts)),
+        shot_boundaries=tuple(sorted(time for report in reports for time in report.shot_boundaries)),
         reached_end=reports[-1].reached_end,
     )
 
@@ -234,7 +234,7 @@ def _track(video: Video, scores: Scores, report: DecodeReport) -> ScoreTrack:
         decoded_seconds=report.decoded_seconds,
         frames_decoded=report.frames_decoded,
         flags=report.flags,
-        cuts=report.cuts,
+        shot_boundaries=report.shot_boundaries,
         lost_seconds=report.lost_seconds,
     )
 

@@ -24,7 +24,7 @@ from clipscout.transforms.inference import ClassifierHandler, Following
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import DecodeReport, FrameBatch, Segment, Video
 from clipscout.transforms.score_tracks import Assemble, SaveScores
-from clipscout.transforms.scoring_rule import ScoringRule
+from clipscout.transforms.scoring_settings import ScoringSettings
 from clipscout.transforms.stored_scores import FindStored
 from clipscout.transforms.tags import FAILURES
 
@@ -43,12 +43,12 @@ class Scored(NamedTuple):
 class _Decode(beam.DoFn):
     """Streams the samples of a segment out of the decoder child."""
 
-    def __init__(self, output: str, rule: ScoringRule) -> None:
-        self._output, self._rule = output, rule
+    def __init__(self, output: str, settings: ScoringSettings) -> None:
+        self._output, self._settings = output, settings
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
-        self._child = Child(Limits(self._rule.stall_seconds, memory_bytes=self._rule.memory_bytes))
+        self._child = Child(Limits(self._settings.stall_seconds, memory_bytes=self._settings.memory_bytes))
 
     def teardown(self) -> None:
         self._child.close()
@@ -58,14 +58,14 @@ class _Decode(beam.DoFn):
             yield segment
             return
         report = DecodeReport(segment)
-        window = self._rule.spec.window
-        windows = window and Windows(window, self._rule.sampling, segment.start_seconds, segment.end_seconds)
+        window = self._settings.spec.window
+        windows = window and Windows(window, self._settings.sampling, segment.start_seconds, segment.end_seconds)
         try:
             with self._copy_of_any(segment.videos) as path:
                 for message in self._messages(path, segment):
                     if "report" in message.facts:
                         facts = message.facts["report"]
-                        lists = {name: tuple(facts[name]) for name in ("flags", "cuts")}
+                        lists = {name: tuple(facts[name]) for name in ("flags", "shot_boundaries")}
                         report = DecodeReport(segment, **{**facts, **lists})
                     elif "times" in message.facts:
                         batch = _frame_batch(segment, message)
@@ -106,18 +106,18 @@ class _Decode(beam.DoFn):
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
         """Yields the child's messages; after its first death those already seen are left out."""
-        rule = self._rule
+        settings = self._settings
         request = {
             "path": path,
-            "sampling": asdict(rule.sampling),
-            "frame_rule": asdict(rule.spec.preprocessing.frame_rule()),
-            "batch_frames": max(1, rule.batch_size // _PARTS_PER_BATCH),
+            "sampling": asdict(settings.sampling),
+            "frame_settings": asdict(settings.spec.preprocessing.frame_settings()),
+            "batch_frames": max(1, settings.batch_size // _PARTS_PER_BATCH),
             "start_seconds": segment.start_seconds,
             "end_seconds": segment.end_seconds,
-            "margin_seconds": margin_seconds(rule.spec.window, rule.sampling, segment.video.frame_rate),
-            "max_pixels": rule.max_pixels,
-            "max_frames": rule.max_frames,
-            "threads": rule.threads,
+            "margin_seconds": margin_seconds(settings.spec.window, settings.sampling, segment.video.frame_rate),
+            "max_pixels": settings.max_pixels,
+            "max_frames": settings.max_frames,
+            "threads": settings.threads,
         }
         seen = 0
         for attempt in (1, 2):
@@ -173,15 +173,19 @@ class _DecodeAndInfer(beam.PTransform):
     """Segments to stored scores, in one fused stage: hints that differed would cut it in two."""
 
     output: str
-    rule: ScoringRule
+    settings: ScoringSettings
 
     def expand(self, segments_of: beam.PCollection) -> beam.PCollection:
-        rule = self.rule
+        settings = self.settings
         handler = ClassifierHandler(
-            rule.load_rule(), rule.batch_size, rule.response, rule.keep_outputs, rule.model_copies
+            settings.load_settings(),
+            settings.batch_size,
+            settings.response,
+            settings.keep_outputs,
+            settings.model_copies,
         )
-        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, rule))
-        return decoded | "Infer" >> RunInference(handler) | "Save" >> beam.ParDo(SaveScores(self.output, rule))
+        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, settings))
+        return decoded | "Infer" >> RunInference(handler) | "Save" >> beam.ParDo(SaveScores(self.output, settings))
 
 
 @dataclass
@@ -190,28 +194,30 @@ class ScoreVideos(beam.PTransform):
 
     Attributes:
       output: The output folder.
-      rule: How to sample and score.
+      settings: How to sample and score.
       flow: Whether videos stream through this stage, or are shuffled before and after it.
       hints: Beam's resource hints for the workers that decode and score; those of the other steps have none.
     """
 
     output: str
-    rule: ScoringRule
+    settings: ScoringSettings
     flow: Flow
     hints: Mapping[str, str] = field(default_factory=dict)
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, videos: beam.PCollection) -> Scored:
         """Takes videos (and where they stream, Flush); returns a track per video, or a failure."""
-        find = beam.ParDo(FindStored(self.output, self.rule, self.flow)).with_outputs(AROUND, FAILURES, main="pending")
+        find = beam.ParDo(FindStored(self.output, self.settings, self.flow)).with_outputs(
+            AROUND, FAILURES, main="pending"
+        )
         found = videos | "ByContent" >> GatherByContent(self.flow) | "FindStored" >> find
         # shuffled before and after: what is hinted is neither fused with a download nor with a cut
         segments_of = found.pending | "SpreadSegments" >> Spread(self.flow)
-        score = _DecodeAndInfer(self.output, self.rule).with_resource_hints(**self.hints)
+        score = _DecodeAndInfer(self.output, self.settings).with_resource_hints(**self.hints)
         saved = segments_of | "DecodeAndInfer" >> score
         if not self.flow.streams:
             saved = (saved, found[AROUND]) | "Join" >> beam.Flatten()
-        assemble = beam.ParDo(Assemble(self.output, self.rule)).with_outputs(FAILURES, main="tracks")
+        assemble = beam.ParDo(Assemble(self.output, self.settings)).with_outputs(FAILURES, main="tracks")
         assembled = saved | "Gather" >> GatherByContent(self.flow) | "Assemble" >> assemble
         failures = (found[FAILURES], assembled[FAILURES]) | "Failures" >> beam.Flatten()
         return Scored(assembled.tracks, failures)

@@ -7,7 +7,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from clipscout.transforms.core.spans.selecting import Contender, SelectionRule, select
+from clipscout.transforms.core.spans.selecting import Contender, SelectionSettings, select
+from clipscout.transforms.core.web.filters import channel_of
 from clipscout.transforms.flow import Flow, WithoutFlush
 from clipscout.transforms.grouping import GroupByVideo, of_type, only
 from clipscout.transforms.metrics import StageMetrics
@@ -28,15 +29,14 @@ class _Dropped:
 def _contenders(proposal: VideoSpans) -> Iterator[tuple[str, Contender]]:
     """Yields (action, contender) pairs."""
     facts = {**proposal.video.request.listed, **proposal.video.facts}
-    channel = facts.get("channel_id") or facts.get("channel") or facts.get("uploader")
-    name = f"channel {channel}" if channel else f"video {proposal.key}"
+    channel = channel_of(facts, proposal.key)
     for span in proposal.spans:
-        yield span.action, Contender(-span.score, span.key, span.start_seconds, span.end_seconds, name)
+        yield span.action, Contender(-span.score, span.key, span.start_seconds, span.end_seconds, channel)
 
 
-def _select(keyed: tuple[str, Iterable[Contender]], rule: SelectionRule) -> Iterator[_Dropped]:
+def _select(keyed: tuple[str, Iterable[Contender]], settings: SelectionSettings) -> Iterator[_Dropped]:
     """Yields the spans of one action that are dropped."""
-    for contender, dropped_by in select(keyed[1], rule):
+    for contender, dropped_by in select(keyed[1], settings):
         if dropped_by:
             yield _Dropped(contender.key, keyed[0], contender.start_seconds, contender.end_seconds, dropped_by)
 
@@ -68,23 +68,23 @@ class SelectSpans(beam.PTransform):
     """Keeps the best spans of each action over all videos.
 
     Attributes:
-      rule: How many; without any cap nothing is shuffled.
+      settings: How many; without any cap nothing is shuffled.
       flow: Whether videos stream up to here.
     """
 
-    rule: SelectionRule
+    settings: SelectionSettings
     flow: Flow
 
     def expand(self, proposals: beam.PCollection) -> beam.PCollection:
         """Takes and returns one VideoSpans per video."""
-        if not self.rule:
+        if not self.settings:
             return proposals
         proposals = proposals | WithoutFlush(self.flow)
         dropped = (
             proposals
             | "Contenders" >> beam.FlatMap(_contenders)
             | "ByAction" >> beam.GroupByKey()
-            | "Select" >> beam.FlatMap(_select, self.rule)
+            | "Select" >> beam.FlatMap(_select, self.settings)
         )
         joined = (proposals, dropped) | "Join" >> beam.Flatten() | GroupByVideo()
         return joined | "Apply" >> beam.ParDo(_Apply())

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json
 from clipscout.transforms.core.web import addresses
 from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Gate, Politeness
 from clipscout.transforms.failures import CODES
 from clipscout.transforms.metrics import StageMetrics
@@ -34,7 +34,7 @@ def is_asked(query: ActionQuery) -> bool:
 
 
 @dataclass(frozen=True)
-class SearchRule:
+class SearchSettings:
     """How videos are looked for.
 
     Attributes:
@@ -49,7 +49,7 @@ class SearchRule:
     prefix: str
     max_videos: int
     max_per_channel: int | None
-    filter: FilterRule
+    filter: FilterSettings
     web: WebSettings
     politeness: Politeness
 
@@ -65,9 +65,9 @@ def _entries_of(record: Any) -> Entries:
 class Asker:
     """Asks sites what they list, one query after the other: the worker of one lane."""
 
-    def __init__(self, output: str, rule: SearchRule, gate: Gate) -> None:
-        self._output, self._rule, self._gate = output, rule, gate
-        self._fetcher = Fetcher(rule.web, rule.politeness)
+    def __init__(self, output: str, settings: SearchSettings, gate: Gate) -> None:
+        self._output, self._settings, self._gate = output, settings, gate
+        self._fetcher = Fetcher(settings.web, settings.politeness)
         self._metrics = StageMetrics(_STAGE)
 
     def work(self, query: ActionQuery, stopped: threading.Event) -> tuple[ActionQuery, Entries | FetchError]:
@@ -76,9 +76,9 @@ class Asker:
         request = {
             "query": query.query,
             "url": url,
-            "search_prefix": self._rule.prefix,
-            "limit": query.max_videos or self._rule.max_videos,
-            "licence": self._rule.filter.licence,
+            "search_prefix": self._settings.prefix,
+            "limit": query.max_videos or self._settings.max_videos,
+            "licence": self._settings.filter.licence,
         }
         stored = filesystem.join(self._output, f"found/{naming.digest(json.dumps(request, sort_keys=True), 20)}.json")
         before = _read(stored)
@@ -134,8 +134,8 @@ class Asker:
     def _listing(self, request: dict[str, Any], stopped: threading.Event) -> list[dict[str, Any]]:
         """Asks one page, in its turn."""
         url = request["url"]
-        host = addresses.host_of(url) if url else self._rule.prefix
-        request = {**request, "pause_seconds": self._rule.politeness.interval_seconds}
+        host = addresses.host_of(url) if url else self._settings.prefix
+        request = {**request, "pause_seconds": self._settings.politeness.interval_seconds}
         with self._metrics.doing(f"asking for {naming.without_login(url) or request['query']!r}"):
             messages, _ = self._fetcher.run("web.fetch_tasks:listing", lambda: request, self._gate, host, stopped)
         return [message.facts for message in messages]

@@ -9,24 +9,24 @@ import apache_beam as beam
 from clipscout.transforms.core.queries import row_times
 from clipscout.transforms.core.queries.row_times import Ranges
 from clipscout.transforms.core.spans import peaks
-from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
 
 
 def notes(
-    track: ScoreTrack, spans: tuple[CandidateSpan, ...], rule: SpanRule, within: Mapping[str, Ranges]
+    track: ScoreTrack, spans: tuple[CandidateSpan, ...], settings: SpanSettings, within: Mapping[str, Ranges]
 ) -> tuple[str, ...]:
     """Returns a sentence for each action without a span: which threshold left how many samples out."""
     found = {span.action for span in spans}
     sentences = []
-    for action, told in peaks.removed_by(track, rule, within).items():
+    for action, told in peaks.removed_by(track, settings, within).items():
         if action in found:
             continue
         count = f"{told['samples']} samples"
-        reasons = [f"{told['below_min_score']} of {count} are below min_score {rule.min_score:g}"]
-        if rule.mode == "segments":
-            reasons.append(f"{told['below_high_score']} below high_score {rule.high_score:g}")
+        reasons = [f"{told['below_min_score']} of {count} are below min_score {settings.min_score:g}"]
+        if settings.mode == "segments":
+            reasons.append(f"{told['below_high_score']} below high_score {settings.high_score:g}")
         if action in within:
             reasons.append("samples beyond the row's times among them")
         strongest = "none" if told["strongest"] is None else f"{told['strongest']:.4g}"
@@ -35,8 +35,8 @@ def notes(
 
 
 class _Propose(beam.DoFn):
-    def __init__(self, rule: SpanRule) -> None:
-        self._rule = rule
+    def __init__(self, settings: SpanSettings) -> None:
+        self._settings = settings
         self._metrics = StageMetrics("ProposeSpans")
 
     def process(self, scored: ScoredVideo | Flush) -> Iterator[VideoSpans | Flush]:
@@ -44,11 +44,11 @@ class _Propose(beam.DoFn):
             yield scored
             return
         video, track = scored.video, scored.track
-        within = row_times.ranges_of(video.request.asks) if self._rule.within_row_times else {}
-        spans = tuple(peaks.propose(track, self._rule, within))
+        within = row_times.ranges_of(video.request.asks) if self._settings.within_row_times else {}
+        spans = tuple(peaks.propose(track, self._settings, within))
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
-        said = notes(track, spans, self._rule, within)
+        said = notes(track, spans, self._settings, within)
         yield VideoSpans(
             video,
             spans,
@@ -66,14 +66,14 @@ class ProposeSpans(beam.PTransform):
     """Picks the strongest responses of each wanted action and the span around each.
 
     Attributes:
-      rule: Length, number, spacing, threshold, and what to do about shot boundaries.
+      settings: Length, number, spacing, threshold, and what to do about shot boundaries.
     """
 
-    rule: SpanRule
+    settings: SpanSettings
 
     def expand(self, tracks: beam.PCollection) -> beam.PCollection:
         """Returns one VideoSpans per track; it is empty where no response reaches the threshold, and says so.
 
         A Flush passes.
         """
-        return tracks | "Propose" >> beam.ParDo(_Propose(self.rule)).with_output_types(Any)
+        return tracks | "Propose" >> beam.ParDo(_Propose(self.settings)).with_output_types(Any)

@@ -23,7 +23,7 @@ from clipscout.transforms.records import (
     Video,
     wanted_of,
 )
-from clipscout.transforms.scoring_rule import ScoringRule
+from clipscout.transforms.scoring_settings import ScoringSettings
 from clipscout.transforms.tags import Failed, failed
 
 _STAGE = "ScoreVideos"
@@ -36,17 +36,19 @@ _MOST_UNDER_WAY = 100_000
 class StoredScores(beam.DoFn):
     """What reading and writing scores have in common."""
 
-    def __init__(self, output: str, rule: ScoringRule) -> None:
-        self._output, self._rule = output, rule
-        self._fingerprint, self._limits = rule.fingerprint(), rule.limits()
+    def __init__(self, output: str, settings: ScoringSettings) -> None:
+        self._output, self._settings = output, settings
+        self._fingerprint, self._limits = settings.fingerprint(), settings.limits()
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
         """Prepares answers from what is stored; no model is loaded."""
         folder = filesystem.join(self._output, "scores", self._fingerprint)
-        classifier = LazyClassifier(self._rule.load_rule(), self._metrics, anywhere=True)  # maybe far from any GPU
+        classifier = LazyClassifier(
+            self._settings.load_settings(), self._metrics, anywhere=True
+        )  # maybe far from any GPU
         ask_model = partial(LazyClassifier.texts, classifier)
-        self._answers = Answers(self._rule.spec, self._rule.response, folder, ask_model)
+        self._answers = Answers(self._settings.spec, self._settings.response, folder, ask_model)
 
     def _place(self, content_key: str) -> Place:
         return Place(self._output, self._fingerprint, content_key)
@@ -55,8 +57,8 @@ class StoredScores(beam.DoFn):
 class FindStored(StoredScores):
     """Splits contents without stored scores into segments; the others leave with their track, or their failure."""
 
-    def __init__(self, output: str, rule: ScoringRule, flow: Flow) -> None:
-        super().__init__(output, rule)
+    def __init__(self, output: str, settings: ScoringSettings, flow: Flow) -> None:
+        super().__init__(output, settings)
         self._flow = flow
 
     def start_bundle(self) -> None:
@@ -94,7 +96,7 @@ class FindStored(StoredScores):
     def _is_whole(self, stored: Stored) -> bool:
         """Tells whether a segment can become part of a track as it is wanted now."""
         try:
-            return not self._rule.keep_outputs or bool(stored.has_outputs and list(stored.outputs()))
+            return not self._settings.keep_outputs or bool(stored.has_outputs and list(stored.outputs()))
         except ValueError:  # damaged
             return False
 
@@ -112,15 +114,15 @@ class FindStored(StoredScores):
             yield StoredTrack(videos, scores, report, reused=videos[0].content_key not in self._under_way)
             return
         earlier = tracks.read_failure(place, limits=self._limits)
-        if earlier and earlier["code"] in REMEMBERED and earlier["code"] not in self._rule.retry_codes:
+        if earlier and earlier["code"] in REMEMBERED and earlier["code"] not in self._settings.retry_codes:
             self._metrics.count("reused-failures", len(videos))
             for video in videos:
                 message = f"{video.request.source}: {earlier['message']}"
                 yield Failure(_STAGE, key=video.key, **{**earlier, "message": message})
             return
         # who scores again keeps what is there: an earlier action loses nothing by a new one
-        also = stored.scores.wanted if stored and not self._rule.spec.prompts else ()
-        for segment in _split(videos, self._rule, also):
+        also = stored.scores.wanted if stored and not self._settings.spec.prompts else ()
+        for segment in _split(videos, self._settings, also):
             uri = place.segment(segment.start_seconds, segment.end_seconds)
             stored = tracks.read(uri) if segment.count > 1 else None
             scores = stored and self._answers.of(stored, segment.wanted())
@@ -135,12 +137,14 @@ def _key(video: Video) -> str:
     return video.key
 
 
-def _split(videos: tuple[Video, ...], rule: ScoringRule, also: tuple[tuple[str, ...], ...]) -> Iterator[Segment]:
+def _split(
+    videos: tuple[Video, ...], settings: ScoringSettings, also: tuple[tuple[str, ...], ...]
+) -> Iterator[Segment]:
     """Splits a long video into segments that different workers can take."""
-    video, sampling = videos[0], rule.sampling
+    video, sampling = videos[0], settings.sampling
     container, codec = video.facts.get("container", ""), video.facts.get("codec", "")
     splits = can_split(container, codec, by_index=sampling.frame_stride is not None)
-    ranges = segments(video.duration_seconds, rule.segment_seconds if splits else 0)
+    ranges = segments(video.duration_seconds, settings.segment_seconds if splits else 0)
     for place, (start, end) in enumerate(ranges):
         yield Segment(videos, place, len(ranges), start, end, also)
 
@@ -151,4 +155,6 @@ REPORTED = tracks.REPORTED
 def report_of(segment: Segment, stored: Stored) -> DecodeReport:
     """Returns how the decoding of stored scores ended."""
     facts = {name: value for name, value in stored.facts.items() if name in REPORTED}
-    return DecodeReport(segment, **{**facts, "flags": tuple(facts["flags"]), "cuts": tuple(facts["cuts"])})
+    return DecodeReport(
+        segment, **{**facts, "flags": tuple(facts["flags"]), "shot_boundaries": tuple(facts["shot_boundaries"])}
+    )

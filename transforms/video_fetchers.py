@@ -16,7 +16,7 @@ from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.core.storage.video_store import VideoStore
 from clipscout.transforms.core.web import addresses, filters, secret_texts
 from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Gate, Politeness
 from clipscout.transforms.failures import CODES, CURES, Failure
 from clipscout.transforms.metrics import StageMetrics
@@ -40,7 +40,7 @@ class FileLimits:
 
 
 @dataclass(frozen=True)
-class FetchRule:
+class FetchSettings:
     """How videos are fetched.
 
     Attributes:
@@ -64,7 +64,7 @@ class FetchRule:
     height_cap: int
     max_bytes: int
     copy_inputs: bool
-    filter: FilterRule
+    filter: FilterSettings
     web: WebSettings
     politeness: Politeness
     max_pixels: int
@@ -75,10 +75,10 @@ class FetchRule:
     clip_max_height: int | None = None
     file_limits: FileLimits = field(default_factory=FileLimits)
 
-    def for_files(self) -> "FetchRule":
+    def for_files(self) -> "FetchSettings":
         """Returns the rule that holds for files of the user's own."""
         limits = self.file_limits
-        wanted = FilterRule(limits.min_seconds, math.inf if limits.max_seconds is None else limits.max_seconds)
+        wanted = FilterSettings(limits.min_seconds, math.inf if limits.max_seconds is None else limits.max_seconds)
         return replace(self, filter=wanted, max_bytes=sys.maxsize if limits.max_bytes is None else limits.max_bytes)
 
     def option_values(self) -> dict[str, str]:
@@ -121,7 +121,7 @@ class Outcome:
 
         Args:
           stage: Who wanted it.
-          options: The values that options have, see `FetchRule.option_values`.
+          options: The values that options have, see `FetchSettings.option_values`.
         """
         assert self.error is not None
         code, attempts = self.error.code, getattr(self.error, "attempts", 1)
@@ -136,8 +136,8 @@ class Outcome:
 class VideoFetcher:
     """Fetches and probes videos, one after the other: the worker of one lane."""
 
-    def __init__(self, rule: FetchRule, store: VideoStore, child: Child) -> None:
-        self._rule, self._store, self._child = rule, store, child
+    def __init__(self, settings: FetchSettings, store: VideoStore, child: Child) -> None:
+        self._settings, self._store, self._child = settings, store, child
         self._metrics = StageMetrics(_STAGE)
 
     def work(self, request: VideoRequest, stopped: threading.Event) -> Outcome:
@@ -166,7 +166,7 @@ class VideoFetcher:
 
     def _asked(self, request: VideoRequest) -> dict[str, Any]:
         """Returns the settings that decide which file a request brings."""
-        return {"max_height": self._rule.max_height, "height_cap": self._rule.height_cap} if request.url else {}
+        return {"max_height": self._settings.max_height, "height_cap": self._settings.height_cap} if request.url else {}
 
     def _stored(self, request: VideoRequest) -> Video | None:
         """Returns the video that an earlier run stored, if today's rules would still take it.
@@ -178,19 +178,19 @@ class VideoFetcher:
         if video is None:
             return None
         facts = {**video.facts, "duration": video.duration_seconds}
-        if refused := filters.refusal(facts, self._rule.filter, complete=bool(request.url)):
+        if refused := filters.refusal(facts, self._settings.filter, complete=bool(request.url)):
             raise FetchError(*refused)
         self._check_size(video.size_bytes)
         self._check_height(video)
-        return None if self._rule.sound and video.facts.get("sound_left") else video
+        return None if self._settings.sound and video.facts.get("sound_left") else video
 
     def _check_size(self, size: int) -> None:
-        if size > self._rule.max_bytes:
-            raise FetchError("too_large", f"{size} bytes, {self._rule.max_bytes} allowed")
+        if size > self._settings.max_bytes:
+            raise FetchError("too_large", f"{size} bytes, {self._settings.max_bytes} allowed")
 
     def _check_height(self, video: Video) -> None:
         """What a site does not state of a format is seen in the file."""
-        refused = filters.too_high(video.width, video.height, self._rule.height_cap) if video.request.url else None
+        refused = filters.too_high(video.width, video.height, self._settings.height_cap) if video.request.url else None
         if refused:
             raise FetchError(*refused)
 
@@ -199,7 +199,7 @@ class VideoFetcher:
         if not size:
             raise FetchError("unreadable_video", "the file is empty")
         probed = self._probe(path)
-        if refused := filters.refusal({"duration": probed["duration_seconds"]}, self._rule.filter, complete=False):
+        if refused := filters.refusal({"duration": probed["duration_seconds"]}, self._settings.filter, complete=False):
             raise FetchError(*refused)
         video = Video(
             key=request.key,
@@ -233,8 +233,8 @@ class VideoFetcher:
     def _probe(self, path: str) -> dict[str, Any]:
         for attempt in (1, 2):
             try:
-                request = {"path": path, "max_pixels": self._rule.max_pixels}
-                *_, answer = self._child.call("video.probing:probe", request, self._rule.probe)
+                request = {"path": path, "max_pixels": self._settings.max_pixels}
+                *_, answer = self._child.call("video.probing:probe", request, self._settings.probe)
                 return answer.facts
             except ChildError as error:
                 if not error.fatal or attempt == 2:
@@ -251,11 +251,11 @@ def _msec_since(start: float) -> int:
 class FileFetcher(VideoFetcher):
     """Files on local disk or gs://, used in place or copied."""
 
-    def __init__(self, rule: FetchRule, store: VideoStore) -> None:
-        super().__init__(rule.for_files(), store, Child(rule.probe))
+    def __init__(self, settings: FetchSettings, store: VideoStore) -> None:
+        super().__init__(settings.for_files(), store, Child(settings.probe))
 
     def _stored(self, request: VideoRequest) -> Video | None:
-        copies, remote = self._rule.copy_inputs, filesystem.is_remote(request.path)
+        copies, remote = self._settings.copy_inputs, filesystem.is_remote(request.path)
         if not copies and not remote:  # a local file is looked into again: it is here
             return None
         stored = super()._stored(request)
@@ -268,7 +268,7 @@ class FileFetcher(VideoFetcher):
         return stored if stored.content == content else None
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
-        copies, remote = self._rule.copy_inputs, filesystem.is_remote(request.path)
+        copies, remote = self._settings.copy_inputs, filesystem.is_remote(request.path)
         size, modified = (filesystem.facts(request.path)[0], 0) if remote else filesystem.stamp(request.path)
         self._check_size(size)
         with filesystem.local_copy(request.path) as path:
@@ -286,10 +286,10 @@ class FileFetcher(VideoFetcher):
 class WebFetcher(VideoFetcher):
     """Web videos, through yt-dlp."""
 
-    def __init__(self, rule: FetchRule, store: VideoStore, gate: Gate) -> None:
-        self._fetcher, self._gate = Fetcher(rule.web, rule.politeness), gate
+    def __init__(self, settings: FetchSettings, store: VideoStore, gate: Gate) -> None:
+        self._fetcher, self._gate = Fetcher(settings.web, settings.politeness), gate
         self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="clipscout-"))
-        super().__init__(rule, store, Child(rule.probe, self._scratch, forked=True))
+        super().__init__(settings, store, Child(settings.probe, self._scratch, forked=True))
 
     def kill(self) -> None:
         """Makes `work` end soon."""
@@ -303,7 +303,7 @@ class WebFetcher(VideoFetcher):
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
-        rule, host = self._rule, addresses.host_of(request.url)
+        settings, host = self._settings, addresses.host_of(request.url)
         if not addresses.is_address(addresses.page_and_item(request.url)[0]):  # a list may name anything
             raise FetchError("scheme_refused", "only http and https, and yt-dlp's own addresses, are contacted")
         with tempfile.TemporaryDirectory(dir=self._scratch) as scratch, self._metrics.doing(f"waiting for {host}"):
@@ -312,11 +312,11 @@ class WebFetcher(VideoFetcher):
                 return {
                     "url": request.url,
                     "folder": tempfile.mkdtemp(dir=scratch),  # a stale part of an earlier attempt would be trusted
-                    "max_height": rule.max_height,
-                    "height_cap": rule.height_cap,
-                    "max_bytes": rule.max_bytes,
-                    "sound": rule.sound,
-                    "filter": vars(rule.filter),
+                    "max_height": settings.max_height,
+                    "height_cap": settings.height_cap,
+                    "max_bytes": settings.max_bytes,
+                    "sound": settings.sound,
+                    "filter": vars(settings.filter),
                 }
 
             (message,), attempts = self._fetcher.run(
@@ -344,7 +344,7 @@ class WebFetcher(VideoFetcher):
             whole = answer.facts["path"]
         except ChildError as error:
             return picture, {**facts, "sound_missing": f"decode_{error.kind}" if error.fatal else error.kind}
-        if os.path.getsize(whole) > self._rule.max_bytes:
+        if os.path.getsize(whole) > self._settings.max_bytes:
             return picture, {**facts, "sound_missing": "too_large"}
         return whole, facts
 

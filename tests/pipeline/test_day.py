@@ -79,13 +79,13 @@ def test_the_top_spans_hit_every_planted_action(day):
 
 def test_no_span_crosses_a_cut(day):
     for row in read_jsonl(day[0] / "output/spans.jsonl"):
-        assert row["cuts"] == 0
+        assert row["shot_boundaries"] == 0
         assert not [cut for cut in CUTS if row["start_seconds"] + 1e-3 < cut < row["end_seconds"] - 1e-3]
 
 
 def test_the_cuts_of_the_track_are_those_of_the_day(day):
     (path,) = (day[0] / "output/scores").glob("*/*.parquet")
-    np.testing.assert_allclose(tracks.read(str(path)).facts["cuts"], CUTS, atol=1e-3)
+    np.testing.assert_allclose(tracks.read(str(path)).facts["shot_boundaries"], CUTS, atol=1e-3)
 
 
 def test_another_length_loads_no_model(day):

@@ -31,7 +31,7 @@ def test_the_bike_ride_is_found_in_the_untrimmed_minute(demo):
     # the span is one shot of the ride, from the cut between the taxis and the cyclist on, and the clip is there
     assert ride["start_seconds"] == pytest.approx(start + 3.04, abs=1e-3)
     assert start + 5 < ride["end_seconds"] <= end
-    assert ride["cuts"] == 0
+    assert ride["shot_boundaries"] == 0
     assert (demo / "results" / ride["clip"]).is_file()
     assert abs(by_source(demo / "results")["untrimmed_minute.mp4"]["decoded_seconds"] - 60) < 0.1
 

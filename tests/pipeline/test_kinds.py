@@ -176,8 +176,8 @@ KINDS = {
 
 def decoded(path, chosen, sampling):
     """The frames that the job's decoder gives, all at once."""
-    rule = asdict(chosen.preprocessing.frame_rule())
-    request = {"path": path, "sampling": asdict(sampling), "frame_rule": rule, "batch_frames": 16}
+    rule = asdict(chosen.preprocessing.frame_settings())
+    request = {"path": path, "sampling": asdict(sampling), "frame_settings": rule, "batch_frames": 16}
     parts = [(facts, payload) for facts, payload in decode.samples(request) if "times" in facts]
     frames = [np.frombuffer(bytes(payload), np.uint8).reshape(facts["shape"]) for facts, payload in parts]
     return np.concatenate(frames), np.concatenate([facts["times"] for facts, _ in parts])

@@ -48,7 +48,7 @@ def test_both_forms_say_the_same(finished, name, columns):
 
 def test_a_span_tells_where_it_comes_from_and_by_what(finished):
     (span,) = read_jsonl(finished / "spans.jsonl")
-    assert (span["start_seconds"], span["end_seconds"], span["cuts"]) == (2.0, 4.0, 0)
+    assert (span["start_seconds"], span["end_seconds"], span["shot_boundaries"]) == (2.0, 4.0, 0)
     assert (span["clip_start_seconds"], span["clip_end_seconds"]) == (2.0, 4.0)
     assert span["classifier"] == "colours.json"
     settings = json.loads((finished / "summary.json").read_text())["settings"]

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from clipscout.transforms import clip_cutter
-from clipscout.transforms.clip_cutter import ClipCutter, CutRule
+from clipscout.transforms.clip_cutter import ClipCutter, CutSettings
 from clipscout.transforms.core.child.supervisor import Child
 from clipscout.transforms.core.storage import video_store
 from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
@@ -161,7 +161,7 @@ def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_p
     span = CandidateSpan("file-a", "red", 0.0, 1.0, 0.5, 0, 1.0, 1, "red", 1.0)
     request = VideoRequest("file-a", (Ask("red", ("red",), "q:1"),), path=str(tmp_path / "none.mp4"))
     video = Video("file-a", request.path, request, 1, "sha256:0", 1.0, *size, 25.0)
-    cutter = ClipCutter(str(tmp_path), CutRule("exact", height, True, True, False, 10, megabytes << 20))
+    cutter = ClipCutter(str(tmp_path), CutSettings("exact", height, True, True, False, 10, megabytes << 20))
     (failure,) = cutter.work(VideoSpans(video, (span,), 1.0, 2), threading.Event()).failures
     cutter.close()
     assert (failure.code == "cut_memory") == bool(told)

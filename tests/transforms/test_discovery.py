@@ -4,7 +4,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from clipscout.transforms.core.storage import naming
 from clipscout.transforms.core.storage.video_store import VideoStore
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.discovery import _Filter, _MergeAsks
 from clipscout.transforms.records import Ask, Video, VideoRequest
 
@@ -39,7 +39,7 @@ def test_videos_whose_keys_differ_in_case_alone_stay_two_videos_with_files_of_th
 def test_a_video_that_was_told_apart_is_excluded_by_the_key_that_its_site_gives():
     found, _ = merged(request("site-aB"), request("site-AB"))
     for name in ("site-aB", "aB"):
-        kept = [one.key for one in found for one in _Filter(FilterRule(), False).process(one, {name: None})
+        kept = [one.key for one in found for one in _Filter(FilterSettings(), False).process(one, {name: None})
                 if not isinstance(one, TaggedOutput)]  # fmt: skip
         assert kept == ["site-AB"]
 

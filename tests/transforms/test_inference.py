@@ -112,14 +112,14 @@ def test_keyframe_sampling_runs_through_the_job(tmp_path, colour_spec):
     # the last key frame is not the end, and nobody knows of shots
     (video,) = read_jsonl(tmp_path / "output/videos.jsonl")
     assert (video["decoded_seconds"], video["flags"]) == (6.0, ["shots_unknown"])
-    assert {span["cuts"] for span in read_jsonl(tmp_path / "output/spans.jsonl")} == {None}
+    assert {span["shot_boundaries"] for span in read_jsonl(tmp_path / "output/spans.jsonl")} == {None}
 
 
 def test_bf16_scores_are_close(colour_spec):
     frames = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
     spec = resolve(colour_spec)
     scores = {
-        precision: loading.load(specs.LoadRule(spec, "cpu", precision)).outputs(frames)
+        precision: loading.load(specs.LoadSettings(spec, "cpu", precision)).outputs(frames)
         for precision in ("fp32", "bf16")
     }
     assert scores["bf16"].dtype == np.float32
@@ -129,7 +129,7 @@ def test_bf16_scores_are_close(colour_spec):
 def test_parts_of_a_batch_on_several_threads_score_alike(colour_spec):
     frames = np.random.default_rng(0).integers(0, 256, (13, 64, 64, 3), np.uint8)
     spec = resolve(colour_spec)
-    one, three = (loading.load(specs.LoadRule(spec, "cpu", "fp32", threads)).outputs(frames) for threads in (1, 3))
+    one, three = (loading.load(specs.LoadSettings(spec, "cpu", "fp32", threads)).outputs(frames) for threads in (1, 3))
     np.testing.assert_allclose(one, three, atol=1e-6)
 
 

@@ -103,7 +103,7 @@ class Lost(ColourModel):
 
 def test_a_device_that_fails_is_no_fault_of_a_batch(colour_spec):
     spec = resolve(colour_spec)
-    classifier = torch_models.TorchClassifier(Lost(), specs.LoadRule(spec, "cpu", threads=1))
+    classifier = torch_models.TorchClassifier(Lost(), specs.LoadSettings(spec, "cpu", threads=1))
     classifier._scorer = classifier._eager(torch_models._Scorer(Lost(), spec))  # a trace would forget the condition
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     with pytest.raises(UnusableClassifierError, match=r"CUDA error: an illegal memory access was encountered$"):
@@ -118,9 +118,9 @@ def test_what_ends_a_job_is_caught_with_no_fault_of_an_item():
 
 def test_texts_are_embedded_by_the_model_that_scores_where_there_is_a_gpu(colour_spec, monkeypatch):
     """The step that answers from stored embeddings loads no second copy beside it; far from a GPU it loads one."""
-    rule = specs.LoadRule(resolve(colour_spec), "cuda", "fp16", threads=1)
+    settings = specs.LoadSettings(resolve(colour_spec), "cuda", "fp16", threads=1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert loading.as_here(rule) is rule
+    assert loading.as_here(settings) is settings
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert (loading.as_here(rule).device, loading.as_here(rule).precision) == ("cpu", "fp32")
-    assert loading.load(loading.as_here(rule)).device == "cpu"
+    assert (loading.as_here(settings).device, loading.as_here(settings).precision) == ("cpu", "fp32")
+    assert loading.load(loading.as_here(settings)).device == "cpu"

@@ -9,10 +9,10 @@ import pytest
 
 from clipscout.transforms.core.web import addresses
 from clipscout.transforms.core.web.client import FetchError, WebSettings
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Gate, Politeness
 from clipscout.transforms.records import ActionQuery
-from clipscout.transforms.site_search import Asker, SearchRule
+from clipscout.transforms.site_search import Asker, SearchSettings
 from tests.transforms.test_web import job, media, site, video  # noqa: F401 - fixtures
 
 POLITENESS = Politeness(interval_seconds=0, attempts=1)
@@ -24,8 +24,10 @@ def ask(tmp_path):
     running = []
 
     def asked(politeness=POLITENESS, **row):
-        rule = SearchRule("localsearch", 20, None, FilterRule(), WebSettings(allowed_hosts=("127.0.0.1",)), politeness)
-        running.append(Asker(str(tmp_path), rule, Gate(politeness, 1)))
+        settings = SearchSettings(
+            "localsearch", 20, None, FilterSettings(), WebSettings(allowed_hosts=("127.0.0.1",)), politeness
+        )
+        running.append(Asker(str(tmp_path), settings, Gate(politeness, 1)))
         return running[-1].work(ActionQuery("red", "q.csv:2", **row), threading.Event())[1]
 
     yield asked

@@ -40,7 +40,7 @@ def request(path, batch_frames=1, **rest):
     return {
         "path": path,
         "sampling": {"frame_stride": 1},
-        "frame_rule": {"mode": "native"},
+        "frame_settings": {"mode": "native"},
         "batch_frames": batch_frames,
         **rest,
     }
@@ -252,7 +252,7 @@ import sys
 from clipscout.transforms.core.child.supervisor import Child, Limits
 child = Child(Limits())
 messages = child.call("video.decode:samples", {"path": sys.argv[1], "sampling": {"frame_stride": 1},
-    "frame_rule": {"mode": "native"}, "batch_frames": 1})
+    "frame_settings": {"mode": "native"}, "batch_frames": 1})
 next(messages)
 print(child._process.pid, flush=True)
 sys.stdin.read()

@@ -28,7 +28,7 @@ def answers(output, response="action", prompts=None, labels=LABELS):
 def store(output, asking, scores, outputs):
     writer = tracks.Writer(asking.asked(scores.wanted))
     writer.add(scores, outputs)
-    facts = {"decoded_seconds": 1.0, "frames_decoded": 1, "flags": [], "cuts": [], "reached_end": True}
+    facts = {"decoded_seconds": 1.0, "frames_decoded": 1, "flags": [], "shot_boundaries": [], "reached_end": True}
     filesystem.write_bytes(tracks.Place(str(output), *PLACE).track(), writer.finish(facts))
     return read(output)
 

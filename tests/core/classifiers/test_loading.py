@@ -14,7 +14,7 @@ from torchvision import models
 
 from clipscout.transforms.core.classifiers import architectures, loading, specs, weight_files
 from clipscout.transforms.core.classifiers.resolve import resolve
-from clipscout.transforms.core.classifiers.specs import LoadRule, Prompts, SpecError
+from clipscout.transforms.core.classifiers.specs import LoadSettings, Prompts, SpecError
 from tests.colours import COLOURS, ColourModel
 
 LABELS = list(COLOURS)
@@ -42,10 +42,10 @@ def spec(tmp_path, state):
     return write
 
 
-def fault(path, **rule):
+def fault(path, **settings):
     """Returns the one line that a classifier's fault gives."""
     with pytest.raises(SpecError) as caught:
-        loading.load(LoadRule(resolve(path), "cpu", **rule))
+        loading.load(LoadSettings(resolve(path), "cpu", **settings))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -54,7 +54,7 @@ def test_good_weights_load_however_training_wrapped_them(spec, state):
     frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     outputs = []
     for weights in (state, {"state_dict": state}, {"model": {f"module.{name}": v for name, v in state.items()}}):
-        outputs.append(loading.load(LoadRule(resolve(spec(weights)), "cpu")).outputs(frames))
+        outputs.append(loading.load(LoadSettings(resolve(spec(weights)), "cpu")).outputs(frames))
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[0], outputs[2])
     np.testing.assert_allclose(outputs[0].sum(axis=1), 1, atol=1e-5)
@@ -124,9 +124,9 @@ def test_weights_that_are_not_numbers_are_refused(spec, state):
 
 
 def test_the_right_sha256_passes(spec, tmp_path):
-    unnamed = loading.load(LoadRule(resolve(spec()), "cpu"))
+    unnamed = loading.load(LoadSettings(resolve(spec()), "cpu"))
     digest = hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
-    loaded = loading.load(LoadRule(resolve(spec(None, sha256=digest.upper())), "cpu"))
+    loaded = loading.load(LoadSettings(resolve(spec(None, sha256=digest.upper())), "cpu"))
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     outputs = loaded.outputs(frames)
     np.testing.assert_array_equal(outputs, unnamed.outputs(frames))
@@ -171,7 +171,7 @@ def test_torchscript_could_write_files_and_is_refused_unless_trusted(spec, tmp_p
     assert "architecture torchscript" in line
     assert "--trust_checkpoint" in line
     assert not target.exists()
-    loading.load(LoadRule(resolve(path), "cpu", trust_checkpoint=True)).outputs(np.zeros((2, 64, 64, 3), np.uint8))
+    loading.load(LoadSettings(resolve(path), "cpu", trust_checkpoint=True)).outputs(np.zeros((2, 64, 64, 3), np.uint8))
     assert target.read_bytes() == np.ones(4, np.float32).tobytes()
 
 
@@ -241,7 +241,7 @@ class SmallBatches(torch.nn.Module):
 def test_a_model_that_takes_no_batches_of_the_jobs_size_is_found_before_the_job(spec, tmp_path, model, batch, fits):
     torch.jit.script(model).save(str(tmp_path / "w.pt"))
     path = spec(None, architecture="torchscript", labels=LABELS[:3])
-    classifier = loading.load(LoadRule(resolve(path), "cpu", threads=1, trust_checkpoint=True))
+    classifier = loading.load(LoadSettings(resolve(path), "cpu", threads=1, trust_checkpoint=True))
     classifier.try_out(fits)
     with pytest.raises(SpecError, match=f"cannot score a batch of {batch}: .*--batch_size=1") as caught:
         classifier.try_out(batch)
@@ -250,7 +250,7 @@ def test_a_model_that_takes_no_batches_of_the_jobs_size_is_found_before_the_job(
 
 def test_what_a_frozen_graph_would_falsify_runs_as_it_is(spec):
     path = spec(None, architecture=f"module:{__name__}:branching", weights=None, activation="none")
-    classifier = loading.load(LoadRule(resolve(path), "cpu", threads=1))
+    classifier = loading.load(LoadSettings(resolve(path), "cpu", threads=1))
     frames = np.full((3, 64, 64, 3), 200, np.uint8)
     assert classifier.outputs(frames[:1]).tolist() == [[0, 0, 0, 0]]
     assert (classifier.outputs(frames) != 0).all()
@@ -296,7 +296,7 @@ def test_pooling_sums_probabilities_and_maximises_sigmoids(spec, tmp_path):
     wanted = [("red", "green"), ("grey",)]
     for activation, expected in (("softmax", [0.7, 0.2]), ("sigmoid", [0.5, 0.2])):
         path = spec(None, architecture="torchscript", activation=activation)
-        classifier = loading.load(LoadRule(resolve(path), "cpu", trust_checkpoint=True))
+        classifier = loading.load(LoadSettings(resolve(path), "cpu", trust_checkpoint=True))
         said = classifier.respond(outputs, wanted)
         np.testing.assert_allclose(said.responses, [expected])
         assert said.top_labels == ("green",)
@@ -333,4 +333,4 @@ def test_a_fingerprint_follows_the_content_of_the_weights_and_not_their_place(sp
 def test_first_line_is_short():
     assert len(architectures.first_line(ValueError("x" * 10_000))) == 400
     assert architectures.first_line(ValueError("loading:\n\tsize mismatch")) == "loading: size mismatch"
-    assert specs.LoadRule.__dataclass_fields__["trust_checkpoint"].default is False
+    assert specs.LoadSettings.__dataclass_fields__["trust_checkpoint"].default is False

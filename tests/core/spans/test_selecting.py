@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipscout.transforms.core.spans.selecting import RULES, Contender, SelectionRule, select
+from clipscout.transforms.core.spans.selecting import RULES, Contender, SelectionSettings, select
 
 CAP = st.none() | st.integers(1, 4)
 CONTENDERS = st.lists(
@@ -19,7 +19,7 @@ CONTENDERS = st.lists(
 )
 
 
-@given(CONTENDERS, st.builds(SelectionRule, CAP, CAP, CAP), st.randoms())
+@given(CONTENDERS, st.builds(SelectionSettings, CAP, CAP, CAP), st.randoms())
 def test_no_cap_is_passed_nothing_better_is_dropped_and_order_does_not_matter(contenders, rule, random):
     chosen = list(select(contenders, rule))
     shuffled = contenders[:]
@@ -50,7 +50,7 @@ def test_the_strongest_are_kept_and_equal_scores_go_by_key_and_start():
         Contender(-0.5, "a", 0.0, 2.0, "x"),
         Contender(-0.9, "c", 0.0, 2.0, "y"),
     ]
-    found = [(c.key, c.start_seconds, rule) for c, rule in select(contenders, SelectionRule(1, 2, 2))]
+    found = [(c.key, c.start_seconds, rule) for c, rule in select(contenders, SelectionSettings(1, 2, 2))]
     assert found == [("c", 0, ""), ("a", 0, ""), ("a", 4, "clips_per_video"), ("b", 0, "clips_per_action")]
-    assert not SelectionRule()
-    assert SelectionRule(clips_per_channel=1)
+    assert not SelectionSettings()
+    assert SelectionSettings(clips_per_channel=1)

@@ -9,16 +9,16 @@ from clipscout.transforms.core.spans.shots import crossed, place, to_millisecond
 
 
 @pytest.mark.parametrize(
-    ("span", "cuts", "expected"),
+    ("span", "boundaries", "expected"),
     [((2, 5), [], 0), ((2, 5), [2, 5], 0), ((2, 5), [1, 2, 3, 4, 5, 6], 2), ((2, 5), [1, 6], 0)],
     ids=["none", "at the edges", "two inside", "outside"],
 )
-def test_crossed(span, cuts, expected):
-    assert crossed(*span, cuts) == expected
+def test_crossed(span, boundaries, expected):
+    assert crossed(*span, boundaries) == expected
 
 
 @pytest.mark.parametrize(
-    ("span", "peak", "cuts", "avoid", "trim"),
+    ("span", "peak", "boundaries", "avoid", "trim"),
     [
         ((10, 20), 15, [], (10, 20), (10, 20)),
         ((10, 20), 15, [10, 20], (10, 20), (10, 20)),
@@ -41,9 +41,9 @@ def test_crossed(span, cuts, expected):
         "video's end, below the least length", "span below the least length",
     ],
 )  # fmt: skip
-def test_place(span, peak, cuts, avoid, trim):
+def test_place(span, peak, boundaries, avoid, trim):
     def placed(mode):
-        return place(span, peak, cuts, mode, min_seconds=2, limits=(0, 30))
+        return place(span, peak, boundaries, mode, min_seconds=2, limits=(0, 30))
 
     assert placed("avoid") == avoid
     assert placed("trim") == trim
@@ -59,16 +59,23 @@ def test_a_span_moves_only_inside_its_limits():
 @st.composite
 def placings(draw):
     start, before, after, tail = (draw(st.floats(0, 20)) for _ in range(4))
-    cuts = sorted(draw(st.lists(st.floats(0, 80), max_size=8)))
+    boundaries = sorted(draw(st.lists(st.floats(0, 80), max_size=8)))
     peak = start + before
     end = peak + after + 0.01
     limits = draw(st.floats(0, start)), end + tail
-    return (start, end), peak, cuts, draw(st.sampled_from(["avoid", "trim", "ignore"])), draw(st.floats(0, 20)), limits
+    return (
+        (start, end),
+        peak,
+        boundaries,
+        draw(st.sampled_from(["avoid", "trim", "ignore"])),
+        draw(st.floats(0, 20)),
+        limits,
+    )
 
 
 @given(placings())
 def test_a_placed_span_is_in_its_limits_holds_its_peak_and_crosses_no_cut_without_need(placing):
-    (start, end), peak, cuts, mode, least, (low, high) = placing
+    (start, end), peak, boundaries, mode, least, (low, high) = placing
     placed = place(*placing)
     assert low <= placed[0] <= peak < placed[1] <= high
     assert placed[1] - placed[0] <= end - start + 1e-9
@@ -77,12 +84,12 @@ def test_a_placed_span_is_in_its_limits_holds_its_peak_and_crosses_no_cut_withou
         assert placed[1] <= end
     if placed != (start, end):
         assert placed[1] - placed[0] >= min(least, end - start) - 1e-6
-        assert crossed(*placed, cuts) == 0
+        assert crossed(*placed, boundaries) == 0
     if mode == "avoid":
-        shot_start = max([low, *(cut for cut in cuts if cut <= peak)])
-        shot_end = min([high, *(cut for cut in cuts if cut > peak)])
+        shot_start = max([low, *(cut for cut in boundaries if cut <= peak)])
+        shot_end = min([high, *(cut for cut in boundaries if cut > peak)])
         if shot_end - shot_start >= min(least, end - start) + 1e-6:
-            assert crossed(*placed, cuts) == 0
+            assert crossed(*placed, boundaries) == 0
             assert placed[1] - placed[0] == pytest.approx(min(end - start, shot_end - shot_start))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipscout.transforms.core.spans.peaks import SpanRule, pick_regions, propose
+from clipscout.transforms.core.spans.peaks import SpanSettings, pick_regions, propose
 from tests.span_strategies import rules, track_of, tracks
 
 
@@ -25,7 +25,7 @@ def naive_runs(track, rule):
 
 @given(tracks(), st.sampled_from([0.25, 0.5, 0.75]), st.sampled_from([0.1, 0.25, 0.5]))
 def test_regions_are_the_runs_of_strong_samples(track, high, low):
-    rule = SpanRule(
+    rule = SpanSettings(
         mode="segments", high_score=high, low_score=low, merge_gap_seconds=0, min_span_seconds=0,
         max_span_seconds=1e9, top_k=99,
     )  # fmt: skip
@@ -82,12 +82,12 @@ HILLS = [0, 0.3, 0.6, 0.8, 0.3, 0.1, 0, 0, 0.3, 0.9, 0.4, 0, 0, 0.4, 0.4, 0]
 def test_segments(settings, expected):
     track = track_of(range(16), HILLS, 17)
     settings = {"mode": "segments", "top_k": 5, "smooth_seconds": 0, **settings}
-    spans = propose(track, SpanRule(**settings))
+    spans = propose(track, SpanSettings(**settings))
     assert [(span.start_seconds, span.end_seconds, span.peak_seconds) for span in spans] == expected
 
 
 def test_a_region_ends_with_its_last_sample():
     responses = np.array([0, 0.9, 0.9, 0, 0.9], np.float32)
-    rule = SpanRule(mode="segments", top_k=2, merge_gap_seconds=0.5)
+    rule = SpanSettings(mode="segments", top_k=2, merge_gap_seconds=0.5)
     spans = propose(track_of([0, 1, 1.5, 4, 9], responses, 12), rule)
     assert [(span.start_seconds, span.end_seconds, span.peak_seconds) for span in spans] == [(1, 4, 1), (9, 12, 9)]

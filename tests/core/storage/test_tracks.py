@@ -13,7 +13,7 @@ FACTS = {
     "decoded_seconds": 33.3,
     "frames_decoded": 100,
     "flags": ["damaged"],
-    "cuts": [1.5],
+    "shot_boundaries": [1.5],
     "reached_end": True,
     "lost_seconds": 0.5,
 }

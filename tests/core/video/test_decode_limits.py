@@ -27,7 +27,7 @@ def test_the_pixel_cap_refuses_larger_pictures(tmp_path):
 
 def test_decoders_with_threads_can_be_left_early(tmp_path):
     path = make_video(tmp_path / "a.mp4", 60, size=(640, 480))
-    request = {"path": path, "sampling": EVERY_FRAME, "frame_rule": NATIVE, "batch_frames": 4}
+    request = {"path": path, "sampling": EVERY_FRAME, "frame_settings": NATIVE, "batch_frames": 4}
     child = Child(Limits(stall_seconds=20))
     try:
         for _ in range(60):  # one in about 20 hung while FFmpeg's messages went through PyAV

@@ -19,7 +19,7 @@ from tests.media_maker import TURNS, corner, make_resized, make_video, red_corne
     ids=["native", "squash", "bicubic", "crop", "enlarging crop"],
 )
 def test_pictures_have_the_shape_of_the_rule(tmp_path, rule, shape):
-    decoded = Decoded(make_video(tmp_path / "a.mp4", 5), frame_rule=rule)
+    decoded = Decoded(make_video(tmp_path / "a.mp4", 5), frame_settings=rule)
     assert [picture.shape for picture in decoded.pictures] == [shape] * 5
 
 
@@ -49,14 +49,16 @@ def colour_at(picture, x, y):
 
 def test_squash_keeps_the_whole_picture(tmp_path):
     path = make_video(tmp_path / "a.mp4", 2, picture=bars)
-    (picture, _) = Decoded(path, frame_rule={"mode": "squash", "width": 64, "height": 64}).pictures
+    (picture, _) = Decoded(path, frame_settings={"mode": "squash", "width": 64, "height": 64}).pictures
     assert [colour_at(picture, x, 0.5) for x in (0.03, 0.5, 0.97)] == ["red", "grey", "blue"]
     assert [colour_at(picture, 0.5, y) for y in (0.03, 0.97)] == ["white", "white"]
 
 
 def test_crop_takes_the_centre_at_full_height(tmp_path):
     path = make_video(tmp_path / "a.mp4", 2, picture=bars)
-    (picture, _) = Decoded(path, frame_rule={"mode": "crop", "width": 54, "height": 54, "shorter_side": 54}).pictures
+    (picture, _) = Decoded(
+        path, frame_settings={"mode": "crop", "width": 54, "height": 54, "shorter_side": 54}
+    ).pictures
     assert [colour_at(picture, x, 0.5) for x in (0.04, 0.5, 0.96)] == ["grey"] * 3
     assert [colour_at(picture, 0.5, y) for y in (0.03, 0.97)] == ["white", "white"]
 
@@ -67,7 +69,7 @@ def test_pixel_shape_is_applied_in_crop(tmp_path, name):
     path = make_video(tmp_path / name, 10, picture=bars, configure=shape_pixels(9, 16))
     facts = probe(path)
     assert (facts["width"], facts["height"]) == (108, 108)
-    picture = Decoded(path, frame_rule={"mode": "crop", "width": 54, "height": 54, "shorter_side": 54}).pictures[0]
+    picture = Decoded(path, frame_settings={"mode": "crop", "width": 54, "height": 54, "shorter_side": 54}).pictures[0]
     assert [colour_at(picture, x, 0.5) for x in (0.04, 0.5, 0.96)] == ["red", "grey", "blue"]
 
 
@@ -82,7 +84,7 @@ def test_pixel_shape_is_applied_in_crop(tmp_path, name):
 )
 def test_pictures_are_shown_the_right_way_up(tmp_path, matrix, expected, rule):
     path = turn(make_video(tmp_path / "a.mp4", 2, size=(108, 108), picture=lambda i: corner(i, 108, 108)), matrix)
-    assert red_corners(Decoded(path, frame_rule=rule).pictures[0]) == [expected]
+    assert red_corners(Decoded(path, frame_settings=rule).pictures[0]) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_probe_tells_the_facts(tmp_path):
 
 def test_size_may_change_mid_stream(tmp_path):
     path = make_resized(tmp_path / "a.ts", 10)
-    scaled = Decoded(path, frame_rule={"mode": "squash", "width": 96, "height": 54})
+    scaled = Decoded(path, frame_settings={"mode": "squash", "width": 96, "height": 54})
     assert scaled.stamps == scaled.indices == list(range(20))
     assert scaled.times == near(index / 25 for index in range(20))
     native = Decoded(path)

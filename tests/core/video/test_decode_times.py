@@ -133,6 +133,6 @@ def test_batches_are_full_and_never_larger(tmp_path, batch_frames, expected):
 
 def test_signs_of_life_come_without_samples(tmp_path):
     path = make_video(tmp_path / "a.mp4", 1100, size=(48, 32), options={"preset": "ultrafast"})
-    request = {"path": path, "sampling": {"frame_stride": 2000}, "frame_rule": NATIVE, "batch_frames": 4}
+    request = {"path": path, "sampling": {"frame_stride": 2000}, "frame_settings": NATIVE, "batch_frames": 4}
     items = [facts for facts, _ in decode.samples(request)]
     assert items.count({}) == 2

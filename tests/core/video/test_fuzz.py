@@ -62,7 +62,7 @@ def outcome_of(child, path):
     span = {"start_seconds": 0.2, "end_seconds": 1.0, "path": str(path.parent / "clip.mp4")}
     try:
         list(child.call("video.probing:probe", {"path": str(path)}))
-        *_, last = child.call("video.decode:samples", {**request, "frame_rule": rule})
+        *_, last = child.call("video.decode:samples", {**request, "frame_settings": rule})
         assert last.facts["report"]["frames_decoded"] > 0
         list(child.call("clips.cutting:cut", {"path": str(path), "spans": [span]}))
         return "result"

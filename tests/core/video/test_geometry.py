@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipscout.transforms.core.video.geometry import FrameRule, displayed_size, quarter_turns
+from clipscout.transforms.core.video.geometry import FrameSettings, displayed_size, quarter_turns
 
-SQUASH = FrameRule("squash", 128, 96)
-CROP = FrameRule("crop", 224, 224, 256)
-NATIVE = FrameRule("native")
+SQUASH = FrameSettings("squash", 128, 96)
+CROP = FrameSettings("crop", 224, 224, 256)
+NATIVE = FrameSettings("native")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ NATIVE = FrameRule("native")
 )
 def test_a_rule_that_cannot_be_is_refused(fields, reason):
     with pytest.raises(ValueError, match=reason):
-        FrameRule(**fields)
+        FrameSettings(**fields)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_crop_keeps_the_shape_of_the_picture(width, height, turns):
 
 
 def test_crop_takes_the_centre():
-    rule = FrameRule("crop", 2, 2, 4)
+    rule = FrameSettings("crop", 2, 2, 4)
     picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     assert np.array_equal(rule.finish(picture, 0), picture[1:3, 2:4])
 
@@ -85,7 +85,7 @@ def test_turns_are_counter_clockwise(turns, corner):
     wide = turns % 2 == 0
     picture = np.zeros((2, 3, 3) if wide else (3, 2, 3), np.uint8)
     picture[0, 0] = 255
-    turned = FrameRule("squash", 3, 2).finish(picture, turns)
+    turned = FrameSettings("squash", 3, 2).finish(picture, turns)
     assert turned.shape == (2, 3, 3)
     assert [tuple(place) for place in np.argwhere(turned[..., 0])] == [corner]
 

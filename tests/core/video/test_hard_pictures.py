@@ -93,7 +93,7 @@ def high_range(path, transfer):
 @pytest.mark.parametrize("transfer", [16, 18], ids=["PQ", "HLG"])
 def test_a_high_dynamic_range_is_mapped_for_all_who_look(tmp_path, transfer):
     source = high_range(tmp_path / "a.mp4", transfer)
-    scored = Decoded(source, {"frame_stride": 10}, frame_rule=SQUASHED)
+    scored = Decoded(source, {"frame_stride": 10}, frame_settings=SQUASHED)
     sample = np.array([scored.pictures[0][20:90, 48 * place + 10 : 48 * place + 38].mean((0, 1)) for place in range(4)])
     (clip,) = cut(source, tmp_path, (0, 0.6), poster=True)
     mapped = seen(clip["path"])
@@ -164,7 +164,7 @@ def test_a_matrix_that_the_scaler_does_not_know_is_guessed_and_told(tmp_path, ma
     source = make_video(tmp_path / "a.mp4", 25, picture=bars, options={"crf": "4"}, configure=tag)
     with av.open(source) as container:
         assert container.streams.video[0].codec_context.colorspace == matrix
-    expected, decoded = (Decoded(path, frame_rule=SQUASHED) for path in (plain, source))
+    expected, decoded = (Decoded(path, frame_settings=SQUASHED) for path in (plain, source))
     assert len(decoded.pictures) == 25
     assert decoded.report["flags"] == ["colours_guessed"]
     assert np.abs(decoded.pictures[3].astype(int) - expected.pictures[3]).max() <= 2
@@ -214,7 +214,7 @@ def test_the_shape_of_samples_is_that_of_the_frame(tmp_path):
         for _, picture in read_video(clip["path"])[::10]:
             assert roundness(picture) == pytest.approx(1.0, abs=0.04)
     square = {"mode": "crop", "width": 96, "height": 96, "shorter_side": 96}
-    scored = Decoded(path, {"frame_stride": 20}, frame_rule=square)
+    scored = Decoded(path, {"frame_stride": 20}, frame_settings=square)
     assert [roundness(picture) for picture in scored.pictures] == pytest.approx([1.0] * 10, abs=0.06)
 
 

@@ -16,7 +16,7 @@ RULE = {"mode": "squash", "width": 192, "height": 108}
 
 def samples(path, **more):
     """Returns times, stamps and the report of every frame."""
-    request = {"path": str(path), "sampling": {"frame_stride": 1}, "frame_rule": RULE, "batch_frames": 16, **more}
+    request = {"path": str(path), "sampling": {"frame_stride": 1}, "frame_settings": RULE, "batch_frames": 16, **more}
     times, stamps, report = [], [], {}
     for facts, payload in decode.samples(request):
         if "times" in facts:

@@ -28,7 +28,7 @@ WAYS = {
 def all_samples(path, sampling, ranges):
     times, indices, frames, decoded = [], [], [], 0
     for start, end in ranges:
-        request = {"path": path, "sampling": sampling, "frame_rule": RULE, "batch_frames": 16}
+        request = {"path": path, "sampling": sampling, "frame_settings": RULE, "batch_frames": 16}
         for facts, payload in decode.samples({**request, "start_seconds": start, "end_seconds": end}):
             if "times" in facts:
                 times += facts["times"]

@@ -404,7 +404,7 @@ def test_a_black_frame_after_a_pause_is_no_shot_of_its_own():
 
 def report_of(path, start=0.0, end=None):
     rule = {"mode": "squash", "width": 32, "height": 32}
-    request = {"path": path, "sampling": {"fps": 2}, "frame_rule": rule, "batch_frames": 16}
+    request = {"path": path, "sampling": {"fps": 2}, "frame_settings": rule, "batch_frames": 16}
     *_, (facts, _) = decode.samples({**request, "start_seconds": start, "end_seconds": end})
     return facts["report"]
 
@@ -416,10 +416,10 @@ def test_decoded_segments_have_the_boundaries_of_the_whole(tmp_path):
 
     path = make_video(tmp_path / "cuts.mp4", frames=250, picture=picture, gop=20)
     whole = report_of(path)
-    assert [round(cut * RATE) for cut in whole["cuts"]] == [37, 74, 111, 148, 185, 222]
+    assert [round(cut * RATE) for cut in whole["shot_boundaries"]] == [37, 74, 111, 148, 185, 222]
     for length in (1.48, 1.5, 2.3, 4.0):
         reports = [report_of(path, *segment) for segment in segments(10.0, length)]
-        assert [cut for report in reports for cut in report["cuts"]] == whole["cuts"]
+        assert [cut for report in reports for cut in report["shot_boundaries"]] == whole["shot_boundaries"]
         assert sum(report["frames_decoded"] for report in reports) == 250
         assert [report["reached_end"] for report in reports] == [False] * (len(reports) - 1) + [True]
 
@@ -427,5 +427,5 @@ def test_decoded_segments_have_the_boundaries_of_the_whole(tmp_path):
 def test_a_segment_is_decoded_on_until_what_began_in_it_is_settled(tmp_path):
     path = make_video(tmp_path / "pan.mp4", frames=75, picture=lambda index: shown(part(24 * max(0, index - 36))))
     reports = [report_of(path), report_of(path, 0.0, 1.5), report_of(path, 1.5)]
-    assert [report["cuts"] for report in reports] == [[], [], []]
+    assert [report["shot_boundaries"] for report in reports] == [[], [], []]
     assert [report["frames_decoded"] for report in reports] == [75, 38, 37]

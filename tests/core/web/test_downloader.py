@@ -9,7 +9,7 @@ from yt_dlp.networking import HEADRequest, Request
 
 from clipscout.transforms.core.web import fetch_tasks
 from clipscout.transforms.core.web.downloader import Downloader
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 
 BODY = bytes(range(256)) * 1000
 
@@ -77,7 +77,7 @@ def test_a_direct_link_gives_the_file(server, tmp_path, path):
         "height_cap": 720,
         "max_bytes": 10_000_000,
         "sound": True,
-        "filter": vars(FilterRule(0, 1e9, "any")),
+        "filter": vars(FilterSettings(0, 1e9, "any")),
         "web": {"allowed_hosts": ["true"], "socket_timeout_seconds": 5},
     }
     ((facts, _),) = fetch_tasks.download(request)

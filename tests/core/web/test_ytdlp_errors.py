@@ -11,7 +11,7 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, Unsu
 from clipscout.transforms.core.child.protocol import TaskError
 from clipscout.transforms.core.web import fetch_tasks, guard
 from clipscout.transforms.core.web.downloader import Downloader
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.session import Session, _Silent
 from clipscout.transforms.core.web.ytdlp_errors import classify, message
 from tests.servers import QuietHandler, file_server, serving
@@ -120,7 +120,7 @@ def test_a_fragment_that_cannot_be_had_is_told_by_its_status(tmp_path, status):
         "height_cap": 720,
         "max_bytes": 10_000_000,
         "sound": True,
-        "filter": vars(FilterRule()),
+        "filter": vars(FilterSettings()),
         "web": {"allowed_hosts": ["true"], "socket_timeout_seconds": 5},
     }
     with file_server() as files:

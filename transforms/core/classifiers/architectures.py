@@ -13,7 +13,7 @@ from torch import nn
 
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers import ar, weight_files
-from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadRule, SpecError
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadSettings, SpecError
 from clipscout.transforms.core.storage import filesystem
 
 #: Weights that are programs, not numbers. TorchScript may map files for writing (`torch.from_file`); an archive of
@@ -21,24 +21,24 @@ from clipscout.transforms.core.storage import filesystem
 PROGRAMS = ("torchscript", "torch_export")
 
 
-def build(rule: LoadRule) -> nn.Module:
+def build(settings: LoadSettings) -> nn.Module:
     """Builds the model of a spec with its weights, on the CPU.
 
     Raises:
       SpecError: The weights cannot be read, differ from the spec's sha256, need code to be run, do not fit the
         architecture, or hold numbers that are not finite.
     """
-    with tally.doing(f"loading the classifier {rule.spec.name}"):
-        return _build(rule)
+    with tally.doing(f"loading the classifier {settings.spec.name}"):
+        return _build(settings)
 
 
-def _build(rule: LoadRule) -> nn.Module:
-    spec = rule.spec
+def _build(settings: LoadSettings) -> nn.Module:
+    spec = settings.spec
     if not spec.has_file:
         return _published(spec)
     path = _checked_path(spec)
     try:
-        model = _from_file(spec, path, rule.trust_checkpoint)
+        model = _from_file(spec, path, settings.trust_checkpoint)
     except SpecError:
         raise
     except pickle.UnpicklingError as error:

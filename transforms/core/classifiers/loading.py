@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 
 from clipscout.transforms.core.classifiers import architectures
-from clipscout.transforms.core.classifiers.specs import LoadRule
+from clipscout.transforms.core.classifiers.specs import LoadSettings
 from clipscout.transforms.core.classifiers.torch_models import TorchClassifier, resolve_device
 from clipscout.transforms.core.classifiers.zero_shot import ZeroShotClassifier
 
@@ -15,27 +15,27 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _KEPT_BYTES = 1 << 30
 
 
-def as_here(rule: LoadRule) -> LoadRule:
+def as_here(settings: LoadSettings) -> LoadSettings:
     """Returns a rule for a machine that need not have the GPU that it asks for; where there is one, the rule itself."""
-    if rule.device != "cuda" or torch.cuda.is_available():
-        return rule
-    return replace(rule, device="cpu", precision="fp32")
+    if settings.device != "cuda" or torch.cuda.is_available():
+        return settings
+    return replace(settings, device="cpu", precision="fp32")
 
 
 @lru_cache(maxsize=1)
-def load(rule: LoadRule) -> TorchClassifier:
+def load(settings: LoadSettings) -> TorchClassifier:
     """Loads a classifier; one process holds one, so that preflight and the job share it.
 
     Raises:
       SpecError: The weights cannot be read, do not fit the architecture, or give another number of scores.
     """
-    if resolve_device(rule.device) == "cpu":
+    if resolve_device(settings.device) == "cpu":
         torch.set_num_threads(1)
         _keep_freed_memory()
-    model = architectures.build(rule)
-    if rule.spec.prompts is None:
-        return TorchClassifier(model, rule)
-    return ZeroShotClassifier(model, rule)
+    model = architectures.build(settings)
+    if settings.spec.prompts is None:
+        return TorchClassifier(model, settings)
+    return ZeroShotClassifier(model, settings)
 
 
 def _keep_freed_memory() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipscout.transforms.core.classifiers import weight_files
-from clipscout.transforms.core.video.geometry import FrameRule
+from clipscout.transforms.core.video.geometry import FrameSettings
 
 ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "none")
 RESIZES = ("squash", "crop", "exact")
@@ -72,14 +72,14 @@ class Preprocessing:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected three numbers")
         if not all(value > 0 for value in self.std):
             raise ValueError(f"std is {self.std}, expected numbers above 0")
-        self.frame_rule()
+        self.frame_settings()
 
-    def frame_rule(self) -> FrameRule:
+    def frame_settings(self) -> FrameSettings:
         """Returns how the decoder has to deliver frames."""
         if self.resize == "exact":
-            return FrameRule(mode="native")
+            return FrameSettings(mode="native")
         crop = self.resize == "crop"
-        return FrameRule(
+        return FrameSettings(
             self.resize,
             self.input_width,
             self.input_height,
@@ -193,7 +193,7 @@ class ClassifierSpec:
 
 
 @dataclass(frozen=True)
-class LoadRule:
+class LoadSettings:
     """How a classifier is loaded.
 
     Attributes:

@@ -17,7 +17,7 @@ from clipscout.transforms.core.classifiers import architectures, responses
 from clipscout.transforms.core.classifiers.specs import (
     BatchTooLargeError,
     ClassifierSpec,
-    LoadRule,
+    LoadSettings,
     SpecError,
     UnusableClassifierError,
 )
@@ -72,25 +72,25 @@ class TorchClassifier:
       device: Where it runs.
     """
 
-    def __init__(self, model: nn.Module, rule: LoadRule) -> None:
+    def __init__(self, model: nn.Module, settings: LoadSettings) -> None:
         """Freezes the model (batch norm folded, constants propagated) for inference.
 
         Raises:
           SpecError: The model cannot be run, or gives another number of scores than there are labels.
         """
-        spec = rule.spec
-        self.device = resolve_device(rule.device)
-        self._spec, self._precision = spec, rule.precision
+        spec = settings.spec
+        self.device = resolve_device(settings.device)
+        self._spec, self._precision = spec, settings.precision
         # On a CPU each thread takes a part of the batch. Torch's own threads meet after every layer instead, and wait
         # for the one whose core the decoder shares.
-        self._threads = rule.threads or os.cpu_count() or 1
+        self._threads = settings.threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads) if self.device == "cpu" and self._threads > 1 else None
         scorer = _Scorer(model, spec).eval().to(self.device)
         try:
             self._scorer, outputs = self._frozen(scorer)
         except (RuntimeError, torch.jit.Error, *_MODELS_FAULTS) as error:
             hint = "; export it with a dynamic batch dimension" if spec.architecture == "torch_export" else ""
-            how = f"on {self.device} in {rule.precision}"
+            how = f"on {self.device} in {settings.precision}"
             raise SpecError(f"{spec.name}: cannot be run {how}: {_last_line(error)}{hint}") from error
         # an error inside a frozen graph walks the stack of the scripted functions that it came from: they must live
         self._scripted = model if isinstance(model, torch.jit.ScriptModule) else None

@@ -9,7 +9,7 @@ from torch import nn
 
 from clipscout.transforms.core.classifiers import responses
 from clipscout.transforms.core.classifiers.open_clip_models import registered
-from clipscout.transforms.core.classifiers.specs import LoadRule
+from clipscout.transforms.core.classifiers.specs import LoadSettings
 from clipscout.transforms.core.classifiers.torch_models import TorchClassifier
 
 
@@ -28,14 +28,14 @@ class ZeroShotClassifier(TorchClassifier):
     As in CLIP (arXiv 2103.00020, section 3.1.4) the embeddings of an action's sentences are averaged and normalised.
     """
 
-    def __init__(self, model: Any, rule: LoadRule) -> None:
+    def __init__(self, model: Any, settings: LoadSettings) -> None:
         import open_clip
 
-        super().__init__(_ImageTower(model), rule)
-        assert rule.spec.prompts is not None
-        self._prompts = rule.spec.prompts
+        super().__init__(_ImageTower(model), settings)
+        assert settings.spec.prompts is not None
+        self._prompts = settings.spec.prompts
         self._model = model.to(self.device)
-        self._tokenizer = open_clip.get_tokenizer(registered(rule.spec.architecture.removeprefix("open_clip:")))
+        self._tokenizer = open_clip.get_tokenizer(registered(settings.spec.architecture.removeprefix("open_clip:")))
         self._scale = float(model.logit_scale.detach().exp())
         self._embeddings: dict[str, np.ndarray] = {}
         self._background = np.stack([self._embed([sentence]) for sentence in self._prompts.background])

@@ -127,7 +127,7 @@ class _Studio:
         self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         #: Of the container, where the stream begins.
         self.origin_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
-        self._fitters: dict[tuple[pictures.Shape, colours.Tags], pictures.Fitter] = {}
+        self._fitters: dict[tuple[pictures.PictureShape, colours.Tags], pictures.Fitter] = {}
 
     def takes(self, span: Span, shown: Shown) -> bool:
         """Tells whether a frame belongs to a span: it begins in it, or stays for long after its start."""
@@ -150,7 +150,7 @@ class _Studio:
         message = f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s"
         return Outcome(span, TaskError("cut_failed", message))
 
-    def fitter(self, shape: pictures.Shape, tags: colours.Tags) -> pictures.Fitter:
+    def fitter(self, shape: pictures.PictureShape, tags: colours.Tags) -> pictures.Fitter:
         """Returns what brings frames into a shape and colours; clips that have the same share it."""
         return self._fitters.setdefault((shape, tags), pictures.Fitter(shape, tags))
 

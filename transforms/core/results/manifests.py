@@ -12,6 +12,7 @@ from clipscout.transforms.core.queries import spreadsheets
 from clipscout.transforms.core.queries.labels import fold
 from clipscout.transforms.core.storage import naming, strict_json
 from clipscout.transforms.core.web import addresses
+from clipscout.transforms.core.web.filters import channel_name
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
 
@@ -35,7 +36,7 @@ SPAN_COLUMNS: dict[str, pa.DataType] = {
     "rank": _INT,
     "top_label": _TEXT,
     "top_score": _FLOAT,
-    "cuts": _INT,
+    "shot_boundaries": _INT,
     "clip": _TEXT,
     "poster": _TEXT,
     "clip_start_seconds": _FLOAT,
@@ -138,9 +139,8 @@ def span_row(
       identity: `classifier`, `scores` and `settings`: by what the span was found.
     """
     facts = {**video.request.listed, **video.facts}
-    place = f"{span.key} {span.action} {round(span.start_seconds * 1000)} {round(span.end_seconds * 1000)}"
     return {
-        "id": naming.digest(place, 20),
+        "id": naming.span_id(span.action, span.key, span.start_seconds, span.end_seconds),
         "action": span.action,
         "key": span.key,
         "start_seconds": span.start_seconds,
@@ -151,7 +151,7 @@ def span_row(
         "rank": span.rank,
         "top_label": span.top_label,
         "top_score": span.top_score,
-        "cuts": span.cuts,
+        "shot_boundaries": span.shot_boundaries,
         "clip": clip.path if clip else "",
         "poster": clip.poster if clip else "",
         "clip_start_seconds": clip.start_seconds if clip else None,
@@ -166,7 +166,7 @@ def span_row(
         "clip_flags": list(clip.flags) if clip else [],
         "source": naming.printable(video.request.source),
         "title": str(facts.get("title") or ""),
-        "channel": str(facts.get("channel") or facts.get("uploader") or ""),
+        "channel": channel_name(facts),
         "licence": str(facts.get("licence") or facts.get("license") or ""),
         "content": video.content,
         **{name: (identity or {}).get(name, "") for name in ("classifier", "scores", "settings")},

@@ -22,7 +22,7 @@ _EVERYWHERE: Mapping[str, Ranges] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class SpanRule:
+class SpanSettings:
     """How spans are picked.
 
     Attributes:
@@ -36,7 +36,8 @@ class SpanRule:
       high_score: A region holds a response of at least this.
       low_score: A region reaches as far as responses are at least this.
       merge_gap_seconds: Regions with a smaller gap become one.
-      min_span_seconds: A shorter region grows to both sides to this length; no span is shortened below it at a cut.
+      min_span_seconds: A shorter region grows to both sides to this length; no span is shortened below it at a shot
+        boundary.
       max_span_seconds: A longer region is narrowed around its peak to this length.
       shots: What spans do about shot boundaries: `avoid`, `trim` or `ignore` them, see `shots.place`.
       within_row_times: Whether spans lie between the times of their rows, where these name some.
@@ -96,7 +97,7 @@ def smooth(times: np.ndarray, responses: np.ndarray, width_seconds: float) -> np
     return means.astype(np.float32)
 
 
-def pick_peaks(times: np.ndarray, responses: np.ndarray, rule: SpanRule) -> list[int]:
+def pick_peaks(times: np.ndarray, responses: np.ndarray, settings: SpanSettings) -> list[int]:
     """Returns the indices of the strongest samples, best first, at least `min_gap_seconds` apart.
 
     Greedy non-maximum suppression. Equal responses: the earlier sample wins.
@@ -104,17 +105,17 @@ def pick_peaks(times: np.ndarray, responses: np.ndarray, rule: SpanRule) -> list
     Args:
       times: float64[n] seconds, ascending.
       responses: float32[n].
-      rule: How many, how far apart, how strong.
+      settings: How many, how far apart, how strong.
     """
     order = np.lexsort((times, -responses.astype(np.float64)))
     peaks: list[int] = []
-    free = responses >= rule.min_score
+    free = responses >= settings.min_score
     for index in order:
-        if len(peaks) == rule.top_k:
+        if len(peaks) == settings.top_k:
             break
         if free[index]:
             peaks.append(int(index))
-            free &= np.abs(times - times[index]) >= rule.min_gap_seconds
+            free &= np.abs(times - times[index]) >= settings.min_gap_seconds
     return peaks
 
 
@@ -132,7 +133,9 @@ def window(
     return start, start + length
 
 
-def pick_regions(times: np.ndarray, responses: np.ndarray, video_seconds: float, rule: SpanRule) -> list[Region]:
+def pick_regions(
+    times: np.ndarray, responses: np.ndarray, video_seconds: float, settings: SpanSettings
+) -> list[Region]:
     """Returns the regions of strong responses, best first; they do not overlap.
 
     Runs of responses of at least `low_score` that hold one of at least `high_score` are joined over small gaps, and
@@ -144,30 +147,34 @@ def pick_regions(times: np.ndarray, responses: np.ndarray, video_seconds: float,
       times: float64[n] seconds, ascending.
       responses: float32[n].
       video_seconds: End of the video.
-      rule: Thresholds, lengths, and how many.
+      settings: Thresholds, lengths, and how many.
     """
-    strong = responses >= rule.high_score
-    first, stop = _runs(strong | (responses >= rule.low_score))
+    strong = responses >= settings.high_score
+    first, stop = _runs(strong | (responses >= settings.low_score))
     counts = np.concatenate(([0], np.cumsum(strong)))
     holds = counts[stop] > counts[first]
     first, stop = first[holds], stop[holds]
     if not len(first):
         return []
     ends = np.append(times[1:], video_seconds)
-    apart = times[first[1:]] - ends[stop[:-1] - 1] >= rule.merge_gap_seconds - _ROUNDING_SECONDS
+    apart = times[first[1:]] - ends[stop[:-1] - 1] >= settings.merge_gap_seconds - _ROUNDING_SECONDS
     first, stop = first[np.concatenate(([True], apart))], stop[np.concatenate((apart, [True]))]
     regions: list[Region] = []
     for place, end in zip(first.tolist(), stop.tolist(), strict=True):
         peak = place + int(np.nanargmax(responses[place:end]))
-        region = _grown(Region(float(times[place]), float(ends[end - 1]), peak), rule.min_span_seconds, video_seconds)
+        region = _grown(
+            Region(float(times[place]), float(ends[end - 1]), peak), settings.min_span_seconds, video_seconds
+        )
         if regions and region.start_seconds < regions[-1].end_seconds:
             last = regions.pop()
             peak = peak if responses[peak] > responses[last.peak] else last.peak
             region = Region(last.start_seconds, max(last.end_seconds, region.end_seconds), peak)
         regions.append(region)
-    regions = [region for region in regions if responses[region.peak] >= rule.min_score]
+    regions = [region for region in regions if responses[region.peak] >= settings.min_score]
     regions.sort(key=lambda region: (-float(responses[region.peak]), region.peak))
-    return [_narrowed(region, float(times[region.peak]), rule.max_span_seconds) for region in regions[: rule.top_k]]
+    return [
+        _narrowed(region, float(times[region.peak]), settings.max_span_seconds) for region in regions[: settings.top_k]
+    ]
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +200,9 @@ def _narrowed(region: Region, peak_seconds: float, length: float) -> Region:
     return Region(start, min(end, start + length), peak)
 
 
-def propose(track: ScoreTrack, rule: SpanRule, within: Mapping[str, Ranges] = _EVERYWHERE) -> list[CandidateSpan]:
+def propose(
+    track: ScoreTrack, settings: SpanSettings, within: Mapping[str, Ranges] = _EVERYWHERE
+) -> list[CandidateSpan]:
     """Returns the candidate spans of every action of a track, by action and rank.
 
     Spans lie inside `[0, decoded_seconds]` and hold their peak. Edges are whole milliseconds, but for one that sits
@@ -201,37 +210,38 @@ def propose(track: ScoreTrack, rule: SpanRule, within: Mapping[str, Ranges] = _E
 
     Args:
       track: The responses.
-      rule: How spans are picked.
+      settings: How spans are picked.
       within: For some actions, the ranges of time that their spans keep to.
     """
     video_seconds = _video_seconds(track)
     spans = []
     for column, action in enumerate(track.actions):
         ranges = within.get(action, ((0.0, video_seconds),))
-        responses = _smooth_within(track, column, rule, within.get(action))
-        if rule.mode == "segments":
+        responses = _smooth_within(track, column, settings, within.get(action))
+        if settings.mode == "segments":
             regions = [
                 _kept_to(_range_of(float(track.times[region.peak]), ranges, video_seconds), region)
-                for region in pick_regions(track.times, responses, video_seconds, rule)
+                for region in pick_regions(track.times, responses, video_seconds, settings)
             ]
         else:
             regions = [
-                _around(track, peak, ranges, video_seconds, rule) for peak in pick_peaks(track.times, responses, rule)
+                _around(track, peak, ranges, video_seconds, settings)
+                for peak in pick_peaks(track.times, responses, settings)
             ]
-        placed = _off_cuts(track, regions, ranges, video_seconds, rule)
-        spans += _candidates(track, action, responses, placed, rule)
+        placed = _clear_of_boundaries(track, regions, ranges, video_seconds, settings)
+        spans += _candidates(track, action, responses, placed, settings)
     return spans
 
 
-def _smooth_within(track: ScoreTrack, column: int, rule: SpanRule, ranges: Ranges | None) -> np.ndarray:
+def _smooth_within(track: ScoreTrack, column: int, settings: SpanSettings, ranges: Ranges | None) -> np.ndarray:
     """Returns the responses of an action after smoothing; outside of ranges they are not a number."""
     responses = track.responses[:, column]
     if ranges is None:
-        return smooth(track.times, responses, rule.smooth_seconds)
+        return smooth(track.times, responses, settings.smooth_seconds)
     inside = np.zeros(len(track.times), bool)
     for start, end in ranges:
         inside |= (track.times >= start) & (track.times < end)
-    return np.where(inside, smooth(track.times, np.where(inside, responses, np.nan), rule.smooth_seconds), np.nan)
+    return np.where(inside, smooth(track.times, np.where(inside, responses, np.nan), settings.smooth_seconds), np.nan)
 
 
 def _range_of(seconds: float, ranges: Ranges, video_seconds: float) -> tuple[float, float]:
@@ -239,10 +249,10 @@ def _range_of(seconds: float, ranges: Ranges, video_seconds: float) -> tuple[flo
     return start, min(end, video_seconds)
 
 
-def _around(track: ScoreTrack, peak: int, ranges: Ranges, video_seconds: float, rule: SpanRule) -> Region:
+def _around(track: ScoreTrack, peak: int, ranges: Ranges, video_seconds: float, settings: SpanSettings) -> Region:
     seconds = float(track.times[peak])
     low, high = _range_of(seconds, ranges, video_seconds)
-    start, end = window(seconds - low, rule.clip_seconds, high - low, rule.edges)
+    start, end = window(seconds - low, settings.clip_seconds, high - low, settings.edges)
     return Region(low + start, low + end, peak)
 
 
@@ -258,30 +268,32 @@ def _video_seconds(track: ScoreTrack) -> float:
     return end if len(track.times) and end > track.times[-1] else track.decoded_seconds
 
 
-def _off_cuts(
-    track: ScoreTrack, regions: list[Region], ranges: Ranges, video_seconds: float, rule: SpanRule
+def _clear_of_boundaries(
+    track: ScoreTrack, regions: list[Region], ranges: Ranges, video_seconds: float, settings: SpanSettings
 ) -> list[Region]:
     """Places regions, best first, with regard to the shot boundaries; segments stay clear of each other."""
     placed = list(regions)
     for number, (start, end, peak) in enumerate(regions):
         low, high = _range_of(float(track.times[peak]), ranges, video_seconds)
-        if rule.mode == "segments":
+        if settings.mode == "segments":
             low = max((other.end_seconds for other in placed if other.end_seconds <= start), default=low)
             high = min((other.start_seconds for other in placed if other.start_seconds >= end), default=high)
         peak_seconds = float(track.times[peak])
-        moved = shots.place((start, end), peak_seconds, track.cuts, rule.shots, rule.min_span_seconds, (low, high))
+        moved = shots.place(
+            (start, end), peak_seconds, track.shot_boundaries, settings.shots, settings.min_span_seconds, (low, high)
+        )
         placed[number] = Region(*moved, peak)
     return placed
 
 
 def _candidates(
-    track: ScoreTrack, action: str, responses: np.ndarray, regions: list[Region], rule: SpanRule
+    track: ScoreTrack, action: str, responses: np.ndarray, regions: list[Region], settings: SpanSettings
 ) -> list[CandidateSpan]:
     peaks = [float(track.times[region.peak]) for region in regions]
-    shared = peaks if rule.mode == "segments" else []  # edges that meet are to be rounded alike
+    shared = peaks if settings.mode == "segments" else []  # edges that meet are to be rounded alike
     spans: dict[tuple[float, float], CandidateSpan] = {}
     for region, peak in zip(regions, peaks, strict=True):
-        fixed = sorted((*track.cuts, *shared, peak))
+        fixed = sorted((*track.shot_boundaries, *shared, peak))
         start = shots.to_milliseconds(region.start_seconds, fixed)
         end = max(shots.to_milliseconds(region.end_seconds, fixed), start + 0.001)
         if (start, end) in spans:  # two peaks of a short video or shot, shifted to one and the same span
@@ -297,13 +309,13 @@ def _candidates(
             rank=len(spans) + 1,
             top_label=track.top_labels[region.peak],
             top_score=float(track.top_scores[region.peak]),
-            cuts=shots.crossed(start, end, track.cuts),
+            shot_boundaries=shots.crossed(start, end, track.shot_boundaries),
         )
     return list(spans.values())
 
 
 def removed_by(
-    track: ScoreTrack, rule: SpanRule, within: Mapping[str, Ranges] = _EVERYWHERE
+    track: ScoreTrack, settings: SpanSettings, within: Mapping[str, Ranges] = _EVERYWHERE
 ) -> dict[str, dict[str, float | None]]:
     """Tells for every action how many of its samples each threshold rules out: why there is no span.
 
@@ -314,12 +326,12 @@ def removed_by(
     """
     told: dict[str, dict[str, float | None]] = {}
     for column, action in enumerate(track.actions):
-        responses = _smooth_within(track, column, rule, within.get(action))
+        responses = _smooth_within(track, column, settings, within.get(action))
         known = responses[~np.isnan(responses)]
-        low = ~(responses >= rule.high_score) if rule.mode == "segments" else np.zeros(0)
+        low = ~(responses >= settings.high_score) if settings.mode == "segments" else np.zeros(0)
         told[action] = {
             "samples": len(responses),
-            "below_min_score": int(np.count_nonzero(~(responses >= rule.min_score))),
+            "below_min_score": int(np.count_nonzero(~(responses >= settings.min_score))),
             "below_high_score": int(np.count_nonzero(low)),
             "strongest": float(known.max()) if len(known) else None,
         }

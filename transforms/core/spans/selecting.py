@@ -8,7 +8,7 @@ RULES = ("clips_per_video", "clips_per_channel", "clips_per_action")
 
 
 @dataclass(frozen=True)
-class SelectionRule:
+class SelectionSettings:
     """How many spans of one action are kept; None is no cap.
 
     Attributes:
@@ -44,21 +44,21 @@ class Contender:
     channel: str
 
 
-def select(contenders: Iterable[Contender], rule: SelectionRule) -> Iterator[tuple[Contender, str]]:
+def select(contenders: Iterable[Contender], settings: SelectionSettings) -> Iterator[tuple[Contender, str]]:
     """Yields every span of one action, best first, with the rule that drops it, or an empty text.
 
     Greedy by score; equal scores go by video key and start, so that the choice is the same on any number of workers.
 
     Args:
       contenders: All spans of the action, in any order.
-      rule: The caps.
+      settings: The caps.
     """
     kept: dict[tuple[str, str], int] = {}
     for contender in sorted(set(contenders)):
         groups = dict(zip(RULES, (contender.key, contender.channel, ""), strict=True))
         dropped_by = ""
         for name, group in groups.items():
-            cap = getattr(rule, name)
+            cap = getattr(settings, name)
             if cap is not None and kept.get((name, group), 0) >= cap:
                 dropped_by = name
                 break

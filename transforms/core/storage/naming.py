@@ -98,6 +98,11 @@ def youtube_url(video_id: str) -> str:
     return f"https://www.youtube.com/watch?v={video_id}"
 
 
+def span_id(action: str, key: str, start_seconds: float, end_seconds: float) -> str:
+    """Returns a span's name, the same in every run: digits of its video, its action and its milliseconds."""
+    return digest(f"{key} {action} {round(start_seconds * 1000)} {round(end_seconds * 1000)}", 20)
+
+
 def clip_path(action: str, key: str, start_seconds: float, end_seconds: float) -> str:
     """Returns a clip's path relative to the output: `clips/<action>/<key>_<start_ms>_<end_ms>.mp4`."""
     start_ms, end_ms = round(start_seconds * 1000), round(end_seconds * 1000)

@@ -30,7 +30,7 @@ REPORTED: dict[str, type | tuple[type, ...]] = {
     "decoded_seconds": (int, float),
     "lost_seconds": (int, float),
     "flags": list,
-    "cuts": list,
+    "shot_boundaries": list,
     "reached_end": bool,
 }
 _SCORES = ("time_seconds", "frame_index", "top_label", "top_score")
@@ -199,6 +199,8 @@ def read(uri: str) -> Stored | None:
             top_labels=tuple(table["top_label"].to_pylist()),
             top_scores=table["top_score"].to_numpy(),
         )
+        if "cuts" in facts:  # as earlier versions called them
+            facts["shot_boundaries"] = facts.pop("cuts")
         return Stored(scores, told["asked"], {**facts, **kept.fields(facts, REPORTED)}, file)
     except filesystem.StorageError as error:
         if error.code != "not_found":

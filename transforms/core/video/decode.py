@@ -21,7 +21,7 @@ from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskErr
 from clipscout.transforms.core.video import containers, lengths
 from clipscout.transforms.core.video.colours import Converter
 from clipscout.transforms.core.video.frames import Report, ordered_frames
-from clipscout.transforms.core.video.geometry import FrameRule
+from clipscout.transforms.core.video.geometry import FrameSettings
 from clipscout.transforms.core.video.sampling import Sampling
 from clipscout.transforms.core.video.shot_frames import ShotFinder
 
@@ -38,7 +38,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
     """Child task: yields batches of samples, and at the end a report.
 
     Args:
-      request: `path`; `sampling` and `frame_rule`, the fields of those classes; `batch_frames`, the largest
+      request: `path`; `sampling` and `frame_settings`, the fields of those classes; `batch_frames`, the largest
         batch; optional `start_seconds` and `end_seconds` of a segment, `margin_seconds` around it from which samples
         are wanted too, `max_pixels`, `max_frames` and `threads`.
 
@@ -61,14 +61,14 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         stream = containers.video_stream(container, *limits)
         if sampling.keyframes:
             stream.codec_context.skip_frame = "NONKEY"
-        batch = _Batch(request["batch_frames"], FrameRule(**request["frame_rule"]), report)
+        batch = _Batch(request["batch_frames"], FrameSettings(**request["frame_settings"]), report)
         first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
         frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
-        shots, cuts = ShotFinder(report.flags, sees_all=not sampling.keyframes), list[float]()
+        shots, boundaries = ShotFinder(report.flags, sees_all=not sampling.keyframes), list[float]()
         report.reached_end = True
         for index, (frame, aspect, time_seconds) in enumerate(frames, start=first_index):
             taken = chooser.takes(index, time_seconds)
-            cuts += shots.add(frame, time_seconds)
+            boundaries += shots.add(frame, time_seconds)
             if not start <= time_seconds < stop:
                 report.frames_decoded -= 1  # another segment counts it
             if time_seconds >= last:
@@ -81,8 +81,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
             elif index % _SIGN_OF_LIFE_FRAMES == 0:
                 yield SIGN_OF_LIFE
         yield from batch.take()
-        cuts += shots.finish()
-        report.cuts = [cut for cut in cuts if start <= cut < stop]
+        boundaries += shots.finish()
+        report.shot_boundaries = [boundary for boundary in boundaries if start <= boundary < stop]
         if end is None:
             yield from _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
     report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
@@ -137,8 +137,8 @@ def _go_to(
 class _Batch:
     """Collects converted samples; all frames of a batch have one size."""
 
-    def __init__(self, capacity: int, rule: FrameRule, report: Report) -> None:
-        self._capacity, self._rule, self._report = capacity, rule, report
+    def __init__(self, capacity: int, settings: FrameSettings, report: Report) -> None:
+        self._capacity, self._settings, self._report = capacity, settings, report
         self._converter = Converter("rgb24")
         self._frames: np.ndarray | None = None
         self._times: list[float] = []
@@ -181,6 +181,6 @@ class _Batch:
 
     def _convert(self, frame: VideoFrame, aspect: float) -> np.ndarray:
         turns, mirrored = containers.orientation(frame)
-        width, height = self._rule.scaled_size(frame.width, frame.height, aspect, turns)
-        scaled = self._converter.convert(frame, width, height, _SCALERS[self._rule.interpolation])
-        return self._rule.finish(scaled.to_ndarray(), turns, mirrored)
+        width, height = self._settings.scaled_size(frame.width, frame.height, aspect, turns)
+        scaled = self._converter.convert(frame, width, height, _SCALERS[self._settings.interpolation])
+        return self._settings.finish(scaled.to_ndarray(), turns, mirrored)

@@ -38,7 +38,7 @@ class Report:
       flags: E.g. `damaged`, `time_jumps`.
       cpu_msec: Processor time.
       reached_end: Whether the end of the file was reached.
-      cuts: Times of shot changes in seconds.
+      shot_boundaries: Times of the first frames of new shots, in seconds.
       repeated_until: When the latest repetition of a picture ends, in ticks of the stream.
     """
 
@@ -48,7 +48,7 @@ class Report:
     flags: set[str] = field(default_factory=set)
     cpu_msec: int = 0
     reached_end: bool = False
-    cuts: list[float] = field(default_factory=list)
+    shot_boundaries: list[float] = field(default_factory=list)
     repeated_until: int | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Report:
             "flags": sorted(self.flags),
             "cpu_msec": self.cpu_msec,
             "reached_end": self.reached_end,
-            "cuts": self.cuts,
+            "shot_boundaries": self.shot_boundaries,
         }
 
 

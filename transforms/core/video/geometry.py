@@ -6,7 +6,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class FrameRule:
+class FrameSettings:
     """The size at which the decoder's scaler delivers samples.
 
     Attributes:

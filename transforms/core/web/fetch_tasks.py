@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 from clipscout.transforms.core.child.protocol import Item, TaskError
 from clipscout.transforms.core.storage.errors import DISK_FULL
 from clipscout.transforms.core.web import addresses, filters
-from clipscout.transforms.core.web.filters import FilterRule, number
+from clipscout.transforms.core.web.filters import FilterSettings, number
 from clipscout.transforms.core.web.session import Session, address_text, is_reference, is_several
 from clipscout.transforms.core.web.ytdlp_errors import ByteCapError
 
@@ -92,7 +92,7 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
 
     Args:
       request: `url`; `folder`; `max_height` and `height_cap` in pixels; `max_bytes`; `sound`, whether the sound is
-        wanted too where the site keeps it apart; `filter`, the fields of FilterRule; `web`, see `Session`.
+        wanted too where the site keeps it apart; `filter`, the fields of FilterSettings; `web`, see `Session`.
 
     Yields:
       `{"path", "sound", "facts"}`: the finished file, that of its sound where it is kept apart (empty elsewhere), and
@@ -113,7 +113,7 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
     with Session(request["web"], options) as session:
         offered = session.video(page, item)
         info = session.process(_copied(offered), download=False)
-        refused = filters.refusal(info, FilterRule(**request["filter"]), complete=True)
+        refused = filters.refusal(info, FilterSettings(**request["filter"]), complete=True)
         if refused is not None:
             raise TaskError(*refused)
         width, height = (number(info.get(name)) or 0 for name in ("width", "height"))

@@ -9,7 +9,7 @@ _LARGEST = 2.0**53
 
 
 @dataclass(frozen=True)
-class FilterRule:
+class FilterSettings:
     """Which videos are wanted.
 
     Attributes:
@@ -20,6 +20,17 @@ class FilterRule:
     min_seconds: float = 0.0
     max_seconds: float = float("inf")
     licence: str = "any"
+
+
+def channel_of(facts: Mapping[str, Any], key: str) -> str:
+    """Returns by what videos of one channel are known as such; a video that tells of none is a channel of its own."""
+    channel = facts.get("channel_id") or facts.get("channel") or facts.get("uploader")
+    return f"channel {channel}" if channel else f"video {key}"
+
+
+def channel_name(facts: Mapping[str, Any]) -> str:
+    """Returns what a person calls the channel of a video; empty where the site told none."""
+    return str(facts.get("channel") or facts.get("uploader") or "")
 
 
 def number(value: Any) -> float | None:
@@ -35,12 +46,12 @@ def too_high(width: float, height: float, height_cap: int) -> tuple[str, str] | 
     return "no_format", f"the smallest format is {width:.0f}x{height:.0f}, --max_height_cap {height_cap}"
 
 
-def refusal(facts: Mapping[str, Any], rule: FilterRule, *, complete: bool) -> tuple[str, str] | None:
+def refusal(facts: Mapping[str, Any], settings: FilterSettings, *, complete: bool) -> tuple[str, str] | None:
     """Returns the code and message of the rule that refuses a video, or None.
 
     Args:
       facts: yt-dlp's fields: `duration`, `live_status`, `is_live`, `license`; any may be missing.
-      rule: What is wanted.
+      settings: What is wanted.
       complete: Whether these are the full facts; a listing does not tell the licence, so it is judged later.
     """
     live = facts.get("live_status")
@@ -50,11 +61,11 @@ def refusal(facts: Mapping[str, Any], rule: FilterRule, *, complete: bool) -> tu
         return "live", "the video is a live stream"
     duration = number(facts.get("duration"))
     if duration is not None:
-        if duration < rule.min_seconds:
-            return "too_short", f"{duration:g} s, shorter than {rule.min_seconds:g} s"
-        if duration > rule.max_seconds:
-            return "too_long", f"{duration:g} s, longer than {rule.max_seconds:g} s"
-    if complete and rule.licence == "creative_commons":
+        if duration < settings.min_seconds:
+            return "too_short", f"{duration:g} s, shorter than {settings.min_seconds:g} s"
+        if duration > settings.max_seconds:
+            return "too_long", f"{duration:g} s, longer than {settings.max_seconds:g} s"
+    if complete and settings.licence == "creative_commons":
         licence = str(facts.get("license") or "")
         folded = licence.casefold()
         if not ("creative commons" in folded or folded.startswith(("cc-", "cc by", "cc0"))):

@@ -1,4 +1,4 @@
-"""From typed values to the rules of the stages."""
+"""From typed values to the settings of the stages."""
 
 import os
 from collections.abc import Mapping
@@ -6,19 +6,19 @@ from dataclasses import replace
 
 from clipscout.pipeline.options import WEB_LIMITS
 from clipscout.pipeline.values import WAYS_TO_SAMPLE, Values
-from clipscout.transforms.clip_cutter import CutRule
+from clipscout.transforms.clip_cutter import CutSettings
 from clipscout.transforms.core.child.supervisor import Limits
 from clipscout.transforms.core.classifiers.resolve import resolve
 from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
-from clipscout.transforms.core.spans.peaks import SpanRule
+from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.core.video.sampling import Sampling
 from clipscout.transforms.core.web.client import WebSettings
-from clipscout.transforms.core.web.filters import FilterRule
+from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Politeness
 from clipscout.transforms.failures import CURES
-from clipscout.transforms.scoring_rule import ScoringRule
-from clipscout.transforms.site_search import SearchRule
-from clipscout.transforms.video_fetchers import FetchRule, FileLimits
+from clipscout.transforms.scoring_settings import ScoringSettings
+from clipscout.transforms.site_search import SearchSettings
+from clipscout.transforms.video_fetchers import FetchSettings, FileLimits
 
 #: Options of which another value may end a failure.
 _CURING = frozenset().union(*CURES.values())
@@ -84,11 +84,11 @@ def scoring(
     *,
     retry_codes: tuple[str, ...],
     dataflow: bool,
-) -> ScoringRule:
+) -> ScoringSettings:
     """Returns how frames are decoded and scored."""
     # on Dataflow there is a process, or a thread with a decoder, for every vCPU
     threads = 1 if dataflow else max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"])))
-    return ScoringRule(
+    return ScoringSettings(
         spec=spec,
         sampling=sampling,
         response=choices["response"],
@@ -108,9 +108,9 @@ def scoring(
     )
 
 
-def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> CutRule:
+def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> CutSettings:
     """Returns how clips are cut."""
-    return CutRule(
+    return CutSettings(
         mode=choices["cut"],
         height=cap(numbers["clip_height"]),
         posters=flags["posters"],
@@ -121,10 +121,10 @@ def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping
     )
 
 
-def spans(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> SpanRule:
+def spans(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> SpanSettings:
     """Returns how spans are picked."""
     gap = numbers["min_gap_seconds"]
-    return SpanRule(
+    return SpanSettings(
         clip_seconds=numbers["clip_seconds"],
         top_k=int(numbers["top_k"]),
         min_score=numbers["min_score"],
@@ -142,9 +142,9 @@ def spans(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mappi
     )
 
 
-def search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchRule:
+def search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> SearchSettings:
     """Returns how videos are found."""
-    return SearchRule(
+    return SearchSettings(
         prefix=values.text("search_prefix"),
         max_videos=int(numbers["max_videos"]),
         max_per_channel=cap(numbers["max_per_channel"]),
@@ -154,11 +154,11 @@ def search(values: Values, numbers: Mapping[str, float], choices: Mapping[str, s
     )
 
 
-def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchRule:
+def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, str]) -> FetchSettings:
     """Returns how videos are fetched."""
     asked = {name: None if numbers[name] < 0 else numbers[name] for name in WEB_LIMITS}
     megabytes = asked["max_video_mb"]
-    return FetchRule(
+    return FetchSettings(
         max_height=int(numbers["max_height"]),
         height_cap=int(numbers["max_height_cap"]),
         max_bytes=_bytes(_web_limit(numbers, "max_video_mb")),
@@ -193,8 +193,8 @@ def _web_limit(numbers: Mapping[str, float], name: str) -> float:
     return WEB_LIMITS[name] if numbers[name] < 0 else numbers[name]
 
 
-def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterRule:
-    return FilterRule(numbers["min_video_seconds"], _web_limit(numbers, "max_video_seconds"), choices["licence"])
+def _filter(numbers: Mapping[str, float], choices: Mapping[str, str]) -> FilterSettings:
+    return FilterSettings(numbers["min_video_seconds"], _web_limit(numbers, "max_video_seconds"), choices["licence"])
 
 
 def _web(values: Values, numbers: Mapping[str, float]) -> WebSettings:

@@ -1,16 +1,16 @@
-"""ScoringRule: everything that shapes the scoring stage."""
+"""ScoringSettings: everything that shapes the scoring stage."""
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadRule
+from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadSettings
 from clipscout.transforms.core.storage import tracks
 from clipscout.transforms.core.video.sampling import Sampling
 
 
 @dataclass(frozen=True)
-class ScoringRule:
+class ScoringSettings:
     """Everything that shapes the scoring stage.
 
     Attributes:
@@ -52,9 +52,9 @@ class ScoringRule:
         """Returns what a failed video may be retried for, besides its content: other limits, or another decoder."""
         return [self.stall_seconds, self.memory_bytes, self.max_pixels, version("av")]
 
-    def load_rule(self) -> LoadRule:
+    def load_settings(self) -> LoadSettings:
         """Returns how the classifier is loaded."""
-        return LoadRule(self.spec, self.device, self.precision, self.threads, self.trust_checkpoint)
+        return LoadSettings(self.spec, self.device, self.precision, self.threads, self.trust_checkpoint)
 
     def fingerprint(self) -> str:
         """Returns the digest of what shapes the classifier's outputs: not what is asked of them, nor what is speed."""

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from clipscout.pipeline import settings
+from clipscout.pipeline import job_record
 from clipscout.pipeline.options import OPTIONS
 from clipscout.pipeline.run import configure, main
 from tests.jobs import arguments, run_rows, scene_video, summary_of
@@ -38,7 +38,7 @@ def differences(tmp_path, colour_spec):
         if "settings" not in record:
             record = {"classifier": "colours.json", "scores": same.scoring.fingerprint(), **record}
         (tmp_path / "job.json").write_text(json.dumps(record))
-        return settings.changes(str(tmp_path), config_of(classifier, *more).shaping())
+        return job_record.changes(str(tmp_path), config_of(classifier, *more).shaping())
 
     return differences
 
@@ -49,7 +49,7 @@ def test_what_is_recorded_has_the_name_and_the_default_of_its_option(colour_spec
     assert {*plain} - names == {"scores"}
     resolved = {"classifier", "scores", "min_gap_seconds", "sample_fps"}
     assert {name: value for name, value in plain.items() if name not in resolved} == {
-        name: settings.default(name) for name in plain if name not in resolved
+        name: job_record.default(name) for name in plain if name not in resolved
     }
 
 
@@ -96,7 +96,7 @@ def test_a_classifier_is_what_it_is_and_not_where_it_lies(differences, colour_sp
 
 
 def test_a_record_of_a_later_version_is_refused(differences):
-    with pytest.raises(settings.RecordError, match="of a later version of Clipscout"):
+    with pytest.raises(job_record.RecordError, match="of a later version of Clipscout"):
         differences({"version": 3, "settings": {}})
 
 
@@ -105,7 +105,7 @@ def test_an_option_that_nobody_gave_changes_no_fingerprint_of_settings(colour_sp
     config = config_of(colour_spec)
     more = {**config.shaping(), "merge_gap_seconds": 1.0}
     fewer = {name: value for name, value in more.items() if name != "merge_gap_seconds"}
-    assert settings.by_hand(more) == settings.by_hand(fewer)
+    assert job_record.by_hand(more) == job_record.by_hand(fewer)
     assert config.identity()["settings"] != config_of(colour_spec, "--top_k=1").identity()["settings"]
     assert config.identity()["settings"] != config_of(colour_spec, "--frame_stride=2").identity()["settings"]
 
