@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-import deno
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from clipscout.pipeline import cloud, job_record, replacing, rows_ahead
@@ -58,15 +57,18 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
       unjudged: Options that cannot be used; what is found of what stands in their place is left out.
     """
     places = _place_faults(config, beam_options)
-    faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config), *_runtime_faults()]
-    rows = Rows()
+    faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config)]
+    rows, asks_web = Rows(), True
     if not any(fault.startswith("--input") for fault in places):
         try:
             labels = None if "classifier" in unjudged else config.scoring.spec.labels
             rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times)
             faults += rows.faults()
+            asks_web = rows.asks_web or not rows.complete
         except filesystem.StorageError as error:
             faults.append(f"--input: {error}")
+    if asks_web:
+        faults += _runtime_faults()
     usable = not unjudged and not any(fault.startswith("--output") for fault in places)
     plan: list[str] = []
     if usable:
@@ -146,7 +148,7 @@ def _runtime_faults() -> list[str]:
     """Starts the JavaScript runtime that yt-dlp needs for YouTube; it takes 10 ms."""
     try:
         subprocess.run([deno.find_deno_bin(), "--version"], check=True, capture_output=True, timeout=_PROBE_SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
         return [f"yt-dlp's JavaScript runtime does not start ({error}); pip install --force-reinstall deno"]
     return []
 

@@ -27,6 +27,7 @@ class Rows:
       messages: Why not, of the first of them.
       remedies: What can be done about those whose fault is not in the row itself, each once.
       complete: Whether these were all rows.
+      asks_web: Whether one of them asks a site.
     """
 
     read: int = 0
@@ -34,6 +35,7 @@ class Rows:
     messages: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     complete: bool = True
+    asks_web: bool = False
 
     def faults(self) -> list[str]:
         """Returns why a job of these rows need not be started: there is none, or not one of them can be used."""
@@ -77,6 +79,7 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bo
     for item in _items(patterns, rows, with_times):
         judged = item if isinstance(item, Failure) else _judged(item, index)
         rows.read += 1
+        rows.asks_web |= isinstance(item, ActionQuery) and not item.path
         if isinstance(judged, Failure):
             rows.bad += 1
             rows.messages += [judged.message] if len(rows.messages) < _TOLD else []

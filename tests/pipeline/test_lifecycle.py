@@ -134,6 +134,14 @@ def test_preflight_lists_all_faults_of_every_kind(tmp_path, half_broken, capsys,
     assert len(lines) == len(expected)
 
 
+def test_own_files_need_no_runtime_of_yt_dlp(tmp_path, half_broken, colour_spec, capsys, monkeypatch):
+    monkeypatch.setattr(deno, "find_deno_bin", lambda: "/nowhere/deno")
+    assert main([*half_broken, "--preflight_only"]) == 0
+    given = arguments(tmp_path, [{"action": "red", "query": "red things"}], colour_spec, "--preflight_only")
+    assert main(given) == 2
+    assert "yt-dlp's JavaScript runtime does not start" in capsys.readouterr().err
+
+
 def test_a_classifier_that_cannot_be_loaded_is_named_beside_other_faults(half_broken, tmp_path, capsys):
     (tmp_path / "broken.pt").write_bytes(b"")
     spec = {"architecture": "torchscript", "weights": "broken.pt", "labels": ["red"]}
@@ -170,7 +178,7 @@ def test_ctrl_c_during_preflight_is_one_line(half_broken, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deno, "find_deno_bin", stop)
+    monkeypatch.setattr("clipscout.pipeline.rows_ahead.look", stop)
     assert main(half_broken) == 130
     assert capsys.readouterr().err == "clipscout: stopped before anything was run\n"
 
