@@ -147,6 +147,8 @@ def _secret_faults(config: Config) -> list[str]:
 def _runtime_faults() -> list[str]:
     """Starts the JavaScript runtime that yt-dlp needs for YouTube; it takes 10 ms."""
     try:
+        import deno
+
         subprocess.run([deno.find_deno_bin(), "--version"], check=True, capture_output=True, timeout=_PROBE_SECONDS)
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         return [f"yt-dlp's JavaScript runtime does not start ({error}); pip install --force-reinstall deno"]
