@@ -48,6 +48,7 @@ setup(
             "ruff",
             "mypy",
             "pytest",
+            "pytest-xdist",
             "hypothesis",
             "types-PyYAML",
             "uv",

@@ -21,7 +21,10 @@ from tests.colours import COLOURS, ColourModel
 PLUGINS = str(Path(__file__).parent / "plugins")
 sys.path.insert(0, PLUGINS)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGINS, os.environ.get("PYTHONPATH")]))
-if egress.LOG not in os.environ:  # else a child of the suite imports this, and is watched already
+#: Which process of pytest-xdist this one is, or is a child of; each has a log of its own.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if os.environ.get("CLIPSCOUT_TEST_WORKER") != _WORKER:  # else a child of the suite imports this, and is watched already
+    os.environ["CLIPSCOUT_TEST_WORKER"] = _WORKER
     os.environ[egress.LOG] = tempfile.mkstemp(prefix="clipscout-egress-")[1]
     atexit.register(os.unlink, os.environ[egress.LOG])
     egress.watch()
@@ -92,17 +95,14 @@ def read_jsonl(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-#: Kind, classifier, samples and largest difference from plain torch: a table at the end of the test output.
-PARITY: list[tuple[str, str, int, float]] = []
-
-
 def pytest_terminal_summary(terminalreporter):
     """Prints the parity table, and every skip loudly."""
     if skipped := terminalreporter.stats.get("skipped"):
         terminalreporter.section(f"{len(skipped)} SKIPPED: what these hold is not known of this machine", sep="!")
         for report in skipped:
             terminalreporter.line(f"{report.nodeid}: {report.longrepr[-1]}")
-    if PARITY:
+    passed = [report for report in terminalreporter.stats.get("passed", ()) if report.when == "call"]
+    if rows := [value for report in passed for name, value in report.user_properties if name == "parity"]:
         terminalreporter.section("parity with plain torch on the same frames")
-        for kind, classifier, samples, difference in PARITY:
+        for kind, classifier, samples, difference in rows:
             terminalreporter.line(f"{kind:<34} {samples:>3} samples, largest difference {difference:.1e}  {classifier}")

@@ -17,7 +17,6 @@ from clipscout.transforms.core.classifiers.resolve import resolve
 from clipscout.transforms.core.video import decode
 from clipscout.transforms.core.video.sampling import Sampling
 from tests.colours import COLOURS, ColourModel
-from tests.conftest import PARITY
 from tests.core.classifiers.test_ar_checkpoints import save_checkpoint
 from tests.jobs import arguments, main, scene_video
 
@@ -196,7 +195,7 @@ def windowed(frames, times, window):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_scores_as_plain_torch_does(kind, video, tmp_path, monkeypatch):
+def test_each_kind_scores_as_plain_torch_does(kind, video, tmp_path, monkeypatch, record_property):
     make = KINDS[kind]
     takes = make.__code__.co_varnames[: make.__code__.co_argcount]
     classifier, scores = make(tmp_path, monkeypatch) if "monkeypatch" in takes else make(tmp_path)
@@ -221,6 +220,6 @@ def test_each_kind_scores_as_plain_torch_does(kind, video, tmp_path, monkeypatch
     found = np.stack([track[f"response_{place}"].to_numpy() for place in range(2)], 1)
     expected = np.stack([expected[:, labels.index(action)] for action in actions], 1)
     difference = np.abs(found - expected).max()
-    PARITY.append((kind, classifier.replace(str(tmp_path), "."), len(times), difference))
+    record_property("parity", (kind, classifier.replace(str(tmp_path), "."), len(times), float(difference)))
     assert expected.std() > 1e-9
     assert difference < 1e-5 * max(1, np.abs(expected).max())
