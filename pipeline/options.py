@@ -235,8 +235,14 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Parsed:
             left = kept
 
 
-def unknown_option_fault(argument: str, known: Iterable[str] = tuple(option.name for option in OPTIONS)) -> str:
-    """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret."""
+def unknown_option_fault(argument: str, known: Iterable[str] | None = None) -> str:
+    """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret.
+
+    Args:
+      argument: The argument.
+      known: Names of the options that there are; those of `clipscout mine` where it is None.
+    """
+    known = [option.name for option in OPTIONS] if known is None else known
     name = argument.split("=")[0]
     if not name.startswith("-"):
         return f"unknown argument {name!r}; a value follows its option, and a glob stands in quotes"

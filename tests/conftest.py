@@ -19,8 +19,9 @@ from tests.colours import COLOURS, ColourModel
 
 # the search extractor of the loopback site, and the guard; children and worker processes find them too
 PLUGINS = str(Path(__file__).parent / "plugins")
+ROOT = str(Path(__file__).parents[1])  # so that they find classifiers of the tests as well
 sys.path.insert(0, PLUGINS)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGINS, os.environ.get("PYTHONPATH")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGINS, ROOT, os.environ.get("PYTHONPATH")]))
 #: Which process of pytest-xdist this one is, or is a child of; each has a log of its own.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if os.environ.get("CLIPSCOUT_TEST_WORKER") != _WORKER:  # else a child of the suite imports this, and is watched already

@@ -1,6 +1,5 @@
 """The README as a new user follows it: its commands and programs run, in their order, and print what it shows."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -36,7 +35,6 @@ def run(folder, command):
     done = subprocess.run(
         [sys.executable, "-m", "clipscout", *given],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},
         capture_output=True,
         text=True,
         timeout=200,

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from demo.run_demo import sample_videos
-from tests.conftest import read_jsonl
+from tests.conftest import PLUGINS, read_jsonl
 from tests.jobs import ROOT
 
 FOLDERS = ("clipscout", "pipeline", "transforms", "requirements")
@@ -52,7 +52,7 @@ def installed(wheel, tmp_path):
     (folder / "pipeline").mkdir(parents=True)
     (folder / "pipeline/__init__.py").write_text(OWN)
     (folder / "transforms.py").write_text(OWN)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), PLUGINS])}
 
     def run(*command):
         told = {"capture_output": True, "text": True, "timeout": 300}

@@ -74,7 +74,7 @@ def test_no_free_sample_is_stronger_than_a_picked_one(track, settings):
 
 
 @pytest.mark.parametrize(
-    ("responses", "rule", "expected"),
+    ("responses", "settings", "expected"),
     [
         ([1, 3, 2, 0, 2.5], SpanSettings(top_k=2, min_gap_seconds=2), [1, 4]),
         ([1, 1, 1, 1, 1], SpanSettings(top_k=3, min_gap_seconds=2), [0, 2, 4]),
