@@ -125,7 +125,7 @@ def pipeline(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     config, beam_options = run.configure(arguments)
     faults = preflight.check(config, beam_options)
     if faults:
-        raise SystemExit("\n".join(faults))
+        raise SystemExit("\n".join(map(str, faults)))
 
     def work() -> int:
         result = run.run(config, beam_options)

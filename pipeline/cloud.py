@@ -20,6 +20,7 @@ from apache_beam.transforms.resources import resource_hints_from_options
 
 from clipscout import __version__
 from clipscout.pipeline.config import Config
+from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.machines import WITH_GPU, WITHOUT_GPU, Machine
 from clipscout.transforms.core.storage import filesystem, naming
 
@@ -50,13 +51,14 @@ def resource_hints(config: Config) -> dict[str, str]:
     return {"accelerator": accelerator(config.gpu), "min_ram": _SCORING_RAM}
 
 
-def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
-    """Returns a line for each way in which the options of a Dataflow job are incomplete or contradict each other."""
+def faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
+    """Returns each way in which the options of a Dataflow job are incomplete or contradict each other."""
     if not config.dataflow:
         if config.gpu == "none":
             return []
-        return [f"--gpu={config.gpu} is for --runner=DataflowRunner; a local run takes the GPU that it has (--device)"]
-    workers = ["--workers is for the local runner; Dataflow has --num_workers and --max_num_workers"]
+        told = f"--gpu={config.gpu} is for --runner=DataflowRunner; a local run takes the GPU that it has (--device)"
+        return [Fault(told, ("gpu", "runner", "device"))]
+    workers = [of("workers", "is for the local runner; Dataflow has --num_workers and --max_num_workers")]
     return [
         *_launch_faults(config, beam_options),
         *_faults_that_beam_finds(beam_options),
@@ -66,48 +68,50 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[str]:
     ]
 
 
-def _launch_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+def _launch_faults(config: Config, beam_options: PipelineOptions) -> Iterator[Fault]:
     """Yields the faults of Beam's own options for a Dataflow job."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     setup = beam_options.view_as(SetupOptions)
     if not google.project:
-        yield "--project is missing: the Google Cloud project that pays for the job"
+        yield of("project", "is missing: the Google Cloud project that pays for the job")
     if not google.region:
-        yield "--region is missing, e.g. us-central1"
+        yield of("region", "is missing, e.g. us-central1")
     elif not _REGION.fullmatch(google.region):
-        yield f"--region is {google.region!r}, expected a region such as us-central1 (not a zone)"
+        yield of("region", f"is {google.region!r}, expected a region such as us-central1 (not a zone)")
     if not google.temp_location:
-        yield "--temp_location is missing: a folder on gs:// for the job's temporary files"
+        yield of("temp_location", "is missing: a folder on gs:// for the job's temporary files")
     for name in ("temp_location", "staging_location", "template_location"):
         place = getattr(google, name)
         if place and not filesystem.is_remote(place):
-            yield f"--{name} is {place!r}, expected a place on gs://"
+            yield of(name, f"is {place!r}, expected a place on gs://")
     if filesystem.is_remote(google.template_location or "") and not _OBJECT.fullmatch(google.template_location):
-        yield f"--template_location is {google.template_location!r}, expected gs://BUCKET/FILE"
+        yield of("template_location", f"is {google.template_location!r}, expected gs://BUCKET/FILE")
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
-        yield f"--job_name is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first"
+        yield of("job_name", f"is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first")
     brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
     if not _image(worker) and (_asks(config, beam_options) or not any(brought)):
-        yield "--sdk_container_image is missing: the image that templates/README.md builds, with Clipscout in it"
+        told = "is missing: the image that templates/README.md builds, with Clipscout in it"
+        yield of("sdk_container_image", told)
     if _image(worker) and not _IMAGE_NAME.fullmatch(_image(worker)):
-        yield f"--sdk_container_image is {_image(worker)!r}, expected the name of an image"
+        yield of("sdk_container_image", f"is {_image(worker)!r}, expected the name of an image")
     if google.update:
-        yield "--update: a batch job cannot be updated; let it end, or cancel it"
+        yield of("update", ": a batch job cannot be updated; let it end, or cancel it")
     for experiment in beam_options.view_as(DebugOptions).experiments or []:
         if re.match("disable_(prime_)?runner_v2|disable_portable_runner", experiment):
-            yield f"--experiments={experiment}: Beam's Python jobs need Runner v2"
+            yield Fault(f"--experiments={experiment}: Beam's Python jobs need Runner v2", ("experiments",))
     if beam_options.view_as(StandardOptions).streaming:
-        yield "--streaming: a job of Clipscout is a batch job"
+        yield of("streaming", ": a job of Clipscout is a batch job")
     if beam_options.view_as(TestOptions).dry_run:
-        yield "--dry_run: give --preflight_only instead, which checks more"
+        yield of("dry_run", ": give --preflight_only instead, which checks more")
     try:
         labels = _labels(google)
     except (ValueError, SyntaxError, AttributeError, TypeError):
-        yield "--labels: expected KEY=VALUE, or a dictionary of texts"
+        yield of("labels", ": expected KEY=VALUE, or a dictionary of texts")
         return
     for key, value in labels.items():
         if not (_LABEL.fullmatch(key) and _LABEL_VALUE.fullmatch(value) and key + value == (key + value).lower()):
-            yield f"--labels: {key}={value} is no label: lower-case letters, digits, - and _, up to 63, a letter first"
+            told = f": {key}={value} is no label: lower-case letters, digits, - and _, up to 63, a letter first"
+            yield of("labels", told)
 
 
 def _labels(google: GoogleCloudOptions) -> dict[str, str]:
@@ -126,23 +130,24 @@ def _image(worker: WorkerOptions) -> str:
     return worker.sdk_container_image or os.environ.get(IMAGE_VARIABLE, "")
 
 
-def _faults_that_beam_finds(beam_options: PipelineOptions) -> Iterator[str]:
+def _faults_that_beam_finds(beam_options: PipelineOptions) -> Iterator[Fault]:
     """Yields what Beam would say after the graph is built, of its checks those that make no request."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
     validator = PipelineOptionsValidator(beam_options, None)
     # without a region it asks gcloud; a stand-in of the service counts as no address of it
     if google.project and google.region and "//localhost" not in (google.dataflow_endpoint or ""):
         told = validator.validate_cloud_options(google)
-        yield from (text for text in told if "job_name" not in text and "updating" not in text)  # told by us
-    yield from validator.validate_num_workers(worker)
-    yield from validator.validate_optional_argument_positive(worker, "disk_size_gb")
-    yield from validator.validate_worker_region_zone(worker)
-    yield from validator.validate_sdk_container_image_options(worker)
-    yield from validator.validate_container_prebuilding_options(beam_options.view_as(SetupOptions))
+        told = [text for text in told if "job_name" not in text and "updating" not in text]  # told by us
+        yield from map(Fault, told)
+    yield from map(Fault, validator.validate_num_workers(worker))
+    yield from map(Fault, validator.validate_optional_argument_positive(worker, "disk_size_gb"))
+    yield from map(Fault, validator.validate_worker_region_zone(worker))
+    yield from map(Fault, validator.validate_sdk_container_image_options(worker))
+    yield from map(Fault, validator.validate_container_prebuilding_options(beam_options.view_as(SetupOptions)))
     try:
         resource_hints_from_options(beam_options)
     except (ValueError, TypeError) as error:
-        yield f"--resource_hints: {error}"
+        yield of("resource_hints", f": {error}")
 
 
 class GpuRequest(NamedTuple):
@@ -190,29 +195,29 @@ def _shape(asks: list[GpuRequest]) -> Machine:
     return WITH_GPU.get(asks[0].gpu, WITHOUT_GPU) if asks else WITHOUT_GPU
 
 
-def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[str]:
+def _gpu_faults(config: Config, beam_options: PipelineOptions) -> Iterator[Fault]:
     asks = _asks(config, beam_options)
     if not asks:
         if config.scoring.device == "cuda":
-            yield "--device=cuda needs a GPU, and --gpu is 'none'"
+            yield Fault("--device=cuda needs a GPU, and --gpu is 'none'", ("device", "gpu"))
         if config.scoring.precision == "fp16":
-            yield "--precision=fp16 needs a GPU, and --gpu is 'none'"
+            yield Fault("--precision=fp16 needs a GPU, and --gpu is 'none'", ("precision", "gpu"))
         return
     first, *others = (ask.words for ask in asks)
     for other in others:
-        yield f"{first} and {other} both ask for GPUs; give one"
+        yield Fault(f"{first} and {other} both ask for GPUs; give one", ("gpu",))
     if config.scoring.device == "cpu":
-        yield f"--device is 'cpu', and {first} asks for GPUs"
+        yield of("device", f"is 'cpu', and {first} asks for GPUs", "gpu")
     fitted_by, shape = _fitted_by(asks), _shape(asks)
     if beam_options.view_as(GoogleCloudOptions).flexrs_goal and fitted_by:
-        yield f"{fitted_by} and --flexrs_goal exclude each other; give --gpu_mode=pool"
+        yield Fault(f"{fitted_by} and --flexrs_goal exclude each other; give --gpu_mode=pool", ("gpu_mode",))
     machine = beam_options.view_as(WorkerOptions).machine_type
     if machine and shape.series and not fitted_by and not machine.startswith(shape.series):
         series = " or ".join(name.rstrip("-") for name in shape.series)
-        yield f"--machine_type is {machine!r}, and {first} goes with {series} machines"
+        yield of("machine_type", f"is {machine!r}, and {first} goes with {series} machines", "gpu")
 
 
-def _path_faults(config: Config) -> Iterator[str]:
+def _path_faults(config: Config) -> Iterator[Fault]:
     """Yields what Dataflow's workers cannot reach."""
     web = config.fetch.web
     named = {
@@ -225,11 +230,12 @@ def _path_faults(config: Config) -> Iterator[str]:
     for name, paths in named.items():
         for path in paths:
             if not filesystem.is_remote(path):
-                yield f"--{name}: {path!r} is on this machine; Dataflow's workers read and write gs:// only"
+                yield of(name, f": {path!r} is on this machine; Dataflow's workers read and write gs:// only")
     if web.proxy and "://" not in web.proxy:
-        yield "--proxy names a file on this machine; Dataflow's workers read gs:// only"
+        yield of("proxy", "names a file on this machine; Dataflow's workers read gs:// only")
     elif "@" in web.proxy and not filesystem.is_remote(web.proxy):
-        yield "--proxy holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"
+        told = "holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"
+        yield of("proxy", told)
 
 
 def settle(config: Config, beam_options: PipelineOptions) -> None:

@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from clipscout import __version__
 from clipscout.pipeline import job_record, stage_settings
+from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import LOCAL_RUNNER, OPTIONS
 from clipscout.pipeline.values import Values, resolved
 from clipscout.transforms.clip_cutter import CutSettings
@@ -41,23 +42,25 @@ PRESETS: dict[str, dict[str, str]] = {
     },
 }
 
+_OWN = frozenset(option.name for option in OPTIONS)
+
 
 class ConfigError(ValueError):
     """The options cannot be used.
 
     Attributes:
-      faults: A line for each reason.
+      faults: The reasons.
       given: The option texts, so that what they name can be checked all the same.
       beam_options: Beam's own options, for the same reason; None where the command line cannot be parsed.
     """
 
     def __init__(
         self,
-        faults: list[str],
+        faults: list[Fault],
         given: Mapping[str, str | None] | None = None,
         beam_options: PipelineOptions | None = None,
     ) -> None:
-        super().__init__("\n".join(faults))
+        super().__init__("\n".join(map(str, faults)))
         self.faults, self.given, self.beam_options = faults, given or {}, beam_options
 
 
@@ -147,15 +150,10 @@ def judged(given: Mapping[str, str | None]) -> tuple[Config | None, frozenset[st
         try:
             return from_options(given, faulty), faulty
         except ConfigError as error:
-            found = faulty.union(*map(options_named, error.faults))
+            found = faulty.union(*(fault.options for fault in error.faults)) & _OWN
             if found == faulty:
                 return None, faulty
             faulty = found
-
-
-def options_named(fault: str) -> set[str]:
-    """Returns the options of ours that a fault names."""
-    return set(re.findall(r"--(\w+)", fault)) & {option.name for option in OPTIONS}
 
 
 def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -> Config:
@@ -164,18 +162,18 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
     Raises:
       ConfigError: With every fault found.
     """
-    faults: list[str] = []
+    faults: list[Fault] = []
     given = {name: text for name, text in given.items() if name not in faulty}
     preset = given.get("preset") or "kinetics"
     if preset not in PRESETS:
-        faults.append(f"--preset is {preset!r}, expected one of {', '.join(PRESETS)}")
+        faults.append(of("preset", f"is {preset!r}, expected one of {', '.join(PRESETS)}"))
     values = Values(resolved(given, PRESETS.get(preset, {}), faults), faults)
     for name in ("input", "output"):
         if not values.text(name) and name not in faulty:
-            faults.append(f"--{name} is missing")
+            faults.append(of(name, "is missing"))
     output = values.text("output")
     if re.match(r"\s|[A-Za-z][\w+.-]*:/", output) and not re.match("gs://[^/]", output):
-        faults.append(f"--output is {output!r}, expected a folder, or gs://BUCKET/FOLDER")
+        faults.append(of("output", f"is {output!r}, expected a folder, or gs://BUCKET/FOLDER"))
     date = values.date()
     spec = stage_settings.spec(values, faults)
     sampling = stage_settings.sampling(values)
@@ -188,9 +186,10 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
     _check_spans(numbers, choices, faults)
     _check_fetching(values, numbers)
     if choices["precision"] == "fp16" and choices["device"] == "cpu":
-        faults.append("--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU")
+        told = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
+        faults.append(Fault(told, ("precision", "device")))
     if choices["gpu"] == "none" and choices["gpu_mode"] == "pool":
-        faults.append("--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'")
+        faults.append(Fault("--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'", ("gpu_mode", "gpu")))
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
@@ -230,27 +229,29 @@ def is_dataflow(runner: str) -> bool:
     return runner.lower().rpartition(".")[2].removesuffix("runner") in ("dataflow", "testdataflow")
 
 
-def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], faults: list[str]) -> None:
+def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], faults: list[Fault]) -> None:
     if numbers["low_score"] > numbers["high_score"] >= 0:
-        faults.append("--low_score is above --high_score")
+        faults.append(of("low_score", "is above --high_score", "high_score"))
     if numbers["min_span_seconds"] > numbers["max_span_seconds"] > 0:
-        faults.append("--min_span_seconds is above --max_span_seconds")
+        faults.append(of("min_span_seconds", "is above --max_span_seconds", "max_span_seconds"))
     if numbers["clip_height"] > 0 and choices["cut"] != "exact":
-        faults.append(f"--clip_height needs --cut=exact, and --cut is {choices['cut']!r}")
+        faults.append(of("clip_height", f"needs --cut=exact, and --cut is {choices['cut']!r}", "cut"))
     if 0 < numbers["clip_max_height"] <= numbers["max_height"]:
-        faults.append("--clip_max_height is not above --max_height, at which videos are fetched anyway")
+        told = "is not above --max_height, at which videos are fetched anyway"
+        faults.append(of("clip_max_height", told, "max_height"))
     if numbers["clip_max_height"] > 0 and choices["cut"] == "none":
-        faults.append("--clip_max_height is for clips, and --cut is 'none'")
+        faults.append(of("clip_max_height", "is for clips, and --cut is 'none'", "cut"))
 
 
 def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
     if numbers["min_video_seconds"] > numbers["max_video_seconds"] >= 0:
-        values.faults.append("--min_video_seconds is above --max_video_seconds")
+        values.faults.append(of("min_video_seconds", "is above --max_video_seconds", "max_video_seconds"))
     if numbers["max_height"] > numbers["max_height_cap"] > 0:
-        values.faults.append("--max_height is above --max_height_cap")
+        values.faults.append(of("max_height", "is above --max_height_cap", "max_height_cap"))
     if not re.fullmatch(r"[a-z][a-z0-9]*", values.text("search_prefix")):
-        values.faults.append(f"--search_prefix is {values.text('search_prefix')!r}, expected a word such as ytsearch")
+        told = f"is {values.text('search_prefix')!r}, expected a word such as ytsearch"
+        values.faults.append(of("search_prefix", told))
     for code in values.parts("retry_failed"):
         if code not in CODES:
             close = ", ".join(difflib.get_close_matches(code, CODES, n=3, cutoff=0))
-            values.faults.append(f"--retry_failed names {code!r}, no failure code; the closest are {close}")
+            values.faults.append(of("retry_failed", f"names {code!r}, no failure code; the closest are {close}"))

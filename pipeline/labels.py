@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     except options.UsageError as error:
         return _refused(str(error))
     if unknown:
-        return _refused(options.unknown_option_fault(unknown[0], ("classifier", "match")))
+        return _refused(str(options.unknown_option_fault(unknown[0], ("classifier", "match"))))
     # after the page of help, which is there at once
     from clipscout.transforms.core.classifiers.resolve import resolve
     from clipscout.transforms.core.classifiers.specs import SpecError

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
+from clipscout.pipeline.faults import Fault
 from clipscout.pipeline.machines import WITH_GPU
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -206,13 +207,13 @@ class Parsed(NamedTuple):
       values: The options' values.
       known: The arguments behind them.
       unknown: The arguments that the parser has no option for.
-      faults: A line for each option that was left out, because it does not take the value that it was given.
+      faults: Of each option that was left out, because it does not take the value that it was given.
     """
 
     values: argparse.Namespace
     known: list[str]
     unknown: list[str]
-    faults: list[str]
+    faults: list[Fault]
 
 
 def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Parsed:
@@ -221,21 +222,20 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Parsed:
     Raises:
       UsageError: The command line cannot be parsed whatever is left out.
     """
-    left, faults = list(arguments), list[str]()
+    left, faults = list(arguments), list[Fault]()
     while True:
         try:
             values, unknown = parser.parse_known_args(left)
             return Parsed(values, _without(left, unknown), unknown, faults)
         except UsageError as error:
             named = re.match(r"argument (?:\S+/)?(--\w+)", str(error))
-            kept = _without_option(left, named[1]) if named else left
-            if len(kept) == len(left):
+            if named is None or len(kept := _without_option(left, named[1])) == len(left):
                 raise
-            faults.append(str(error))
+            faults.append(Fault(str(error), (named[1].removeprefix("--"),)))
             left = kept
 
 
-def unknown_option_fault(argument: str, known: Iterable[str] | None = None) -> str:
+def unknown_option_fault(argument: str, known: Iterable[str] | None = None) -> Fault:
     """Returns the fault for an argument that nobody knows, with the closest option; its value may be a secret.
 
     Args:
@@ -245,10 +245,10 @@ def unknown_option_fault(argument: str, known: Iterable[str] | None = None) -> s
     known = [option.name for option in OPTIONS] if known is None else known
     name = argument.split("=")[0]
     if not name.startswith("-"):
-        return f"unknown argument {name!r}; a value follows its option, and a glob stands in quotes"
+        return Fault(f"unknown argument {name!r}; a value follows its option, and a glob stands in quotes")
     close = difflib.get_close_matches(name.lstrip("-"), known, n=1)
     hint = f"; did you mean --{close[0]}?" if close else ""
-    return f"unknown argument {name!r}{hint}"
+    return Fault(f"unknown argument {name!r}{hint}")
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from clipscout.pipeline import cloud, job_record, replacing, rows_ahead
-from clipscout.pipeline.config import Config, ConfigError, judged, options_named
+from clipscout.pipeline.config import Config, ConfigError, judged
+from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.rows_ahead import Rows
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers.specs import SpecError
@@ -33,18 +34,18 @@ class Found(NamedTuple):
     """What preflight found.
 
     Attributes:
-      faults: A line for each reason why the job would fail; none means go.
+      faults: The reasons why the job would fail; none means go.
       rows: What was seen of the rows.
       plan: What `--replace` will do to the output, as lines; nothing without it.
     """
 
-    faults: list[str]
+    faults: list[Fault]
     rows: Rows
     plan: list[str]
 
 
-def check(config: Config, beam_options: PipelineOptions) -> list[str]:
-    """Returns a line for each reason why the job would fail; an empty list means go. Nothing is left behind."""
+def check(config: Config, beam_options: PipelineOptions) -> list[Fault]:
+    """Returns the reasons why the job would fail; an empty list means go. Nothing is left behind."""
     return look(config, beam_options).faults
 
 
@@ -59,32 +60,32 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     places = _place_faults(config, beam_options)
     faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config)]
     rows, asks_web = Rows(), True
-    if not any(fault.startswith("--input") for fault in places):
+    if not any("input" in fault.options for fault in places):
         try:
             labels = None if "classifier" in unjudged else config.scoring.spec.labels
             rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times)
             faults += rows.faults()
             asks_web = rows.asks_web or not rows.complete
         except filesystem.StorageError as error:
-            faults.append(f"--input: {error}")
+            faults.append(of("input", f": {error}"))
     if asks_web:
         faults += _runtime_faults()
-    usable = not unjudged and not any(fault.startswith("--output") for fault in places)
+    usable = not unjudged and not any("output" in fault.options for fault in places)
     plan: list[str] = []
     if usable:
         record_faults, plan = _record(config)
         faults += record_faults
     if "classifier" not in unjudged:
         faults += _classifier_faults(config, look=usable)
-    return Found([fault for fault in faults if not options_named(fault) & unjudged], rows, plan)
+    return Found([fault for fault in faults if unjudged.isdisjoint(fault.options)], rows, plan)
 
 
-def check_rest(error: ConfigError) -> list[str]:
+def check_rest(error: ConfigError) -> list[Fault]:
     """Returns what else is wrong where options cannot be used: the rest is judged as if those had not been given."""
     config, unjudged = judged(error.given)
     if config is None or error.beam_options is None:
         return []
-    return look(config, error.beam_options, unjudged.union(*map(options_named, error.faults))).faults
+    return look(config, error.beam_options, unjudged.union(*(fault.options for fault in error.faults))).faults
 
 
 def begin(config: Config) -> None:
@@ -96,7 +97,7 @@ def begin(config: Config) -> None:
     job_record.write(config.output, config.shaping())
 
 
-def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
+def _place_faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
     """Tries every place at once: a storage that does not answer costs its deadline once, not for each of them."""
     checks = [partial(_match_faults, "input", pattern) for pattern in config.inputs]
     checks += [partial(_match_faults, "exclude", pattern) for pattern in config.excludes]
@@ -112,46 +113,46 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> list[str]:
         return [fault for found in running for fault in found.result()]
 
 
-def _match_faults(option: str, pattern: str) -> list[str]:
+def _match_faults(option: str, pattern: str) -> list[Fault]:
     try:
         files = match_files(pattern)
         folder = not files and not pattern.endswith("/") and filesystem.is_folder(pattern)
     except filesystem.StorageError as error:
-        return [f"--{option}: {error}"]
+        return [of(option, f": {error}")]
     if folder:
-        return [f"--{option}: {pattern!r} is a folder; {files_of_folder(pattern)}"]
+        return [of(option, f": {pattern!r} is a folder; {files_of_folder(pattern)}")]
     if not files:
-        return [f"--{option}: no file matches {pattern!r}"]
+        return [of(option, f": no file matches {pattern!r}")]
     wrong = [name for name in files if option == "input" and format_of(name) is None]
-    return [f"--input: {name} is none of {', '.join(FORMATS)} (plain or .gz)" for name in wrong]
+    return [of("input", f": {name} is none of {', '.join(FORMATS)} (plain or .gz)") for name in wrong]
 
 
-def _folder_faults(option: str, folder: str) -> list[str]:
+def _folder_faults(option: str, folder: str) -> list[Fault]:
     fault = _write_fault(folder)
-    return [f"--{option}: cannot write to {folder!r}: {fault}"] if fault else []
+    return [of(option, f": cannot write to {folder!r}: {fault}")] if fault else []
 
 
-def _secret_faults(config: Config) -> list[str]:
+def _secret_faults(config: Config) -> list[Fault]:
     faults = []
     web = config.fetch.web
     for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
         try:
             alone.resolved()
         except filesystem.StorageError:
-            faults.append(f"--{name}: the file cannot be read")  # the value itself may be a secret
+            faults.append(of(name, ": the file cannot be read"))  # the value itself may be a secret
         except SecretError as error:
-            faults.append(f"--{name}: {error}")
+            faults.append(of(name, f": {error}"))
     return faults
 
 
-def _runtime_faults() -> list[str]:
+def _runtime_faults() -> list[Fault]:
     """Starts the JavaScript runtime that yt-dlp needs for YouTube; it takes 10 ms."""
     try:
         import deno
 
         subprocess.run([deno.find_deno_bin(), "--version"], check=True, capture_output=True, timeout=_PROBE_SECONDS)
     except (ImportError, OSError, subprocess.SubprocessError) as error:
-        return [f"yt-dlp's JavaScript runtime does not start ({error}); pip install --force-reinstall deno"]
+        return [Fault(f"yt-dlp's JavaScript runtime does not start ({error}); pip install --force-reinstall deno")]
     return []
 
 
@@ -180,7 +181,7 @@ def _missing_folders(path: str) -> list[str]:
     return missing
 
 
-def _record(config: Config) -> tuple[list[str], list[str]]:
+def _record(config: Config) -> tuple[list[Fault], list[str]]:
     """An output that no run is writing to continues under the same settings; others replace results only when asked to.
 
     Returns:
@@ -188,29 +189,29 @@ def _record(config: Config) -> tuple[list[str], list[str]]:
     """
     try:
         if held := leases.holder(config.output):
-            return [f"--output: {held}"], []
+            return [of("output", f": {held}")], []
         changes = job_record.changes(config.output, config.shaping())
         if config.replace:
             return [], replacing.plan(config, changes)
     except filesystem.StorageError as error:
-        return [f"--output: {error}"], []
+        return [of("output", f": {error}")], []
     except job_record.RecordError as error:
-        return [f"--output: {error}"], []
+        return [of("output", f": {error}")], []
     if not changes:
         return [], []
-    fault = (
-        f"--output: {config.output!r} holds results of other settings ({'; '.join(changes.values())}); "
+    told = (
+        f": {config.output!r} holds results of other settings ({'; '.join(changes.values())}); "
         "give another --output, or --replace to redo what depends on them"
     )
-    return [fault], []
+    return [of("output", told)], []
 
 
-def _classifier_faults(config: Config, *, look: bool) -> list[str]:
+def _classifier_faults(config: Config, *, look: bool) -> list[Fault]:
     """Loads the classifier and scores a blank batch, unless a look shows that the output has scores of this one."""
     try:
         stored = filesystem.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
     except filesystem.StorageError as error:
-        return [f"--output: {error}"]
+        return [of("output", f": {error}")]
     if any(name.endswith(".parquet") for name in stored):
         return []
     settings = config.scoring.load_settings()
@@ -225,5 +226,5 @@ def _classifier_faults(config: Config, *, look: bool) -> list[str]:
         with tally.doing(f"trying out {settings.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long
             model.try_out(items)
     except (SpecError, filesystem.StorageError) as error:
-        return [f"--classifier: {error}"]
+        return [of("classifier", f": {error}")]
     return []

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from clipscout.pipeline.closing import beside
+from clipscout.pipeline.faults import Fault, of
 from clipscout.transforms.core.queries.labels import LabelIndex, OpenLabels
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.discovery import path_failure
@@ -37,14 +38,14 @@ class Rows:
     complete: bool = True
     asks_web: bool = False
 
-    def faults(self) -> list[str]:
+    def faults(self) -> list[Fault]:
         """Returns why a job of these rows need not be started: there is none, or not one of them can be used."""
         if self.complete and not self.read:
-            return ["--input: there is no row in it"]
+            return [of("input", ": there is no row in it")]
         if not self.complete or self.bad < self.read:
             return []
         what = "not one row can be used" if self.read == 1 else f"not one of its {self.read} rows can be used"
-        return [f"--input: {line}" for line in (what, *self.messages[:_FAULTS], *self.remedies)]
+        return [of("input", f": {line}") for line in (what, *self.messages[:_FAULTS], *self.remedies)]
 
     def warning(self) -> list[str]:
         """Returns what to say before a job that leaves some rows out; the job's end tells which and why."""

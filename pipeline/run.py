@@ -29,7 +29,8 @@ from requests import RequestException
 
 from clipscout.pipeline import closing, cloud, counters, graph, loopback, options, preflight
 from clipscout.pipeline.beam_options import ClipscoutOptions, beam_parser
-from clipscout.pipeline.config import Config, ConfigError, from_options, options_named
+from clipscout.pipeline.config import Config, ConfigError, from_options
+from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.progress import Display, asked_for
 from clipscout.pipeline.stops import Stops
 from clipscout.pipeline.worker import WorkerProcesses, broken_connections_are_silent
@@ -102,7 +103,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
             faults = error.faults + preflight.check_rest(error)
     if faults:
         display.close()
-        _complain(*faults)
+        _complain(*map(str, faults))
         return EXIT_FAULTY_OPTIONS
     if config.dataflow or config.preflight_only:
         display.close()
@@ -240,7 +241,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
         ours = options.parsed(options.parser(), options.with_flags_spelled_out(list(argv)))
         beams = options.parsed(beam_parser(), ours.unknown)
     except options.UsageError as error:
-        raise ConfigError([str(error)]) from None
+        raise ConfigError([Fault(str(error))]) from None
     strange = [
         options.unknown_option_fault(argument) for argument in beams.unknown if not _is_value(argument, beams.unknown)
     ]
@@ -255,9 +256,9 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
-        faults.append(f"--runner is {runner!r}: {error}")
+        faults.append(of("runner", f"is {runner!r}: {error}"))
     try:
-        config = from_options(given, options_named(" ".join(ours.faults)))
+        config = from_options(given, frozenset().union(*(fault.options for fault in ours.faults)))
     except ConfigError as error:
         raise ConfigError(faults + error.faults, given, beam_options) from None
     if faults:

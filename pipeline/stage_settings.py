@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import WEB_LIMITS
 from clipscout.pipeline.values import WAYS_TO_SAMPLE, Values
 from clipscout.transforms.clip_cutter import CutSettings
@@ -24,21 +25,21 @@ from clipscout.transforms.video_fetchers import FetchSettings, FileLimits
 _CURING = frozenset().union(*CURES.values())
 
 
-def spec(values: Values, faults: list[str]) -> ClassifierSpec | None:
+def spec(values: Values, faults: list[Fault]) -> ClassifierSpec | None:
     """Returns what `--classifier` names, with the preprocessing that is asked for; None where that is a fault."""
     try:
         spec = resolve(values.text("classifier"), _prompts(values))
     except (SpecError, ValueError) as error:
-        faults.append(f"--classifier: {error}")
+        faults.append(of("classifier", f": {error}"))
         return None
     if spec.kind != "zero_shot":
         for name in ("prompts", "background_prompts"):
             if values.text(name):
-                faults.append(f"--{name} is for zero-shot classifiers, and {spec.name} is none")
+                faults.append(of(name, f"is for zero-shot classifiers, and {spec.name} is none"))
     if values.text("preprocessing") != "notebook":
         return spec
     if spec.kind == "video":
-        faults.append("--preprocessing=notebook is for image classifiers")
+        faults.append(Fault("--preprocessing=notebook is for image classifiers", ("preprocessing",)))
     return replace(spec, preprocessing=NOTEBOOK_PREPROCESSING)
 
 
@@ -65,12 +66,13 @@ def video_sampling(
     sampling: Sampling,
     given: Mapping[str, str | None],
     preset: Mapping[str, str],
-    faults: list[str],
+    faults: list[Fault],
 ) -> Sampling:
     """Returns how a video model's samples are chosen: at the rate it was trained on, unless somebody says otherwise."""
     assert spec.window is not None
     if sampling.keyframes:
-        faults.append("--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones")
+        told = "--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones"
+        faults.append(Fault(told, ("sampling",)))
     said = any(given.get(name) or preset.get(name) for name in WAYS_TO_SAMPLE)
     return sampling if said else Sampling(fps=spec.window.fps)
 

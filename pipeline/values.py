@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import OPTIONS
 
 #: Options in which `{date}` stands for the date of the run.
@@ -13,13 +14,14 @@ _DATED = ("input", "output", "exclude")
 WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
 
 
-def resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[str]) -> dict[str, str | None]:
+def resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[Fault]) -> dict[str, str | None]:
     """Returns each option's text: the user's, else the preset's, else the default."""
     # a form of a template gives what was left out as an empty text
     chosen: dict[str, str | None] = {name: value for name, value in given.items() if value}
     by_user = [name for name in WAYS_TO_SAMPLE if chosen.get(name, "frames") != "frames"]
     if len(by_user) > 1:
-        faults.append(f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one")
+        told = f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one"
+        faults.append(Fault(told, tuple(by_user)))
     by_preset = [name for name in WAYS_TO_SAMPLE if name in preset]
     for name in set(WAYS_TO_SAMPLE[:2]) - set((by_user or by_preset or ["sample_fps"])[:1]):
         chosen.setdefault(name, "")
@@ -32,7 +34,7 @@ class Values:
     """Reads typed values out of texts; a text that does not fit becomes a fault."""
 
     texts: Mapping[str, str | None]
-    faults: list[str]
+    faults: list[Fault]
 
     def text(self, name: str) -> str:
         """Returns the text, empty for none; with the date in its place."""
@@ -48,7 +50,7 @@ class Values:
                 raise ValueError(text)
             return datetime.date.fromisoformat(text) if text else today
         except ValueError:
-            fault = f"--date is {text!r}, expected a date as YYYY-MM-DD"
+            fault = of("date", f"is {text!r}, expected a date as YYYY-MM-DD")
             self.faults.extend([] if fault in self.faults else [fault])
             return today
 
@@ -72,19 +74,20 @@ class Values:
             pass
         noun = "a whole number" if option.kind == "integer" else "a number"
         bounds = [f"{word} {edge:g}" for word, edge in (("from", option.low), ("to", option.high)) if edge is not None]
-        self.faults.append(f"--{name} is {text!r}, expected {' '.join([noun, *bounds])}")
+        self.faults.append(of(name, f"is {text!r}, expected {' '.join([noun, *bounds])}"))
         return -1
 
     def choice(self, name: str) -> str:
         """Returns the text of an option that has choices."""
         option = next(option for option in OPTIONS if option.name == name)
         if self.text(name) not in option.kind.split("|"):
-            self.faults.append(f"--{name} is {self.text(name)!r}, expected one of {option.kind.replace('|', ', ')}")
+            choices = option.kind.replace("|", ", ")
+            self.faults.append(of(name, f"is {self.text(name)!r}, expected one of {choices}"))
         return self.text(name)
 
     def flag(self, name: str) -> bool:
         """Returns whether the text says true."""
         text = self.text(name).lower()
         if text not in ("true", "false"):
-            self.faults.append(f"--{name} is {self.text(name)!r}, expected true or false")
+            self.faults.append(of(name, f"is {self.text(name)!r}, expected true or false"))
         return text == "true"

@@ -51,7 +51,7 @@ class Job:
             except ConfigError as error:
                 faults = [*error.faults, *preflight.check_rest(error)]
             if faults:
-                raise OptionsError(faults)
+                raise OptionsError(list(map(str, faults)))
             try:
                 stack.enter_context(leases.Lease(self.config.output, _thread.interrupt_main))
             except leases.HeldError as error:

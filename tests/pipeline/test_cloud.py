@@ -24,7 +24,7 @@ COMPLETE = [
 
 
 def faults_of(*more):
-    return cloud.faults(*configure([*COMPLETE, *more]))
+    return list(map(str, cloud.faults(*configure([*COMPLETE, *more]))))
 
 
 def settled(*more):
@@ -236,7 +236,7 @@ def test_all_contradictions_come_at_once():
 
 def test_a_gpu_option_is_not_for_a_local_run():
     config, beam_options = configure([*REMOTE, "--gpu=nvidia-l4"])
-    (fault,) = cloud.faults(config, beam_options)
+    (fault,) = map(str, cloud.faults(config, beam_options))
     assert fault.startswith("--gpu=nvidia-l4 is for --runner=DataflowRunner; a local run")
 
 

@@ -21,7 +21,7 @@ def faults_of(config_of):
     def faults_of(*more):
         with pytest.raises(ConfigError) as caught:
             config_of(*more)
-        return caught.value.faults
+        return list(map(str, caught.value.faults))
 
     return faults_of
 
@@ -80,7 +80,7 @@ def test_every_fault_is_reported_at_once():
     given = "--preset=imagenet --top_k=0 --clip_seconds=ten --response=best --classifier=nothing --clipseconds=4"
     with pytest.raises(ConfigError) as caught:
         configure(given.split())
-    faults = caught.value.faults
+    faults = list(map(str, caught.value.faults))
     assert len(faults) == len(set(faults)) == 8
     assert str(caught.value).splitlines() == faults
     for part in (

@@ -252,7 +252,7 @@ def test_the_date_is_todays_in_utc_unless_given(tmp_path, colour_spec):
 def test_a_date_that_is_none_is_one_fault(tmp_path, colour_spec):
     with pytest.raises(ConfigError) as caught:
         configure(arguments(tmp_path, [], colour_spec, "--date=tomorrow", "--exclude=ids-{date}.csv"))
-    assert caught.value.faults == ["--date is 'tomorrow', expected a date as YYYY-MM-DD"]
+    assert list(map(str, caught.value.faults)) == ["--date is 'tomorrow', expected a date as YYYY-MM-DD"]
 
 
 def test_an_empty_text_means_that_an_option_is_not_given(tmp_path, colour_spec):

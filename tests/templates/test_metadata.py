@@ -40,7 +40,7 @@ def faults_of(**given_options):
     try:
         from_options({**BASE, **given_options})
     except ConfigError as error:
-        return error.faults
+        return list(map(str, error.faults))
     return []
 
 
