@@ -1,0 +1,25 @@
+"""Every element that flows between stages: frozen, validated on construction, small but for frame batches."""
+
+from clipscout.transforms.records.requests import ActionQuery, Ask, Video, VideoRequest
+from clipscout.transforms.records.samples import (
+    DecodeReport,
+    Flush,
+    FrameBatch,
+    ScoredSamples,
+    ScoredSegment,
+    Scores,
+    ScoreTrack,
+    Segment,
+    StoredTrack,
+    wanted_of,
+)
+from clipscout.transforms.records.spans import (
+    SOUND_NOT_FETCHED,
+    CandidateSpan,
+    Clip,
+    EarlierClip,
+    ScoredVideo,
+    VideoSpans,
+)
+
+__all__ = []
