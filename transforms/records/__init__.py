@@ -22,4 +22,25 @@ from clipscout.transforms.records.spans import (
     VideoSpans,
 )
 
-__all__ = []
+__all__ = [
+    "SOUND_NOT_FETCHED",
+    "ActionQuery",
+    "Ask",
+    "CandidateSpan",
+    "Clip",
+    "DecodeReport",
+    "EarlierClip",
+    "Flush",
+    "FrameBatch",
+    "ScoreTrack",
+    "ScoredSamples",
+    "ScoredSegment",
+    "ScoredVideo",
+    "Scores",
+    "Segment",
+    "StoredTrack",
+    "Video",
+    "VideoRequest",
+    "VideoSpans",
+    "wanted_of",
+]
