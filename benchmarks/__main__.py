@@ -165,12 +165,8 @@ class Bench:
 
     def workers(self) -> Iterator[str]:
         """One against two worker processes over 20 videos, the model on one thread; whole commands, imports and all."""
-        videos = []
-        for place in range(20):
-            copy = self.folder / f"copy_{place:02d}.mp4"
-            if not copy.exists():
-                shutil.copyfile(material.video(self.folder, "144p_20s", 256, 144, 15, 20), copy)
-            videos.append(copy)
+        # of one content they would be scored once
+        videos = material.variants(self.folder, material.video(self.folder, "144p_20s", 256, 144, 15, 20), 20)
         options = ("--frame_stride=2", "--threads=1")
         one, two = (self.job("densenet121", videos, f"--workers={n}", *options)["process_seconds"] for n in (1, 2))
         name = "20 videos of 20 s, densenet121 on one thread"

@@ -206,7 +206,7 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
         ),
         spans=stage_settings.spans(numbers, choices, flags),
         selection=SelectionSettings(**{name: stage_settings.cap(numbers[name]) for name in RULES}),
-        cut=stage_settings.cut(numbers, choices, flags),
+        cut=stage_settings.cut(numbers, choices, flags, dataflow=dataflow),
         workers=int(numbers["workers"]),
         streams=is_local(values.text("runner")) and numbers["workers"] == 1,
         date=date,

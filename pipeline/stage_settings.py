@@ -24,6 +24,9 @@ from clipscout.transforms.video_fetchers import FetchSettings, FileLimits
 #: Options of which another value may end a failure.
 _CURING = frozenset().union(*CURES.values())
 
+#: Each may take its cap of memory.
+_MOST_CUTTERS = 4
+
 
 def spec(values: Values, faults: list[Fault]) -> ClassifierSpec | None:
     """Returns what `--classifier` names, with the preprocessing that is asked for; None where that is a fault."""
@@ -88,8 +91,6 @@ def scoring(
     dataflow: bool,
 ) -> ScoringSettings:
     """Returns how frames are decoded and scored."""
-    # on Dataflow there is a process, or a thread with a decoder, for every vCPU
-    threads = 1 if dataflow else max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"])))
     return ScoringSettings(
         spec=spec,
         sampling=sampling,
@@ -102,7 +103,7 @@ def scoring(
         max_frames=int(numbers["max_frames"]),
         segment_seconds=numbers["segment_seconds"],
         precision=choices["precision"],
-        threads=int(numbers["threads"]) or threads,
+        threads=int(numbers["threads"]) or cores(numbers, dataflow),
         keep_outputs=flags["keep_outputs"] or spec.prompts is not None,  # embeddings are small, and answer any prompt
         trust_checkpoint=flags["trust_checkpoint"],
         model_copies=int(numbers["model_copies"]),
@@ -110,7 +111,15 @@ def scoring(
     )
 
 
-def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool]) -> CutSettings:
+def cores(numbers: Mapping[str, float], dataflow: bool) -> int:
+    """Returns how many cores one worker process has for itself."""
+    # on Dataflow there is a process, or a thread with a decoder, for every vCPU
+    return 1 if dataflow else max(1, (os.cpu_count() or 1) // max(1, int(numbers["workers"])))
+
+
+def cut(
+    numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping[str, bool], *, dataflow: bool
+) -> CutSettings:
     """Returns how clips are cut."""
     return CutSettings(
         mode=choices["cut"],
@@ -120,6 +129,7 @@ def cut(numbers: Mapping[str, float], choices: Mapping[str, str], flags: Mapping
         keep_hdr=choices["clip_hdr"] == "keep",
         stall_seconds=numbers["stall_seconds"],
         memory_bytes=int(numbers["decode_memory_mb"]) << 20,
+        lanes=min(_MOST_CUTTERS, cores(numbers, dataflow)),
     )
 
 

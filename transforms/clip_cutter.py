@@ -53,6 +53,7 @@ class CutSettings:
       keep_hdr: Whether clips of a high dynamic range keep it.
       stall_seconds: Longest silence of the cutter.
       memory_bytes: Memory cap of the cutter.
+      lanes: Most videos whose clips are cut at once, each by a cutter of its own.
     """
 
     mode: str
@@ -62,6 +63,7 @@ class CutSettings:
     keep_hdr: bool
     stall_seconds: float
     memory_bytes: int
+    lanes: int = 1
 
 
 @dataclass(frozen=True)

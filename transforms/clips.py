@@ -32,7 +32,7 @@ class Cut(NamedTuple):
 
 
 class _Cut(beam.DoFn):
-    """Cuts in a lane of its own, so that the next videos are decoded and scored meanwhile."""
+    """Cuts in lanes of its own, so that the next videos are decoded and scored meanwhile."""
 
     def __init__(self, output: str, settings: CutSettings) -> None:
         self._output, self._settings = output, settings
@@ -40,25 +40,25 @@ class _Cut(beam.DoFn):
 
     def setup(self) -> None:
         make = partial(ClipCutter, self._output, self._settings)
-        self._lane: Lanes[VideoSpans, CutOutcome] = Lanes(1, make, _MOST_AHEAD)
+        self._lanes: Lanes[VideoSpans, CutOutcome] = Lanes(self._settings.lanes, make, _MOST_AHEAD)
 
     def teardown(self) -> None:
-        self._lane.close()
+        self._lanes.close()
 
     def process(self, proposal: VideoSpans) -> Iterator[_CutOutput]:
         if self._settings.mode == "none":
             yield from (TaggedOutput(_NOT_WANTED, span) for span in proposal.spans)
             return
         self._metrics.count("in-spans", len(proposal.spans))
-        while self._lane.full:
-            yield from self._told(self._lane.take())
-        self._lane.put(proposal)
-        while not self._lane.empty():
-            yield from self._told(self._lane.take())
+        while self._lanes.full:
+            yield from self._told(self._lanes.take())
+        self._lanes.put(proposal)
+        while not self._lanes.empty():
+            yield from self._told(self._lanes.take())
 
     def finish_bundle(self) -> Iterator[Any]:
-        while self._lane.ahead:
-            for output in self._told(self._lane.take()):
+        while self._lanes.ahead:
+            for output in self._told(self._lanes.take()):
                 if isinstance(output, TaggedOutput):
                     yield TaggedOutput(output.tag, GlobalWindows.windowed_value_at_end_of_window(output.value))
                 else:

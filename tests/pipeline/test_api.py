@@ -115,7 +115,7 @@ def test_values_become_what_the_command_takes():
 def test_a_job_that_fails_says_why(tmp_path, colour_spec):
     (tmp_path / "a.mp4").write_bytes(b"no video")
     rows = [{"action": "red", "path": tmp_path / "a.mp4"}]
-    with pytest.raises(clipscout.JobError, match="every video"):
+    with pytest.raises(clipscout.JobError, match="not one video could be scored"):
         clipscout.mine(rows, tmp_path / "out", classifier=colour_spec, **QUICK)
     assert len(clipscout.Results(str(tmp_path / "out")).failures) == 1
 
