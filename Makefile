@@ -21,8 +21,9 @@ $(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt
 demo: $(READY)
 	$(BIN)/python -m demo.run_demo demo_output
 
+# a file of tests goes to one process as a whole; a single test is run without all this, by `pytest FILE -k NAME`
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -18,8 +18,8 @@ def track_of(output: Path, key: str, labels: Sequence[str]) -> tuple[list[float]
     content_key = naming.digest(f"{video['content']} {video['size_bytes']}", 32)
     (path,) = (output / "scores").glob(f"*/{content_key}.parquet")
     track = pq.read_table(path)
-    wanted = json.loads(track.schema.metadata[b"clipscout"])["wanted"]
-    return track.column("time_seconds").to_pylist(), track.column(f"response_{wanted.index(list(labels))}").to_pylist()
+    wanted = [set(of) for of in json.loads(pq.read_metadata(path).metadata[b"clipscout"])["wanted"]]
+    return track.column("time_seconds").to_pylist(), track.column(f"response_{wanted.index(set(labels))}").to_pylist()
 
 
 def svg(times: Sequence[float], responses: Sequence[float], spans: Sequence[tuple[float, float]]) -> str:

@@ -297,14 +297,14 @@ def test_settled_options_can_be_sent_as_json():
     assert sent["experiments"] == ["no_use_multiple_sdk_containers"]
 
 
-def test_readme_tells_the_machines_of_every_gpu():
+def test_the_page_of_the_cloud_tells_the_machines_of_every_gpu():
     (option,) = [option for option in OPTIONS if option.name == "gpu"]
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs/cloud.md").read_text()
     for gpu in option.kind.split("|"):
         if gpu == "none":
             worker, _, _ = settled()
         else:
             worker, _, _ = settled(f"--gpu={gpu}", "--gpu_mode=pool")
-        (row,) = [line for line in readme.splitlines() if line.startswith("|") and f"`{gpu}`" in line]
+        (row,) = [line for line in page.splitlines() if line.startswith("|") and f"`{gpu}`" in line]
         assert worker.machine_type in row
         assert f"{worker.disk_size_gb} GB" in row

@@ -1,4 +1,4 @@
-"""`python -m pipeline.labels`, and actions without a label."""
+"""`clipscout labels`, and actions without a label."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from tests.jobs import ROOT, run_rows, scene_video
 
 def test_it_lists_the_labels_that_rows_can_name():
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.labels", "--classifier=torchvision:r3d_18", "--match=PIZZA"],
+        [sys.executable, "-m", "clipscout", "labels", "--classifier=torchvision:r3d_18", "--match=PIZZA"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -242,7 +242,6 @@ def test_what_is_slow_within_the_job_waits_for_its_line(clock):
         (["--progress=auto"], "lines"),
         (["--progress=loud"], "lines"),  # told as a fault later
         (["--input=x"], "lines"),  # stderr is no terminal here
-        (["--help", "--progress=live"], "none"),
     ],
 )
 def test_the_way_is_known_before_the_options_are_judged(argv, mode):

@@ -11,8 +11,9 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clipscout.pipeline.beam_options import beam_parser
 from clipscout.pipeline.config import PRESETS, ConfigError, from_options
-from clipscout.pipeline.options import OPTIONS, beam_parser
+from clipscout.pipeline.options import OPTIONS
 from clipscout.pipeline.values import Values
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.failures import CODES

@@ -8,8 +8,9 @@ import pytest
 from apache_beam.options.pipeline_options import WorkerOptions
 
 from clipscout.pipeline import cloud
+from clipscout.pipeline.beam_options import beam_parser
 from clipscout.pipeline.counters import STAGES
-from clipscout.pipeline.options import OPTIONS, beam_parser
+from clipscout.pipeline.options import OPTIONS
 from clipscout.pipeline.run import configure
 from templates import describe
 from tests.templates.terraform_text import read
@@ -70,7 +71,7 @@ def test_options_in_the_text_are_options():
 
 
 def test_the_check_takes_the_options_that_it_is_given():
-    (check,) = [line for line in commands() if "-m pipeline" in line]
+    (check,) = [line for line in commands() if "clipscout mine" in line]
     flags = re.findall(r"--([a-z_]+)", check)
     assert "preflight_only" in flags
     for flag in flags:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -275,6 +276,7 @@ def test_an_unreachable_hub_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # one that an earlier test made knows no proxy
     assert "architecture torchvision:resnet18" in fault("torchvision:resnet18")
 
 
