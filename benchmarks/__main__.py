@@ -44,7 +44,7 @@ class Bench:
 
     def job(self, architecture: str | Path, videos: list[Path], *options: str) -> dict[str, Any]:
         """(d) on some videos, with a spec file or the small version of a model."""
-        name = "_".join(sorted({video.stem for video in videos}))
+        name = videos[0].stem if len(videos) == 1 else videos[0].parent.name
         queries = material.queries(self.folder, f"{name}_{len(videos)}", videos)
         spec = architecture if isinstance(architecture, Path) else material.classifier(self.folder, architecture)
         return measure("pipeline", spec, queries, self.folder / "out", *options, repeat=self.repeat)
