@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from typing import NamedTuple
 
 import pytest
@@ -16,6 +17,7 @@ from clipscout.transforms.core.storage import filesystem
 from tests.cloud_servers import always
 from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
+from tests.test_readme import blocks
 
 IMAGE = "europe-docker.pkg.dev/project/clipscout/clipscout:1"
 OUTPUT, TEMPLATE = f"gs://{BUCKET}/results", f"gs://{BUCKET}/template/job"
@@ -228,6 +230,19 @@ def test_faulty_values_hide_nothing_else(dataflow):
     assert done.returncode == 2
     found = [line.split(" ")[1].rstrip(":") for line in done.stderr.splitlines()]
     assert found == ["--clip_seconds", "--region", "--input", "--temp_location", "--template_location"]
+
+
+def test_the_command_of_the_readme_passes_all_checks(dataflow, capsys):
+    filesystem.write_bytes(f"gs://{BUCKET}/queries/2026-01-02.csv", b"action,path,classes\na,gs://b/c.mp4,tench\n")
+    (command,) = blocks("On Google Cloud")
+    command = (
+        command.replace("\\\n", " ").replace("PROJECT", "project").replace("BUCKET", BUCKET).replace("IMAGE", IMAGE)
+    )
+    program, _, *given = shlex.split(command)
+    assert program == "clipscout"
+    more = ["--date=2026-01-02", "--preflight_only", "--no_auth", f"--dataflow_endpoint={dataflow.service.url}"]
+    assert main([*given, *more]) == 0, capsys.readouterr().err
+    assert f"image      {IMAGE}" in capsys.readouterr().out
 
 
 def test_preflight_alone_leaves_nothing_behind(dataflow):
