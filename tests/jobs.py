@@ -29,6 +29,12 @@ def scenes(*parts, rate=RATE):
     return len(colours), lambda index: stamped(index, background=COLOURS[colours[index]])
 
 
+#: Options that let the local runner shuffle as for several workers, with threads of this process in their place.
+SHUFFLES = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
+#: The two shapes of the graph.
+SHAPES = pytest.mark.parametrize("shape", [(), SHUFFLES], ids=["streams", "shuffles"])
+
+
 def scene_video(path, *parts, **settings):
     """Writes a video of (colour, seconds) scenes at 10 frames/s and returns its path as text."""
     count, picture = scenes(*parts)

@@ -23,8 +23,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("full", ["output", "temporary folder"])
+@pytest.mark.parametrize(("full", "workers"), [("output", 1), ("output", 2), ("temporary folder", 1)])
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     tmp_path, colour_spec, small_disk, capfd, monkeypatch, workers, full
 ):

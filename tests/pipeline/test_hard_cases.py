@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import read_jsonl
-from tests.jobs import run_rows, scene_video, summary_of
+from tests.jobs import SHAPES, run_rows, scene_video, summary_of
 from tests.media_maker import make_video
 
 OPTIONS = ("--clip_seconds=1", "--top_k=2", "--min_gap_seconds=1")
@@ -20,8 +20,8 @@ def test_a_name_with_brackets_is_itself_before_it_is_a_glob(tmp_path, colour_spe
     assert read_jsonl(output / "videos.jsonl")[0]["outcome"] == "result"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_names_that_are_not_utf8_are_videos_as_any_others(tmp_path, colour_spec, workers):
+@SHAPES
+def test_names_that_are_not_utf8_are_videos_as_any_others(tmp_path, colour_spec, shape):
     folder = tmp_path / "in"
     folder.mkdir()
     made = scene_video(tmp_path / "a.mp4", ("red", 1))
@@ -30,7 +30,7 @@ def test_names_that_are_not_utf8_are_videos_as_any_others(tmp_path, colour_spec,
     (folder / "c.mp4").write_text("no video")
     os.rename(folder / "c.mp4", os.fsencode(folder) + b"/\xff\xfe.mp4")
     rows = [{"action": "red", "path": f"{folder}/*.mp4"}]
-    more = ["--clip_seconds=1", "--top_k=1", f"--workers={workers}"]
+    more = ["--clip_seconds=1", "--top_k=1", *shape]
     status, output = run_rows(tmp_path, rows, colour_spec, *more)
     assert status == 0
     assert summary_of(output)["adds_up"]

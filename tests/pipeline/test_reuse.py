@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import read_jsonl
-from tests.jobs import arguments, assert_same_rows, main, run_measured, scene_video
+from tests.jobs import SHAPES, arguments, assert_same_rows, main, run_measured, scene_video
 from tests.pipeline.test_kinds import TINY_CLIP, small, spec
 
 LESS = ("--clip_seconds=2", "--min_score=0.05", "--frame_stride=2", "--cut=none")
@@ -102,13 +102,13 @@ def test_a_file_under_another_name_is_not_scored_again(tmp_path, video, colour_s
 
 
 @pytest.mark.parametrize("keep", ["true", "false"])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_one_content_under_several_names_is_scored_once_in_a_run(tmp_path, video, colour_spec, workers, keep):
+@SHAPES
+def test_one_content_under_several_names_is_scored_once_in_a_run(tmp_path, video, colour_spec, shape, keep):
     wanted = {"b": "red", "c": "red", "d": "blue"}
     for name in wanted:
         shutil.copy(video, tmp_path / f"{name}.mp4")
     rows = [{"path": str(tmp_path / f"{name}.mp4"), "action": action} for name, action in wanted.items()]
-    given = arguments(tmp_path, rows, colour_spec, *LESS, f"--workers={workers}", f"--keep_outputs={keep}")
+    given = arguments(tmp_path, rows, colour_spec, *LESS, *shape, f"--keep_outputs={keep}")
     assert main(given) == 0
     assert len(list((tmp_path / "output/scores").rglob("*.parquet"))) == 1
     spans = read_jsonl(tmp_path / "output/spans.jsonl")
@@ -117,11 +117,11 @@ def test_one_content_under_several_names_is_scored_once_in_a_run(tmp_path, video
     assert len({row["key"] for row in spans}) == 3
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_zero_shot_videos_of_one_content_have_best_labels_of_their_own(tmp_path, video, zero_shot, workers):
+@SHAPES
+def test_zero_shot_videos_of_one_content_have_best_labels_of_their_own(tmp_path, video, zero_shot, shape):
     for name in "bd":
         shutil.copy(video, tmp_path / f"{name}.mp4")
     rows = [{"path": str(tmp_path / "b.mp4"), "action": "red"}, {"path": str(tmp_path / "d.mp4"), "action": "blue"}]
-    assert main(arguments(tmp_path, rows, zero_shot, *LESS, f"--workers={workers}")) == 0
+    assert main(arguments(tmp_path, rows, zero_shot, *LESS, *shape)) == 0
     spans = read_jsonl(tmp_path / "output/spans.jsonl")
     assert {(row["action"], row["top_label"]) for row in spans} == {("red", "red"), ("blue", "blue")}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
-from tests.jobs import RATE, scenes
+from tests.jobs import RATE, SHAPES, scenes
 from tests.media_maker import make_video, stamp_of, stamped
 from tests.transforms.test_web import job, site, summary_of, video  # noqa: F401 - fixtures
 
@@ -84,10 +84,10 @@ def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):  # noqa: 
     assert not list(output.glob("videos_for_clips/*.failure.json"))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_better_qualities_that_a_site_refuses_today_remain_for_the_next_run(site, job, workers):  # noqa: F811
+@SHAPES
+def test_better_qualities_that_a_site_refuses_today_remain_for_the_next_run(site, job, shape):  # noqa: F811
     server = site(catalogue(fault="429", fault_from_height=360))
-    more = ("--blocked_limit=1", "--download_lanes=1", f"--workers={workers}")
+    more = ("--blocked_limit=1", "--download_lanes=1", *shape)
     _, output = job(ROWS, *OPTIONS, *more)
     assert {row["code"] for row in read_jsonl(output / "failures.jsonl")} == {"blocked"}
     summary = summary_of(output)

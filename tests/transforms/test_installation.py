@@ -52,7 +52,7 @@ def test_a_load_that_fails_on_a_worker_ends_the_job_at_once(tmp_path, installed,
     for name in "abc":
         scene_video(tmp_path / f"{name}.mp4", ("grey", 1 + ord(name) % 3), ("red", 2))  # contents differ
     first, every = ([{"action": "red", "path": f"{tmp_path}/{name}.mp4"}] for name in "a?")
-    options = ("--clip_seconds=2", f"--workers={workers}")
+    options = ("--clip_seconds=2",)
     assert main(arguments(tmp_path, first, installed / "spec.json", *options)) == 0
     before = {name: (tmp_path / "output" / name).read_bytes() for name in ("summary.json", "failures.jsonl")}
     (installed / "broken").touch()
@@ -60,7 +60,7 @@ def test_a_load_that_fails_on_a_worker_ends_the_job_at_once(tmp_path, installed,
     loading.load.cache_clear()
     capsys.readouterr()
     # the output has scores of this classifier, so that preflight does not load it
-    assert main(arguments(tmp_path, every, installed / "spec.json", *options)) == 1
+    assert main(arguments(tmp_path, every, installed / "spec.json", *options, f"--workers={workers}")) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("clipscout: the job failed: --classifier: ")
     assert line.endswith("no kernel image is available for this device")
@@ -89,7 +89,7 @@ def test_an_installation_whose_children_do_not_start_ends_the_job(tmp_path, colo
     assert line.endswith("libavcodec.so: cannot open shared object file")
     assert not (tmp_path / "output/failures.jsonl").exists()
     monkeypatch.undo()
-    assert main(given) == 0
+    assert main([*given, "--workers=1"]) == 0
 
 
 class Lost(ColourModel):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
-from tests.jobs import ROOT, arguments, main
+from tests.jobs import ROOT, SHUFFLES, arguments, main
 from tests.media_maker import make_video, stamped
 from tests.transforms.test_web import OPTIONS, by_key, job, site, summary_of, video  # noqa: F401 - fixtures
 
@@ -179,8 +179,8 @@ def test_rows_are_the_same_whether_videos_stream_or_are_shuffled(site, job, more
     rows = [{"action": "red", "query": "bus"}, {"action": "grey", "query": "bus"}]
     names = ("spans.jsonl", "videos.jsonl", "failures.jsonl")
     found = []
-    for workers in (1, 2):
-        status, output = job(rows, *more, "--min_score=0.5", f"--workers={workers}", output=f"output{workers}")
+    for name, shape in (("streams", ()), ("shuffles", SHUFFLES)):
+        status, output = job(rows, *more, "--min_score=0.5", *shape, output=name)
         assert status == 0
         clips = {str(path.relative_to(output)): path.read_bytes() for path in output.glob("clips/*/*.mp4")}
         found.append((clips, [(output / name).read_bytes() for name in names]))
