@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
+from clipscout.transforms.core.child.supervisor import MOST_ATTEMPTS, Child, ChildError, Limits
 from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json, video_store
 from clipscout.transforms.core.storage.errors import DISK_FULL
 from clipscout.transforms.failures import Failure
@@ -21,7 +21,7 @@ from clipscout.transforms.records import SOUND_NOT_FETCHED, CandidateSpan, Clip,
 _STAGE = "CutClips"
 #: How the flag of a clip begins that was cut from what was scored, since a better video could not be had.
 LOW_QUALITY = "low_quality_"
-_DEATHS_WITH_SOUND = 2
+_DEATHS_WITH_SOUND = MOST_ATTEMPTS
 #: What an exact cut takes, measured on pictures of 16 megapixels.
 _CUTTER_BYTES, _BYTES_PER_PIXEL_DECODED, _BYTES_PER_PIXEL_ENCODED = 160_000_000, 22, 108
 #: What is kept of a clip.
@@ -182,7 +182,7 @@ class ClipCutter:
                 if error.fatal and deaths < most:
                     calls.extendleft(reversed([([place], deaths + 1) for place in left]))
                     continue
-                code = f"cut_{error.kind}" if error.fatal else error.kind
+                code = error.code("cut")
                 for place in left:
                     yield self._failed(spans[place], code, str(error))
 

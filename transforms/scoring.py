@@ -78,9 +78,8 @@ class _Decode(beam.DoFn):
         except filesystem.StorageError as error:
             report = DecodeReport(segment, failure_code=error.code, failure_message=str(error))
         except ChildError as error:
-            code = f"decode_{error.kind}" if error.fatal else error.kind
-            attempts = 2 if error.fatal else 1
-            report = DecodeReport(segment, failure_code=code, failure_message=str(error), attempts=attempts)
+            code = error.code("decode")
+            report = DecodeReport(segment, failure_code=code, failure_message=str(error), attempts=error.attempts)
         self._metrics.count("in-segments")
         self._metrics.count("frames-decoded", report.frames_decoded)
         self._metrics.observe("decode-msec", report.cpu_msec)
@@ -105,7 +104,7 @@ class _Decode(beam.DoFn):
             yield found or copies.enter_context(filesystem.local_copy(last))
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
-        """Yields the child's messages; after its first death those already seen are left out."""
+        """Yields the child's messages."""
         settings = self._settings
         request = {
             "path": path,
@@ -119,19 +118,7 @@ class _Decode(beam.DoFn):
             "max_frames": settings.max_frames,
             "threads": settings.threads,
         }
-        seen = 0
-        for attempt in (1, 2):
-            place = 0
-            try:
-                for message in self._waited(segment, self._child.call("video.decode:samples", request)):
-                    place += 1
-                    if place > seen:
-                        seen = place
-                        yield message
-                return
-            except ChildError as error:
-                if not error.fatal or attempt == 2:
-                    raise
+        yield from self._waited(segment, self._child.call_again("video.decode:samples", request))
 
     def _waited(self, segment: Segment, messages: Iterator[Message]) -> Iterator[Message]:
         """Observes how long the worker waits for the decoder: near 0 where decoding keeps ahead of inference."""

@@ -231,17 +231,12 @@ class VideoFetcher:
         return last.facts["size_bytes"], last.facts["content"]
 
     def _probe(self, path: str) -> dict[str, Any]:
-        for attempt in (1, 2):
-            try:
-                request = {"path": path, "max_pixels": self._settings.max_pixels}
-                *_, answer = self._child.call("video.probing:probe", request, self._settings.probe)
-                return answer.facts
-            except ChildError as error:
-                if not error.fatal or attempt == 2:
-                    raise FetchError(
-                        f"decode_{error.kind}" if error.fatal else error.kind, str(error), attempt
-                    ) from error
-        raise AssertionError
+        request = {"path": path, "max_pixels": self._settings.max_pixels}
+        try:
+            *_, answer = self._child.call_again("video.probing:probe", request, self._settings.probe)
+        except ChildError as error:
+            raise FetchError(error.code("decode"), str(error), error.attempts) from error
+        return answer.facts
 
 
 def _msec_since(start: float) -> int:
@@ -343,7 +338,7 @@ class WebFetcher(VideoFetcher):
             *_, answer = self._child.call("video.muxing:join", request)
             whole = answer.facts["path"]
         except ChildError as error:
-            return picture, {**facts, "sound_missing": f"decode_{error.kind}" if error.fatal else error.kind}
+            return picture, {**facts, "sound_missing": error.code("decode")}
         if os.path.getsize(whole) > self._settings.max_bytes:
             return picture, {**facts, "sound_missing": "too_large"}
         return whole, facts

@@ -1,5 +1,6 @@
 """Clipscout from Python: the examples of docs/api.md, rows of all kinds, what is raised, jobs that are interrupted."""
 
+import html
 import importlib
 import os
 import re
@@ -9,12 +10,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
 import clipscout
-from clipscout.pipeline.api import arguments
+from clipscout.pipeline.api import arguments, query_file
 from clipscout.transforms.core.storage import leases
 from clipscout.transforms.core.storage.errors import StorageError
 from demo.run_demo import sample_videos
@@ -60,14 +62,24 @@ class Frame:
         return self._rows
 
 
-@pytest.mark.parametrize("kind", [list, iter, Frame], ids=["a list", "an iterator", "a data frame"])
-def test_rows_of_every_kind_are_mined(tmp_path, colour_spec, kind, capsys):
+@pytest.mark.parametrize("kind", [list, iter, Frame, tuple], ids=["list", "iterator", "data frame", "tuple"])
+def test_rows_of_every_kind_become_a_query_file(kind, tmp_path):
+    rows = [{"action": "red", "path": tmp_path / "a.mp4", "url": float("nan"), "query": None, "max_videos": 2}]
+    with query_file(kind(rows)) as path:
+        assert read_jsonl(Path(path)) == [{"action": "red", "path": f"{tmp_path}/a.mp4", "max_videos": 2}]
+    assert not os.path.exists(path)
+    with query_file(tmp_path / "q.csv") as path:
+        assert path == f"{tmp_path}/q.csv"
+
+
+def test_rows_are_mined(tmp_path, colour_spec, capsys):
     video = tmp_path / "a.mp4"
     scene_video(video, ("grey", 2), ("red", 2), ("grey", 2))
-    rows = [{"action": "red", "path": video, "url": float("nan"), "query": None}, {"action": "reddish", "path": video}]
-    results = clipscout.mine(kind(rows), tmp_path / "out", classifier=colour_spec, **QUICK)
+    hostile = "<img src=x onerror=alert(1)>"
+    rows = [{"action": hostile, "classes": ["red"], "path": video}, {"action": "reddish", "path": video}]
+    results = clipscout.mine(rows, tmp_path / "out", classifier=colour_spec, **{**QUICK, "posters": True})
     (span,) = results.spans.to_pylist()
-    assert span["action"] == "red"
+    assert span["action"] == hostile
     assert results.videos.column("outcome").to_pylist() == ["result"]
     assert [failure["code"] for failure in results.failures] == ["unknown_label"]
     assert results.failures[0]["message"].split(":")[0].endswith("/queries.jsonl")
@@ -75,6 +87,13 @@ def test_rows_of_every_kind_are_mined(tmp_path, colour_spec, kind, capsys):
     assert str(results).startswith("rows       2 read, 1 failed")
     assert results.summary["funnel"]["clips"]["written"] == 1
     assert (tmp_path / "out" / span["clip"]).is_file()
+    # what a notebook shows holds no markup of others
+    page = results._repr_html_()
+    assert html.escape(hostile) in page
+    assert page.count("<img") == 1
+    assert '<img src="data:image/jpeg;base64,/9j/' in page
+    results.show()
+    assert hostile in capsys.readouterr().out
 
 
 def test_all_faults_are_raised_at_once(tmp_path, colour_spec):
@@ -129,18 +148,6 @@ def test_labels_come_in_the_models_order(colour_spec):
     assert clipscout.labels(colour_spec) == ["red", "green", "blue", "grey"]
     with pytest.raises(clipscout.OptionsError, match="unknown classifier"):
         clipscout.labels("nothing")
-
-
-def test_what_a_notebook_shows_holds_no_markup_of_others(tmp_path, colour_spec, capsys):
-    scene_video(tmp_path / "a.mp4", ("red", 2))
-    rows = [{"action": "<img src=x onerror=alert(1)>", "classes": ["red"], "path": tmp_path / "a.mp4"}]
-    results = clipscout.mine(rows, tmp_path / "out", classifier=colour_spec, **{**QUICK, "posters": True})
-    page = results._repr_html_()
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    assert page.count("<img") == 1
-    assert '<img src="data:image/jpeg;base64,/9j/' in page
-    results.show()
-    assert "<img src=x onerror=alert(1)>" in capsys.readouterr().out
 
 
 #: What a notebook's kernel does; the last line tells that it outlived the job.

@@ -306,12 +306,11 @@ def test_a_real_job_moves_on_a_terminal(tmp_path, colour_spec, workers):
     assert "\x1b[?25l" not in report
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_real_job_says_a_line_every_ten_seconds_to_stderr(tmp_path, colour_spec, workers):
+def test_a_real_job_says_a_line_every_ten_seconds_to_stderr(tmp_path, colour_spec):
     scene_video(tmp_path / "good.mp4", ("grey", 1), ("red", 1))
     with silent_site() as site:
         rows = [{"action": "red", "path": str(tmp_path / "good.mp4")}, {"action": "red", "url": url_on(site)}]
-        more = ["--allow_private_hosts=127.0.0.1", "--download_attempts=1", f"--workers={workers}", "--progress=lines"]
+        more = ["--allow_private_hosts=127.0.0.1", "--download_attempts=1", "--progress=lines"]
         given = arguments(tmp_path, rows, colour_spec, *more)
         start = time.monotonic()
         with Program(tmp_path / "scratch", given) as program:

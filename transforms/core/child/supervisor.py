@@ -37,18 +37,28 @@ _KEPT_PREFIXES = ("LC_", "PYTHON", "CLIPSCOUT_")
 _FORKING = threading.Lock()
 
 
+#: How often a child may die of one request: a crash may be the machine's, two are the file's.
+MOST_ATTEMPTS = 2
+
+
 class ChildError(Exception):
     """A request that the child did not finish.
 
     Attributes:
       kind: `crashed`, `timeout` or `memory` where the child itself failed; otherwise the task's own code.
       fatal: Whether the child itself failed, so that one more try in a new child makes sense.
+      attempts: How often it was tried.
     """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
         self.fatal = kind in ("crashed", "timeout", "memory")
+        self.attempts = 1
+
+    def code(self, work: str) -> str:
+        """Returns the failure code: how the child died at a work (`decode`, `cut`, `fetch`), or the task's own."""
+        return f"{work}_{self.kind}" if self.fatal else self.kind
 
 
 class ChildStartError(Exception):
@@ -228,6 +238,24 @@ class Child:
         self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
+
+    def call_again(self, task: str, request: dict[str, Any], limits: Limits | None = None) -> Iterator[Message]:
+        """Does what `call` does; after a death of the child another one gets a try, and what came before is left out.
+
+        Raises: See `call`.
+        """
+        seen = 0
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            try:
+                for place, message in enumerate(self.call(task, request, limits), 1):
+                    if place > seen:
+                        seen = place
+                        yield message
+                return
+            except ChildError as error:
+                error.attempts = attempt
+                if not error.fatal or attempt == MOST_ATTEMPTS:
+                    raise
 
     def call(self, task: str, request: dict[str, Any], limits: Limits | None = None) -> Iterator[Message]:
         """Runs a task in the child and yields its messages as they come.

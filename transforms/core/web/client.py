@@ -180,10 +180,9 @@ class Fetcher:
             messages = self.child.call(task, {**request, "web": self._settings})
             return [_redacted(message, secrets) for message in messages]
         except ChildError as error:
-            code = {"timeout": "fetch_timeout", "crashed": "fetch_crashed", "memory": "fetch_memory"}.get(error.kind)
             # what a dying child wrote last may hold a line of the cookies file
             message = str(error).partition(": ")[0] if error.fatal else secret_texts.redacted(str(error), secrets)
-            raise FetchError(code or error.kind, message, attempts) from error
+            raise FetchError(error.code("fetch"), message, attempts) from error
 
 
 def _redacted(message: Message, secrets: Sequence[str]) -> Message:
