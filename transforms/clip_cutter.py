@@ -162,29 +162,29 @@ class ClipCutter:
 
         What kills the child twice may be the sound: the third time it is left out.
         """
-        targets = [os.path.join(folder, f"{place}.mp4") for place in range(len(spans))]
+        targets = [os.path.join(folder, f"{index}.mp4") for index in range(len(spans))]
         calls = deque([(list(range(len(spans))), 0)])
         while calls:
             left, deaths = calls.popleft()
             try:
-                request = self._request(proposal, source, [(spans[place], targets[place]) for place in left])
+                request = self._request(proposal, source, [(spans[index], targets[index]) for index in left])
                 messages = self._child.call(
                     "clips.cutting:cut", {**request, "sound_kills": deaths >= _DEATHS_WITH_SOUND}
                 )
                 for message in self._metrics.waited(f"cutting {proposal.key}", messages):
                     if "index" in message.facts:  # not a mere sign of life
-                        place = left.pop(0)
-                        yield self._finished(proposal, spans[place], targets[place], message.facts)
+                        index = left.pop(0)
+                        yield self._finished(proposal, spans[index], targets[index], message.facts)
             except ChildError as error:
                 if stopped.is_set():
                     return
                 most = _DEATHS_WITH_SOUND if self._settings.sound else _DEATHS_WITH_SOUND - 1
                 if error.fatal and deaths < most:
-                    calls.extendleft(reversed([([place], deaths + 1) for place in left]))
+                    calls.extendleft(reversed([([index], deaths + 1) for index in left]))
                     continue
                 code = error.code("cut")
-                for place in left:
-                    yield self._failed(spans[place], code, str(error))
+                for index in left:
+                    yield self._failed(spans[index], code, str(error))
 
     def _request(self, proposal: VideoSpans, source: str, wanted: list[tuple[CandidateSpan, str]]) -> dict[str, Any]:
         names = ("start_seconds", "end_seconds", "peak_seconds")

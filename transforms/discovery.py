@@ -96,8 +96,8 @@ class _NameDirectly(beam.DoFn):
     def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
         self._metrics.count("in-queries")
         if is_asked(query):
-            place = zlib.crc32(query.row.encode("utf-8", "surrogatepass"))
-            yield TaggedOutput(_ASKED, (place % self._groups, query))
+            checksum = zlib.crc32(query.row.encode("utf-8", "surrogatepass"))
+            yield TaggedOutput(_ASKED, (checksum % self._groups, query))
             return
         yield from self._named(query)
         self._metrics.count("done-queries")
@@ -181,9 +181,9 @@ class _MergeAsks(beam.DoFn):
         by_key: dict[str, list[VideoRequest]] = {}
         for request in keyed[1]:
             by_key.setdefault(request.key, []).append(request)
-        for place, key in enumerate(sorted(by_key)):
+        for index, key in enumerate(sorted(by_key)):
             merged = merge(by_key[key])
-            yield replace(merged, key=naming.told_apart(key)) if place else merged
+            yield replace(merged, key=naming.told_apart(key)) if index else merged
             yield TaggedOutput(_TALLIES, ("candidates.merged", len(by_key[key]) - 1))
 
 

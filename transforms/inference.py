@@ -131,18 +131,18 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
         """
         results: dict[int, ScoredSamples | Following] = {}
         by_shape: dict[tuple[int, ...], dict[int, FrameBatch]] = {}
-        for place, element in enumerate(batch):
+        for index, element in enumerate(batch):
             if isinstance(element, FrameBatch):
-                by_shape.setdefault(element.frames.shape[1:], {})[place] = element
+                by_shape.setdefault(element.frames.shape[1:], {})[index] = element
             else:
-                results[place] = element
+                results[index] = element
         for elements in by_shape.values():
             try:
                 results.update(zip(elements, self._score(model, list(elements.values())), strict=True))
             except (RuntimeError, ValueError):  # one at a time, to find the one that fails
-                for place, element in elements.items():
-                    results[place] = self._score_alone(model, element)
-        return [results[place] for place in range(len(batch))]
+                for index, element in elements.items():
+                    results[index] = self._score_alone(model, element)
+        return [results[index] for index in range(len(batch))]
 
     def _score_alone(self, model: LazyClassifier, element: FrameBatch) -> ScoredSamples:
         try:

@@ -110,8 +110,8 @@ class Assemble(StoredScores):
         if stored is not None:
             yield from self._videos(stored.videos, stored.scores, stored.report, reused=stored.reused)
             return
-        by_place = {record.report.segment.place: record for record in of_type(records, ScoredSegment)}
-        parts = [by_place[place] for place in sorted(by_place)]
+        by_index = {record.report.segment.index: record for record in of_type(records, ScoredSegment)}
+        parts = [by_index[index] for index in sorted(by_index)]
         videos = parts[0].report.segment.videos
         broken = next((part for part in parts if part.failure_code), None)
         if broken is not None:

@@ -145,8 +145,8 @@ def _split(
     container, codec = video.facts.get("container", ""), video.facts.get("codec", "")
     splits = can_split(container, codec, by_index=sampling.frame_stride is not None)
     ranges = segments(video.duration_seconds, settings.segment_seconds if splits else 0)
-    for place, (start, end) in enumerate(ranges):
-        yield Segment(videos, place, len(ranges), start, end, also)
+    for index, (start, end) in enumerate(ranges):
+        yield Segment(videos, index, len(ranges), start, end, also)
 
 
 REPORTED = tracks.REPORTED

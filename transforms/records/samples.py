@@ -74,14 +74,14 @@ class Segment:
 
     Attributes:
       videos: The videos of one content, under their different keys; the first is the one that is decoded.
-      place: From 0.
+      index: From 0.
       count: How many segments the content has.
       start_seconds, end_seconds: [start, end); None is the end of the video.
       also: Labels that are scored too, because an earlier run wanted them.
     """
 
     videos: tuple[Video, ...]
-    place: int
+    index: int
     count: int
     start_seconds: float
     end_seconds: float | None

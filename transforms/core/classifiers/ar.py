@@ -34,7 +34,9 @@ class _InceptionInput(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Takes and returns float[n, 3, h, w]."""
-        channels = [pixels[:, place : place + 1] * self.scale[place] + self.shift[place] for place in range(3)]
+        channels = [
+            pixels[:, channel : channel + 1] * self.scale[channel] + self.shift[channel] for channel in range(3)
+        ]
         return torch.cat(channels, dim=1)
 
 

@@ -57,7 +57,7 @@ def of_labels(
         pooled = [column.max(axis=1) for column in columns]
     else:
         pooled = [column.sum(axis=1) for column in columns]
-    return Responses(_stacked(pooled, len(outputs)), tuple(index.labels[place] for place in top), top_scores)
+    return Responses(_stacked(pooled, len(outputs)), tuple(index.labels[number] for number in top), top_scores)
 
 
 def of_texts(outputs: np.ndarray, texts: Texts, wanted: Sequence[Sequence[str]], any_label: bool) -> Responses:
@@ -79,7 +79,7 @@ def of_texts(outputs: np.ndarray, texts: Texts, wanted: Sequence[Sequence[str]],
     if any_label:
         responses = [scores for _ in wanted]
     return Responses(
-        _stacked(responses, len(outputs)), tuple(names[place] for place in best), scores.astype(np.float32)
+        _stacked(responses, len(outputs)), tuple(names[index] for index in best), scores.astype(np.float32)
     )
 
 

@@ -233,7 +233,7 @@ def _placed(decoded: Iterator[AudioFrame], layout: str, start: float) -> Iterato
     stamps are believed only where they are far off. Channels and rate may change on the way.
     """
     resampler: AudioResampler | None = None
-    kind, due, place = None, 0.0, 0
+    kind, due, position = None, 0.0, 0
     for frame in chain(decoded, [None]):
         seconds = due if frame is None or frame.time is None else frame.time - start
         if frame is not None and seconds + frame.samples / frame.sample_rate < -_ANCHOR_SECONDS:
@@ -241,17 +241,17 @@ def _placed(decoded: Iterator[AudioFrame], layout: str, start: float) -> Iterato
         is_new = frame is None or kind != _kind(frame) or abs(seconds - due) > _GAP_SECONDS
         if resampler is not None and is_new:
             for samples in _resampled(resampler, None):
-                yield place, samples
-                place += samples.shape[1]
+                yield position, samples
+                position += samples.shape[1]
         if frame is None:
             return
         if resampler is None or is_new:
             resampler, kind = AudioResampler(format="fltp", layout=layout, rate=RATE), _kind(frame)
-            place, due = round(seconds * RATE), seconds
+            position, due = round(seconds * RATE), seconds
         due += frame.samples / frame.sample_rate
         for samples in _resampled(resampler, frame):
-            yield place, samples
-            place += samples.shape[1]
+            yield position, samples
+            position += samples.shape[1]
 
 
 def _kind(frame: AudioFrame) -> tuple[str, str, int]:
@@ -303,13 +303,13 @@ def _moved(
     samples_per_tick, jitter = float(source.time_base or 0) * rate, _JITTER_SECONDS * rate
     base, expected = Fraction(1, rate), None
     for seconds, packet in packets:
-        place = round((seconds - start) * rate)
-        if expected is not None and abs(place - expected) <= jitter:
-            place = expected
+        position = round((seconds - start) * rate)
+        if expected is not None and abs(position - expected) <= jitter:
+            position = expected
         length = round((packet.duration or 0) * samples_per_tick)
         length = frame if abs(length - frame) <= jitter else length
         packet.stream, packet.time_base = target, base
-        packet.pts = packet.dts = place
+        packet.pts = packet.dts = position
         packet.duration = length
-        expected = place + length
+        expected = position + length
         yield packet

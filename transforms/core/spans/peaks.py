@@ -160,10 +160,10 @@ def pick_regions(
     apart = times[first[1:]] - ends[stop[:-1] - 1] >= settings.merge_gap_seconds - _ROUNDING_SECONDS
     first, stop = first[np.concatenate(([True], apart))], stop[np.concatenate((apart, [True]))]
     regions: list[Region] = []
-    for place, end in zip(first.tolist(), stop.tolist(), strict=True):
-        peak = place + int(np.nanargmax(responses[place:end]))
+    for index, end in zip(first.tolist(), stop.tolist(), strict=True):
+        peak = index + int(np.nanargmax(responses[index:end]))
         region = _grown(
-            Region(float(times[place]), float(ends[end - 1]), peak), settings.min_span_seconds, video_seconds
+            Region(float(times[index]), float(ends[end - 1]), peak), settings.min_span_seconds, video_seconds
         )
         if regions and region.start_seconds < regions[-1].end_seconds:
             last = regions.pop()

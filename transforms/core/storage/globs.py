@@ -98,15 +98,15 @@ def _name(part: str, *, is_last: bool = False) -> str:
     if not any_case:
         stem, ending = part, ""
     told = ["" if not _WILD.match(stem) else r"(?!\.)"]
-    place = 0
-    while place < len(stem):
-        end = stem.find("]", place + (3 if stem.startswith("[!", place) else 2)) if stem[place] == "[" else -1
+    position = 0
+    while position < len(stem):
+        end = stem.find("]", position + (3 if stem.startswith("[!", position) else 2)) if stem[position] == "[" else -1
         if end > 0:
-            told.append(_brackets(stem[place : end + 1]))
-            place = end + 1
+            told.append(_brackets(stem[position : end + 1]))
+            position = end + 1
             continue
-        told.append({"*": "[^/]*", "?": "[^/]"}.get(stem[place]) or re.escape(stem[place]))
-        place += 1
+        told.append({"*": "[^/]*", "?": "[^/]"}.get(stem[position]) or re.escape(stem[position]))
+        position += 1
     return "".join(told) + (f"(?i:{re.escape(ending)})" if any_case else "")
 
 

@@ -95,7 +95,7 @@ class Writer:
             "top_label": pa.array(part.top_labels, pa.string()),
             "top_score": part.top_scores.astype(np.float32),
         }
-        columns |= {f"response_{place}": part.responses[:, place] for place in range(len(part.wanted))}
+        columns |= {f"response_{index}": part.responses[:, index] for index in range(len(part.wanted))}
         if outputs is not None:
             values = pa.array(_rounded(outputs).reshape(-1))
             columns["outputs"] = pa.FixedSizeListArray.from_arrays(values, outputs.shape[1])
@@ -189,8 +189,8 @@ def read(uri: str) -> Stored | None:
             raise ValueError("its facts are damaged")
         facts = {"lost_seconds": 0.0, **told["facts"]}  # which earlier versions did not tell
         wanted = tuple(map(tuple, told["wanted"]))
-        table = file.read(columns=[*_SCORES, *(f"response_{place}" for place in range(len(wanted)))])
-        responses = [table[f"response_{place}"].to_numpy() for place in range(len(wanted))]
+        table = file.read(columns=[*_SCORES, *(f"response_{index}" for index in range(len(wanted)))])
+        responses = [table[f"response_{index}"].to_numpy() for index in range(len(wanted))]
         scores = Scores(
             times=table["time_seconds"].to_numpy(),
             frame_indices=table["frame_index"].to_numpy(),

@@ -68,9 +68,9 @@ def canonical(url: str, *, lists: bool = False) -> str:
     return plain if set(added) <= {"force_videoid"} else url
 
 
-def item_url(page: str, place: int) -> str:
+def item_url(page: str, number: int) -> str:
     """Returns the address of a video that has none but that of its page, where it is the `place`th, from 1."""
-    return f"{page}{'&' if '#' in page else '#'}clipscout_item={place}"
+    return f"{page}{'&' if '#' in page else '#'}clipscout_item={number}"
 
 
 def page_and_item(url: str) -> tuple[str, int | None]:

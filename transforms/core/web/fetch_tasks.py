@@ -55,29 +55,29 @@ def listing(request: dict[str, Any]) -> Iterator[Item]:
 
 
 def _entries(session: Session, info: dict[str, Any], page: str, limit: int) -> Iterator[Item]:
-    place, lost = 0, []
+    number, lost = 0, []
     try:
-        for place, entry in enumerate(itertools.islice(session.entries(info), limit), start=1):
-            if url := _address_of(entry, page, place):
+        for number, entry in enumerate(itertools.islice(session.entries(info), limit), start=1):
+            if url := _address_of(entry, page, number):
                 yield {"url": url, "facts": facts_of(entry, _FACTS)}, None
             else:
-                lost.append(f"entry {place} has no address")
+                lost.append(f"entry {number} has no address")
     except TaskError as error:
-        if not place:
+        if not number:
             raise
-        lost.append(f"what follows entry {place}: {error}")
+        lost.append(f"what follows entry {number}: {error}")
     if lost:
         yield {"lost": lost}, None
 
 
-def _address_of(entry: Any, page: str, place: int) -> str:
+def _address_of(entry: Any, page: str, number: int) -> str:
     """Returns where an entry of a list is; empty where it does not say."""
     if not isinstance(entry, dict):
         return ""
     if is_reference(entry):
         return address_text(entry.get("url"))
     own = address_text(entry.get("webpage_url"))
-    return own if own and own != page else addresses.item_url(page, place)
+    return own if own and own != page else addresses.item_url(page, number)
 
 
 def _search_target(request: dict[str, Any]) -> str:
