@@ -9,7 +9,7 @@ from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import RATE, SHAPES, scenes
 from tests.media_maker import make_video, stamp_of, stamped
-from tests.transforms.test_web import job, site, summary_of, video  # noqa: F401 - fixtures
+from tests.web_jobs import summary_of, video
 
 OPTIONS = ("--min_score=0.5", "--clip_max_height=360", "--max_video_mb=10")
 
@@ -42,7 +42,7 @@ def catalogue(**fields):
 ROWS = ({"action": "red", "query": "red"}, {"action": "blue", "query": "red"})
 
 
-def test_only_the_selected_videos_are_fetched_again_and_cut(site, job):  # noqa: F811
+def test_only_the_selected_videos_are_fetched_again_and_cut(site, job):
     server = site(catalogue())
     status, output = job(ROWS, *OPTIONS, "--clips_per_action=1", "--shots=ignore")
     assert status == 0
@@ -60,7 +60,7 @@ def test_only_the_selected_videos_are_fetched_again_and_cut(site, job):  # noqa:
     assert stamps == list(range(first, first + 2 * RATE))
 
 
-def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):  # noqa: F811
+def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):
     server = site(catalogue(fault="404", fault_from_height=360))
     status, output = job(ROWS, *OPTIONS, "--clips_per_action=1")
     assert status == 0
@@ -85,7 +85,7 @@ def test_a_better_quality_that_cannot_be_had_leaves_a_flag(site, job):  # noqa: 
 
 
 @SHAPES
-def test_better_qualities_that_a_site_refuses_today_remain_for_the_next_run(site, job, shape):  # noqa: F811
+def test_better_qualities_that_a_site_refuses_today_remain_for_the_next_run(site, job, shape):
     server = site(catalogue(fault="429", fault_from_height=360))
     more = ("--blocked_limit=1", "--download_lanes=1", *shape)
     _, output = job(ROWS, *OPTIONS, *more)
@@ -98,7 +98,7 @@ def test_better_qualities_that_a_site_refuses_today_remain_for_the_next_run(site
     assert {row["clip_height"] for row in read_jsonl(output / "spans.jsonl")} == {360}
 
 
-def test_a_good_clip_is_not_replaced_by_one_of_low_quality_because_today_the_site_refuses(site, job):  # noqa: F811
+def test_a_good_clip_is_not_replaced_by_one_of_low_quality_because_today_the_site_refuses(site, job):
     server = site(catalogue())
     _, output = job(ROWS, *OPTIONS)
     before = {path: path.read_bytes() for path in output.glob("clips/*/*.mp4")}
@@ -110,7 +110,7 @@ def test_a_good_clip_is_not_replaced_by_one_of_low_quality_because_today_the_sit
     assert {(span["clip_height"], tuple(span["clip_flags"])) for span in spans} == {(360, ())}
 
 
-def test_a_second_run_fetches_and_cuts_nothing(site, job):  # noqa: F811
+def test_a_second_run_fetches_and_cuts_nothing(site, job):
     server = site(catalogue())
     job(ROWS, *OPTIONS)
     before = {path: n for path, n in server.log().items() if path.startswith("/media")}

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures of another module
 """What a row's search or URL leads to: real yt-dlp against the loopback site, one request after the other."""
 
 import itertools
@@ -13,7 +12,7 @@ from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Gate, Politeness
 from clipscout.transforms.records import ActionQuery
 from clipscout.transforms.site_search import Asker, SearchSettings
-from tests.transforms.test_web import job, media, site, video  # noqa: F401 - fixtures
+from tests.web_jobs import video
 
 POLITENESS = Politeness(interval_seconds=0, attempts=1)
 

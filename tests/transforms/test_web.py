@@ -1,16 +1,12 @@
 """Queries become videos: real yt-dlp against a loopback site with faults, through the whole job."""
 
 import json
-import os
 
 import pyarrow.parquet as pq
 import pytest
 
-from clipscout.pipeline.run import main
-from tests.colours import COLOURS
 from tests.conftest import read_jsonl
-from tests.media_maker import make_video, stamped
-from tests.web_server import Running
+from tests.web_jobs import by_key, summary_of, video
 
 FAULTS = {
     "403": ("blocked", 1),
@@ -28,75 +24,10 @@ FAULTS = {
     "large": ("too_large", 1),
     "large without length": ("too_large", 1),
 }
-OPTIONS = (
-    "--search_prefix=localsearch",
-    "--allow_private_hosts=127.0.0.1",
-    "--download_interval=0",
-    "--retry_wait_seconds=0.05",
-    "--download_attempts=2",
-    "--download_timeout_seconds=4",
-    "--max_video_mb=10",
-    "--sample_fps=2",
-    "--clip_seconds=2",
-)
-
-
-def video(title, **fields):
-    return {"title": title, **fields}
 
 
 def slug(fault):
     return fault.replace(" ", "_")
-
-
-@pytest.fixture(scope="module")
-def media(tmp_path_factory):
-    """Media files that the site serves."""
-    folder = tmp_path_factory.mktemp("site")
-    make_video(folder / "small.mp4", 30, rate=10, picture=lambda index: stamped(index, background=COLOURS["red"]))
-    make_video(folder / "tall.mp4", 30, rate=10, size=(640, 360), picture=lambda index: stamped(index, 640, 360))
-    (folder / "page.mp4").write_text("<html><body>no video here</body></html>")
-    (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
-    (folder / "large.mp4").write_bytes((folder / "small.mp4").read_bytes() + os.urandom(14_000_000))
-    return folder
-
-
-@pytest.fixture
-def site(media, monkeypatch):
-    """Starts the site with a catalogue."""
-    running = []
-
-    def start(catalogue):
-        running.append(Running(media, catalogue).__enter__())
-        monkeypatch.setenv("CLIPSCOUT_TEST_PORT", str(running[-1].port))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.__exit__()
-
-
-@pytest.fixture
-def job(tmp_path, colour_spec):
-    """Runs the job over rows; returns exit status and output folder."""
-
-    def run(rows, *options, output="output"):
-        queries = tmp_path / "queries.jsonl"
-        queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        base = ["--input", str(queries), "--output", str(tmp_path / output), "--classifier", colour_spec]
-        return main([*base, *OPTIONS, *options]), tmp_path / output
-
-    return run
-
-
-def by_key(output):
-    return {row["key"]: row for row in read_jsonl(output / "videos.jsonl")}
-
-
-def summary_of(output):
-    summary = json.loads((output / "summary.json").read_text())
-    assert summary["adds_up"]
-    return summary
 
 
 def catalogue_of_faults():
@@ -295,97 +226,6 @@ def test_numbers_that_are_none_pass_no_filter_and_reach_no_manifest(site, job):
     assert {row["code"] for row in by_key(refused).values()} == {"too_long"}
 
 
-def test_a_blocked_lane_stops_and_the_next_run_goes_on(site, job):
-    catalogue = {f"v{place}": video("bus", fault="429" if place else "") for place in range(7)}
-    server = site(catalogue)
-    rows = [{"action": "red", "query": "bus"}]
-    options = ("--download_lanes=1", "--blocked_limit=2", "--cut=none")
-    status, output = job(rows, *options)
-    assert status == 0
-    asked = [path for path in server.log() if path.startswith("/media")]
-    assert asked == [f"/media/v{place}/144/video.mp4" for place in range(3)]
-    summary = summary_of(output)
-    assert summary["failures"]["DownloadVideos"] == {"blocked": 6}
-    assert summary["next_run"] == 6
-    attempts = {row["key"][-2:]: row["attempts"] for row in read_jsonl(output / "failures.jsonl")}
-    assert attempts == {"v1": 1, "v2": 1, "v3": 0, "v4": 0, "v5": 0, "v6": 0}
-    server.set({name: {**fields, "fault": ""} for name, fields in catalogue.items()})
-    assert job(rows, *options)[0] == 0
-    assert summary_of(output)["funnel"]["requests"]["stored"] == 7
-    assert server.log()["/media/v0/144/video.mp4"] == 1
-
-
-def test_a_rerun_leaves_permanent_failures_alone_unless_told(site, job):
-    catalogue = {
-        "gone": video("bee", page_error="This video has been removed by the uploader"),
-        "private": video(
-            "bee", page_error="Private video. Sign in if you\N{RIGHT SINGLE QUOTATION MARK}ve been granted access"
-        ),
-        "flaky": video("bee", fault="500"),
-    }
-    server = site(catalogue)
-    rows = [{"action": "red", "query": "bee"}]
-    assert job(rows, "--cut=none")[0] == 1  # everything failed
-    server.set({name: {"title": "bee"} for name in catalogue})
-    _, output = job(rows, "--cut=none")
-    codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
-    assert codes == {"gone": "removed", "private": "private", "flaky": ""}
-    assert server.log()["/page/gone"] == 1
-    _, output = job(rows, "--cut=none", "--retry_failed=removed")
-    codes = {key.removeprefix("localvideo-"): row["code"] for key, row in by_key(output).items()}
-    assert codes == {"gone": "", "private": "private", "flaky": ""}
-
-
-def test_what_an_option_can_end_is_tried_again_with_another_value(site, job, tmp_path):
-    catalogue = {
-        "wall": video("bee", login=True),
-        "members": video("bee", page_error="Join this channel to get access to members-only content"),
-        "gone": video("bee", page_error="This video has been removed by the uploader"),
-        "slow": video("bee", fault="drip"),
-    }
-    server = site(catalogue)
-    rows = [{"action": "red", "query": "bee"}]
-    options = ["--cut=none", "--download_timeout_seconds=3"]
-    _, output = job(rows, *options)
-    codes = {"wall": "login_required", "members": "members_only", "gone": "removed", "slow": "fetch_timeout"}
-    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == codes
-    asked = {f"/page/{name}": 1 for name in codes}
-    job(rows, *options)
-    assert {path: count for path, count in server.log().items() if path.startswith("/page")} == asked
-
-    server.set({name: {"title": "bee"} for name in codes})
-    options[1] = "--download_timeout_seconds=20"
-    _, output = job(rows, *options)
-    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == {**codes, "slow": ""}
-    cookies = tmp_path / "cookies.txt"
-    cookies.write_text("# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\tvalue\n")
-    _, output = job(rows, *options, f"--cookies={cookies}")
-    assert {key[11:]: row["code"] for key, row in by_key(output).items()} == {
-        **dict.fromkeys(codes, ""),
-        "gone": "removed",
-    }
-
-
-def test_hosts_of_ones_own_are_asked_once_they_are_named(site, job):
-    server = site({"a": video("fox")})
-    rows = [{"action": "red", "url": f"{server.url}/watch/a"}]
-    _, output = job(rows, "--allow_private_hosts=false", "--cut=none")
-    assert by_key(output)["localvideo-a"]["code"] == "refused_address"
-    _, output = job(rows, "--cut=none")
-    assert by_key(output)["localvideo-a"]["outcome"] == "result"
-
-
-def test_a_half_written_file_is_never_taken_for_a_video(site, job):
-    server = site({"a": video("ant")})
-    rows = [{"action": "red", "query": "ant"}]
-    _, output = job(rows, "--cut=none")
-    (output / "videos" / "localvideo-a.json").unlink()
-    (output / "videos" / "localvideo-a.mp4").write_bytes(b"half")
-    _, output = job(rows, "--cut=none")
-    assert by_key(output)["localvideo-a"]["outcome"] == "result"
-    assert server.log()["/media/a/144/video.mp4"] == 2
-
-
 def test_private_addresses_are_refused_by_default(site, job):
     server = site({"a": video("fox")})
     rows = [{"action": "red", "query": "fox"}, {"action": "red", "url": f"{server.url}/watch/a"}]
@@ -442,49 +282,6 @@ def test_titles_reach_no_path_and_rows_stay_whole(site, job):
     assert sorted(path.name for path in (output / "videos").iterdir()) == ["localvideo-a.json", "localvideo-a.mp4"]
     (row,) = read_jsonl(output / "videos.jsonl")
     assert "\x1b" not in row["facts"]["title"]
-
-
-def test_a_page_that_is_not_understood_today_keeps_yesterdays_results(site, job):
-    server = site({"a": video("yak"), "b": video("yak", malformed="localvideo:a")})
-    rows = [{"action": "red", "query": "yak"}]
-    job(rows, "--cut=none")
-    server.set({"a": video("yak", malformed="breaks the list")})
-    status, output = job(rows, "--cut=none")
-    assert status == 0
-    assert {key: row["outcome"] for key, row in by_key(output).items()} == {"localvideo-a": "result"}
-    assert read_jsonl(output / "failures.jsonl") == []
-
-
-def test_a_site_that_refuses_today_keeps_yesterdays_results(site, job):
-    catalogue = {"a": video("yak"), "b": video("yak", page_error="This video has been removed by the uploader")}
-    server = site(catalogue)
-    rows = [{"action": "red", "query": "yak"}]
-    _, output = job(rows)
-    clips = sorted(output.glob("clips/*/*.mp4"))
-    assert clips
-    server.__exit__()
-    status, _ = job(rows)
-    assert status == 0
-    assert {key: row["outcome"] for key, row in by_key(output).items()} == {
-        "localvideo-a": "result",
-        "localvideo-b": "failed",
-    }
-    assert sorted(output.glob("clips/*/*.mp4")) == clips
-
-
-def test_replaced_rules_hold_for_stored_videos_too(site, job):
-    site(
-        {
-            "a": video("gnu", heights=[144, 360]),
-            "b": video("gnu", license="Creative Commons Attribution", heights=[144, 360]),
-        }
-    )
-    rows = [{"action": "red", "query": "gnu"}]
-    job(rows, "--cut=none")
-    _, output = job(rows, "--cut=none", "--replace", "--licence=creative_commons", "--max_height=360")
-    rows_now = by_key(output)
-    assert (rows_now["localvideo-a"]["outcome"], rows_now["localvideo-a"]["code"]) == ("rejected", "licence")
-    assert json.loads((output / "videos/localvideo-b.json").read_text())["facts"]["format_id"] == "360"
 
 
 def test_short_videos_and_a_lower_cap_are_refused(site, job):

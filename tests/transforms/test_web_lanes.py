@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures of another module
 """Lanes in the job: real downloads side by side, what arrives goes on, hosts that refuse are left and come last."""
 
 import os
@@ -14,7 +13,7 @@ from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import ROOT, SHUFFLES, arguments, main
 from tests.media_maker import make_video, stamped
-from tests.transforms.test_web import OPTIONS, by_key, job, site, summary_of, video  # noqa: F401 - fixtures
+from tests.web_jobs import OPTIONS, by_key, summary_of, video
 
 HOST = "--allow_private_hosts=127.0.0.1,localhost"
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures of another module
 """Sound of web videos whose site keeps it apart from the picture: in the clips, and beside the right pictures."""
 
 import av
@@ -9,7 +8,7 @@ from clipscout.transforms.core.child.supervisor import Child
 from clipscout.transforms.core.video import muxing
 from tests.conftest import COLOURS, read_jsonl
 from tests.media_maker import make_video, remux, stamped
-from tests.transforms.test_web import by_key, job, site, video  # noqa: F401 - fixtures
+from tests.web_jobs import by_key, video
 
 RATE, TONE_AT = 10, 2.0
 OPTIONS = ("--min_score=0.5", "--top_k=1", "--clip_seconds=2", "--shots=ignore")
