@@ -156,6 +156,7 @@ def _ran(places: Sequence[str], options: Mapping[str, Any]) -> tuple[int, list[s
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(_STOP_SECONDS)
             running.kill()
+            sys.stderr.write(running.stderr.read())  # that it is stopped
             raise
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt

@@ -173,7 +173,8 @@ def kernel(tmp_path, colour_spec):
         given = [str(tmp_path / "q.csv"), str(tmp_path / "out"), colour_spec]
         program = textwrap.dedent(KERNEL).format(workers=workers)
         command = [sys.executable, "-c", program, *given]
-        started.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, cwd=ROOT, **pipes))
         end = time.monotonic() + 100
         while not list(tmp_path.glob("out/scores/*/*.parquet")):
             assert started[0].poll() is None
@@ -197,8 +198,9 @@ def test_an_interrupted_call_raises_and_the_kernel_lives_on(kernel, workers):
     start, output = kernel
     process = start(workers)
     process.send_signal(signal.SIGINT)
-    told, _ = process.communicate(timeout=30)
+    told, error = process.communicate(timeout=30)
     assert (process.returncode, told) == (0, "interrupted\n")
+    assert error == "clipscout: stopped; the same command goes on from what is complete\n"
     assert not is_held(output)
     assert not (output / "spans.jsonl").exists()
 
