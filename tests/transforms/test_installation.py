@@ -56,7 +56,7 @@ def test_a_load_that_fails_on_a_worker_ends_the_job_at_once(tmp_path, installed,
     assert main(arguments(tmp_path, first, installed / "spec.json", *options)) == 0
     before = {name: (tmp_path / "output" / name).read_bytes() for name in ("summary.json", "failures.jsonl")}
     (installed / "broken").touch()
-    (installed / "asked").unlink()
+    (installed / "asked").unlink(missing_ok=True)
     loading.load.cache_clear()
     capsys.readouterr()
     # the output has scores of this classifier, so that preflight does not load it
