@@ -5,6 +5,7 @@ The job runs in a process of its own: what it does to memory, threads and signal
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from clipscout.transforms.core.storage import strict_json
 #: A row, as a query file has it: `action`, one of `query`, `url` and `path`, and the rest.
 Row = Mapping[str, Any]
 _STOP_SECONDS = 10.0
+_PROGRAM = ("-m", "clipscout.pipeline.beside")
+#: A line of progress: no reason for anything.
+_PROGRESS = re.compile(r"clipscout: (\d+:\d\d:\d\d|.* \.\.\. \()")
 _SEMICOLONS = ("prompts", "background_prompts")
 
 
@@ -116,31 +120,34 @@ def query_file(queries: Any) -> Iterator[str]:
     rows = queries.to_dict("records") if hasattr(queries, "to_dict") and not isinstance(queries, Mapping) else queries
     with tempfile.TemporaryDirectory(prefix="clipscout-queries-") as folder:
         path = os.path.join(folder, "queries.jsonl")
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                file.writelines(f"{strict_json.text(_row(row))}\n" for row in _each(rows))
-        except (TypeError, ValueError) as error:
-            raise OptionsError([f"queries: {error}"]) from None
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(map(_line, _each(rows)))
         yield path
 
 
 def _each(rows: Any) -> Iterable[Row]:
     if isinstance(rows, Mapping):
-        raise TypeError("expected rows, this is one row; put it into a list")
-    for row in rows:
-        if not isinstance(row, Mapping):
-            raise TypeError(f"expected rows as mappings, and one is {row!r}")
-        yield row
+        raise OptionsError(["queries: expected rows, and this is one row; put it into a list"])
+    if not isinstance(rows, Iterable):
+        raise OptionsError([f"queries: expected rows or the path of a query file, not {rows!r}"])
+    return rows
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _line(row: Any) -> str:
+    """Returns a row as a line of JSON, without the cells that are missing."""
+    if not isinstance(row, Mapping):
+        raise OptionsError([f"queries: expected rows as mappings, and one is {row!r}"])
     kept = {str(name): value for name, value in row.items() if value is not None and value == value}
-    return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in kept.items()}
+    cells = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in kept.items()}
+    try:
+        return f"{strict_json.text(cells)}\n"
+    except (TypeError, ValueError) as error:
+        raise OptionsError([f"queries: {error}"]) from None
 
 
 def _ran(places: Sequence[str], options: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Runs the command, shows what it says on stderr as it comes, and returns its status and those lines."""
-    command = [sys.executable, "-m", "clipscout.pipeline.beside", *arguments(places[0], places[1], options)]
+    command = [sys.executable, *_PROGRAM, *arguments(places[0], places[1], options)]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     # Ctrl-C of a terminal comes to this process alone, which hands it on once
     with subprocess.Popen(command, **pipes, text=True, errors="replace", process_group=0) as running:
@@ -148,7 +155,8 @@ def _ran(places: Sequence[str], options: Mapping[str, Any]) -> tuple[int, list[s
         told = []
         try:
             for line in running.stderr:
-                told.append(line.rstrip("\n").removeprefix("clipscout: "))
+                if not _PROGRESS.match(line):
+                    told.append(line.rstrip("\n").removeprefix("clipscout: "))
                 sys.stderr.write(line)
             status = running.wait()
         except BaseException:

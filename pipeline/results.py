@@ -119,5 +119,5 @@ class Results:
         names = manifest_files.find(self.output, manifest, ending)
         if not names:
             where = filesystem.join(self.output, manifest + ending)
-            raise filesystem.StorageError(f"{where}: no results are there; the job has not ended")
+            raise filesystem.StorageError(f"{where}: no results are there; no job has ended in this folder")
         return [filesystem.read_bytes(filesystem.join(self.output, name)) for name in names]

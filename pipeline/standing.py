@@ -123,7 +123,8 @@ class Course:
 
     def _stages(self, now: float, counts: "_Counts") -> Iterator[Stage]:
         rows, requests = counts("FindVideos", "in-queries"), counts("FindVideos", "out-requests")
-        yield _stage("rows", counts("FindVideos", "done-queries"), rows, f"{requests:,} videos" if requests else "")
+        videos = f"{requests:,} {'video' if requests == 1 else 'videos'}" if requests else ""
+        yield _stage("rows", counts("FindVideos", "done-queries"), rows, videos)
         requests = requests or counts("DownloadVideos", "in-requests")
         lost = counts.failed("DownloadVideos")
         fetched = counts("DownloadVideos", "out-videos")

@@ -31,9 +31,9 @@ def own_videos(tmp_path_factory):
 
 def run(folder, command):
     program, *given = shlex.split(command.replace("\\\n", " "))
-    assert program == "clipscout"
+    assert program in ("clipscout", "python")
     done = subprocess.run(
-        [sys.executable, "-m", "clipscout", *given],
+        [sys.executable, *(("-m", "clipscout") if program == "clipscout" else ()), *given],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -45,11 +45,13 @@ def run(folder, command):
 
 
 def test_five_minutes_with_ones_own_videos(own_videos):
-    labels, queries, look, shown, cut = blocks("Five minutes with your own videos")
+    labels, queries, look, shown, show, cut = blocks("Five minutes with your own videos")
     found = [label for command in labels.splitlines() for label in run(own_videos, command).splitlines()]
     assert {"mountain bike", "bicycle-built-for-two", "unicycle"} <= {*found}
     (own_videos / "queries.csv").write_text(queries)
     assert shown in run(own_videos, look)
+    (first, *_) = run(own_videos, show).splitlines()
+    assert re.fullmatch(r"0\.\d{3} +\d+\.\d\d - +\d+\.\d\d s  riding a bike  \S+/bikes\.mp4", first)
     told = run(own_videos, cut)
     assert "as before  4 of 4 score tracks" in told  # no model was loaded
     spans = pq.read_table(own_videos / "out/spans.parquet").to_pylist()

@@ -18,7 +18,6 @@ import pytest
 import clipscout
 from clipscout.pipeline.api import arguments, query_file
 from clipscout.transforms.core.storage import leases
-from clipscout.transforms.core.storage.errors import StorageError
 from demo.run_demo import sample_videos
 from tests.conftest import read_jsonl
 from tests.jobs import ROOT, scene_video
@@ -108,16 +107,37 @@ def test_all_faults_are_raised_at_once(tmp_path, colour_spec):
     ("rows", "expected"),
     [
         ({"action": "red", "path": "a.mp4"}, "put it into a list"),
+        (None, "expected rows or the path of a query file, not None"),
         (["red"], "one is 'red'"),
         ([{"action": "red", "path": {1, 2}}], "not JSON serializable"),
-        (5, "not iterable"),
+        (5, "not 5"),
     ],
-    ids=["one row", "no mapping", "a set", "a number"],
+    ids=["one row", "nothing", "no mapping", "a set", "a number"],
 )
 def test_what_is_no_rows_is_refused(tmp_path, rows, expected):
     with pytest.raises(clipscout.OptionsError, match=expected):
         clipscout.mine(rows, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_ones_own_generator_raises_is_ones_own():
+    def rows():
+        yield {"action": "red", "path": "a.mp4"}
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        clipscout.mine(rows(), "out")
+
+
+def test_progress_is_no_reason_of_a_fault(monkeypatch, capsys):
+    lines = ("0:00:10; checking the options", "loading the classifier x ... (3 s)", "--input: no")
+    said = "".join(f"clipscout: {line}\n" for line in lines)
+    monkeypatch.setattr("clipscout.pipeline.api.sys.executable", "/bin/sh")
+    monkeypatch.setattr("clipscout.pipeline.api._PROGRAM", ("-c", f"printf '{said}' >&2; exit 2"))
+    with pytest.raises(clipscout.OptionsError) as raised:
+        clipscout.mine("q.csv", "out")
+    assert raised.value.faults == ["--input: no"]
+    assert capsys.readouterr().err == said
 
 
 def test_values_become_what_the_command_takes():
@@ -140,7 +160,7 @@ def test_a_job_that_fails_says_why(tmp_path, colour_spec):
 
 
 def test_an_output_without_results_says_so(tmp_path):
-    with pytest.raises(StorageError, match="no results are there"):
+    with pytest.raises(clipscout.StorageError, match="no results are there"):
         _ = clipscout.Results(str(tmp_path)).spans
 
 

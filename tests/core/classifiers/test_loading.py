@@ -257,6 +257,47 @@ def test_what_a_frozen_graph_would_falsify_runs_as_it_is(spec):
     assert (classifier.outputs(frames) != 0).all()
 
 
+class Bright(torch.nn.Module):
+    """Asks what is in the pictures, which a trace would answer once for all."""
+
+    def forward(self, pixels):
+        mean = pixels.mean(dim=(1, 2, 3))
+        sign = 1.0 if mean.max() > 0 else -1.0
+        return mean[:, None] * torch.tensor([[0.0, 0.0, 0.0, 0.0]]) + sign
+
+
+def bright(num_classes):
+    return Bright()
+
+
+class Named(torch.nn.Module):
+    """Returns what is no tensor."""
+
+    def forward(self, pixels):
+        return {"scores": pixels.mean(dim=(2, 3))}
+
+
+def named(num_classes):
+    return Named()
+
+
+def test_a_branch_on_what_pictures_hold_is_taken_for_each_batch(spec):
+    path = spec(None, architecture=f"module:{__name__}:bright", weights=None, activation="none")
+    classifier = loading.load(LoadSettings(resolve(path), "cpu", threads=1))
+    for brightness, expected in ((255, 1), (0, -1)):
+        outputs = classifier.outputs(np.full((2, 64, 64, 3), brightness, np.uint8))
+        assert (outputs == expected).all(), brightness
+
+
+def test_a_model_that_returns_no_tensor_says_what_it_returns(spec):
+    path = spec(None, architecture=f"module:{__name__}:named", weights=None)
+    assert "it returned a dict, expected a tensor" in fault(path)
+
+
+def test_a_misspelled_field_is_named_with_the_one_that_is_meant(spec):
+    assert "unknown field 'activaton'; did you mean 'activation'?" in fault(spec(activaton="softmax"))
+
+
 def test_unknown_names_say_what_there_is():
     for name, said in (
         ("resnet", "expected lite0"),

@@ -165,7 +165,8 @@ def _from_factory(name: str, labels: int) -> nn.Module:
     try:
         factory = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SpecError(f"architecture module:{name}: {first_line(error)}") from error
+        hint = "; name its folder in PYTHONPATH" if isinstance(error, ModuleNotFoundError) else ""
+        raise SpecError(f"architecture module:{name}: {first_line(error)}{hint}") from error
     model = factory(num_classes=labels)
     if not isinstance(model, nn.Module):
         raise SpecError(f"architecture module:{name}: it returned a {type(model).__name__}, expected a torch module")

@@ -1,6 +1,7 @@
 """Classifier specs as files: YAML or JSON, each fault one line that names the file and the field."""
 
 import dataclasses
+import difflib
 from typing import Any
 
 import yaml
@@ -57,7 +58,9 @@ def read(uri: str, prompts: Prompts) -> ClassifierSpec:
 
 def _spec(uri: str, fields: dict[str, Any], prompts: Prompts) -> ClassifierSpec:
     if unknown := sorted(map(str, set(fields) - _KNOWN)):
-        raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}")
+        close = difflib.get_close_matches(unknown[0], _KNOWN, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(_KNOWN))}"
+        raise ValueError(f"unknown field {unknown[0]!r}; {hint}")
     architecture = _architecture(fields)
     kind = fields.get("kind", _usual_kind(architecture, fields))
     if kind not in _KINDS:

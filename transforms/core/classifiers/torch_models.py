@@ -57,7 +57,10 @@ class _Scorer(nn.Module):
         pixels = frames.to(self.scale.dtype)
         if self.exact:  # the notebook's step 3
             pixels = nn.functional.interpolate(pixels, size=self.size, mode="bilinear", align_corners=False)
-        output = self.model(pixels * self.scale + self.shift).float()
+        output = self.model(pixels * self.scale + self.shift)
+        if not isinstance(output, torch.Tensor):
+            raise TypeError(f"it returned a {type(output).__name__}, expected a tensor")
+        output = output.float()
         if self.activation == "softmax":
             return output.softmax(dim=-1)
         if self.activation == "log_softmax":
@@ -184,8 +187,10 @@ class TorchClassifier:
         # a 5D convolution's weights take the one layout, a 4D one's the other
         with contextlib.suppress(RuntimeError):
             scorer = scorer.to(memory_format=layout)
-        with warnings.catch_warnings(), torch.inference_mode(), self._autocast():
-            warnings.simplefilter("ignore")  # torch announces the end of tracing; nothing has its speed yet
+        with warnings.catch_warnings(record=True) as said, torch.inference_mode(), self._autocast():
+            warnings.simplefilter(
+                "always"
+            )  # shown are none: torch announces the end of tracing; nothing has its speed yet
             alone = scorer(self._example(1)).float()
             try:
                 frozen = torch.jit.freeze(torch.jit.trace(scorer, self._example(2), check_trace=False))
@@ -193,7 +198,9 @@ class TorchClassifier:
                 same = torch.allclose(frozen(self._example(1)).float(), alone, rtol=near, atol=near, equal_nan=True)
             except (RuntimeError, torch.jit.Error, *_MODELS_FAULTS):  # what cannot be traced
                 same = False
-            if same:
+            # a branch on what pictures hold would be frozen to the example's; models of libraries branch on shapes
+            branches = any(issubclass(warning.category, torch.jit.TracerWarning) for warning in said)
+            if same and not (branches and self._spec.architecture.startswith("module:")):
                 return frozen, int(alone.shape[-1])
         logging.getLogger(__name__).warning("%s cannot be frozen; it runs as it is, more slowly", self._spec.name)
         return self._eager(scorer), int(alone.shape[-1])
