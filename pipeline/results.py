@@ -112,7 +112,9 @@ class Results:
         return f'<img src="data:image/jpeg;base64,{text}" alt="" style="width:100%"><br>' if data else ""
 
     def _table(self, manifest: str, columns: dict[str, pa.DataType]) -> pa.Table:
-        tables = [pq.read_table(pa.BufferReader(data)) for data in self._files(manifest, manifest_files.PARQUET)]
+        # threads of pyarrow that still run when a short program ends abort it ("terminate called without ...")
+        files = [pq.ParquetFile(pa.BufferReader(data)) for data in self._files(manifest, manifest_files.PARQUET)]
+        tables = [file.read(use_threads=False) for file in files]
         return pa.concat_tables(tables) if tables else pa.schema(columns.items()).empty_table()
 
     def _files(self, manifest: str, ending: str) -> list[bytes]:

@@ -17,6 +17,7 @@ import pytest
 
 import clipscout
 from clipscout.pipeline.api import arguments, query_file
+from clipscout.transforms.core.results import manifests
 from clipscout.transforms.core.storage import leases
 from demo.run_demo import sample_videos
 from tests.conftest import read_jsonl
@@ -162,6 +163,14 @@ def test_a_job_that_fails_says_why(tmp_path, colour_spec):
 def test_an_output_without_results_says_so(tmp_path):
     with pytest.raises(clipscout.StorageError, match="no results are there"):
         _ = clipscout.Results(str(tmp_path)).spans
+
+
+def test_a_short_program_that_reads_results_ends_well(tmp_path):
+    (tmp_path / "spans.parquet").write_bytes(manifests.parquet([], manifests.SPAN_COLUMNS))
+    program = f"import clipscout; print(clipscout.Results({str(tmp_path)!r}).spans.num_rows)"
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
 def test_labels_come_in_the_models_order(colour_spec):
