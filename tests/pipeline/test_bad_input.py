@@ -109,7 +109,7 @@ def test_an_output_that_cannot_be_written(tmp_path, usable, rejected, below):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"resise": "crop"}, "unknown field 'resise'; known are activation, architecture"),
+        ({"resise": "crop"}, "unknown field 'resise'; did you mean 'resize'?"),
         ({"architecture": None}, "the field 'architecture' is missing"),
         ({"architecture": "tensorflow"}, "architecture is 'tensorflow', expected torchvision:NAME"),
         ({"architecture": "torchvision:no_such_net"}, "no_such_net"),
