@@ -15,7 +15,7 @@ def track_of(output: Path, key: str, labels: Sequence[str]) -> tuple[list[float]
     """Returns the times in seconds and the responses of an action's labels, from the score track of a video."""
     videos = [json.loads(line) for line in (output / "videos.jsonl").read_text().splitlines()]
     (video,) = [video for video in videos if video["key"] == key]
-    content_key = naming.digest(f"{video['content']} {video['size_bytes']}", 32)
+    content_key = naming.content_key(video["content"], video["size_bytes"])
     (path,) = (output / "scores").glob(f"*/{content_key}.parquet")
     track = pq.read_table(path)
     wanted = [set(of) for of in json.loads(pq.read_metadata(path).metadata[b"clipscout"])["wanted"]]

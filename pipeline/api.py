@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 from clipscout.pipeline.results import Results
 from clipscout.transforms.core.storage import strict_json
 
@@ -60,7 +61,7 @@ def mine(queries: Any, output: str | os.PathLike[str], **options: Any) -> Result
         status, told = _ran([path, os.fspath(output)], options)
     if status == 0:
         return Results(os.fspath(output))
-    if status == 2:
+    if status == EXIT_FAULTY_OPTIONS:
         raise OptionsError(told)
     raise JobError("\n".join(told[-10:]) or f"the job ended with status {status}")
 

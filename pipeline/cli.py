@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from clipscout import __version__
 from clipscout.pipeline import options
+from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 
 COMMANDS = {
     "mine": "queries in, spans and clips out",
     "labels": "the labels of a classifier, which rows can name",
 }
-EXIT_FAULTY_OPTIONS = 2
 _PAGE = f"""\
 usage: clipscout COMMAND [OPTIONS]
 

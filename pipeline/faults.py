@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: The program's exit status where there is a fault.
+EXIT_FAULTY_OPTIONS = 2
+
 
 @dataclass(frozen=True)
 class Fault:

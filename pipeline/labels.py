@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from clipscout.pipeline import options
+from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 
 _CLASSIFIER = next(option for option in options.OPTIONS if option.name == "classifier")
 
@@ -40,4 +41,4 @@ def main(argv: Sequence[str]) -> int:
 
 def _refused(fault: str) -> int:
     print(f"clipscout: {fault}", file=sys.stderr)
-    return 2
+    return EXIT_FAULTY_OPTIONS

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipscout.pipeline import closing
-from clipscout.transforms.core.results import manifests
 from clipscout.transforms.core.storage import filesystem, manifest_files, strict_json
 
 _MOST_SHOWN = 24
@@ -34,7 +33,7 @@ class Results:
         Raises:
           StorageError: There are no results.
         """
-        return self._table("spans", manifests.SPAN_COLUMNS)
+        return self._table("spans")
 
     @property
     def videos(self) -> pa.Table:
@@ -43,7 +42,7 @@ class Results:
         Raises:
           StorageError: There are no results.
         """
-        return self._table("videos", manifests.VIDEO_COLUMNS)
+        return self._table("videos")
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -54,8 +53,8 @@ class Results:
         """
         lines: list[str] = []
         for data in self._files("failures", manifest_files.JSON_LINES):
-            lines += data.decode().splitlines()
-        return [strict_json.loads(line) for line in lines]
+            lines += data.decode().split("\n")  # splitlines would split at what a text may hold
+        return [strict_json.loads(line) for line in lines if line]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -111,11 +110,10 @@ class Results:
         text = base64.b64encode(data).decode()
         return f'<img src="data:image/jpeg;base64,{text}" alt="" style="width:100%"><br>' if data else ""
 
-    def _table(self, manifest: str, columns: dict[str, pa.DataType]) -> pa.Table:
+    def _table(self, manifest: str) -> pa.Table:
         # threads of pyarrow that still run when a short program ends abort it ("terminate called without ...")
         files = [pq.ParquetFile(pa.BufferReader(data)) for data in self._files(manifest, manifest_files.PARQUET)]
-        tables = [file.read(use_threads=False) for file in files]
-        return pa.concat_tables(tables) if tables else pa.schema(columns.items()).empty_table()
+        return pa.concat_tables([file.read(use_threads=False) for file in files])
 
     def _files(self, manifest: str, ending: str) -> list[bytes]:
         names = manifest_files.find(self.output, manifest, ending)

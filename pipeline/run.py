@@ -30,7 +30,7 @@ from requests import RequestException
 from clipscout.pipeline import closing, cloud, counters, graph, loopback, options, preflight
 from clipscout.pipeline.beam_options import ClipscoutOptions, beam_parser
 from clipscout.pipeline.config import Config, ConfigError, from_options
-from clipscout.pipeline.faults import Fault, of
+from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS, Fault, of
 from clipscout.pipeline.progress import Display, asked_for
 from clipscout.pipeline.stops import Stops
 from clipscout.pipeline.worker import WorkerProcesses, broken_connections_are_silent
@@ -42,7 +42,6 @@ from clipscout.transforms.core.storage import filesystem, leases
 from clipscout.transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
-EXIT_FAULTY_OPTIONS = 2
 #: What ends a job by its own words, raised here or told in a worker's text.
 _OWN_ERRORS = (
     TooManyFailuresError,

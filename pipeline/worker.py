@@ -5,7 +5,6 @@ that is killed until they notice that their connection is gone.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import shlex
@@ -20,8 +19,9 @@ from apache_beam.portability import python_urns
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.worker import sdk_worker_main
 
+from clipscout.pipeline import parents
+
 _LOOK_SECONDS = 0.2
-_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 _WAITS_FOR_PROCESS = "run_worker"
 _BEAMS_THREADS = ("read_grpc_client_inputs", "beam_")
 
@@ -69,8 +69,7 @@ def _end_with(parent: int) -> None:
     Linux can do so before connections break, which Beam would tell of at length: the signal comes when the thread of
     the parent ends that started this process, and that one waits for this process.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parents.end_with(parent, signal.SIGKILL)
     threading.Thread(target=_watch, args=(parent,), name="clipscout-parent", daemon=True).start()
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import apache_beam as beam
+import pandas
 import pytest
 
 import clipscout
@@ -51,18 +52,7 @@ def test_every_stage_that_its_page_names_is_there():
     assert all(hasattr(importlib.import_module(module), name) for module, name in named)
 
 
-class Frame:
-    """What pandas' DataFrame has of rows; it is no dependency."""
-
-    def __init__(self, rows):
-        self._rows = rows
-
-    def to_dict(self, orient):
-        assert orient == "records"
-        return self._rows
-
-
-@pytest.mark.parametrize("kind", [list, iter, Frame, tuple], ids=["list", "iterator", "data frame", "tuple"])
+@pytest.mark.parametrize("kind", [list, iter, pandas.DataFrame, tuple], ids=["list", "iterator", "data frame", "tuple"])
 def test_rows_of_every_kind_become_a_query_file(kind, tmp_path):
     rows = [{"action": "red", "path": tmp_path / "a.mp4", "url": float("nan"), "query": None, "max_videos": 2}]
     with query_file(kind(rows)) as path:
@@ -171,6 +161,12 @@ def test_a_short_program_that_reads_results_ends_well(tmp_path):
     for _ in range(8):
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+def test_a_failure_may_hold_what_other_readers_take_for_the_end_of_a_line(tmp_path):
+    rows = [{"message": "one\u2028line"}, {"message": "another\x85one"}]
+    (tmp_path / "failures.jsonl").write_bytes(manifests.json_lines(rows))
+    assert clipscout.Results(str(tmp_path)).failures == rows
 
 
 def test_labels_come_in_the_models_order(colour_spec):

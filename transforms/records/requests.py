@@ -128,7 +128,7 @@ class Video:
     @property
     def content_key(self) -> str:
         """A name for the content: what has the same content is scored once, whatever its key."""
-        return naming.digest(f"{self.content} {self.size_bytes}", 32)
+        return naming.content_key(self.content, self.size_bytes)
 
     @property
     def in_place(self) -> bool:

@@ -98,6 +98,11 @@ def youtube_url(video_id: str) -> str:
     return f"https://www.youtube.com/watch?v={video_id}"
 
 
+def content_key(content: str, size_bytes: int) -> str:
+    """Returns the name of a content, from its digest and size: what is scored, whatever it is called."""
+    return digest(f"{content} {size_bytes}", 32)
+
+
 def span_id(action: str, key: str, start_seconds: float, end_seconds: float) -> str:
     """Returns a span's name, the same in every run: digits of its video, its action and its milliseconds."""
     return digest(f"{key} {action} {round(start_seconds * 1000)} {round(end_seconds * 1000)}", 20)
