@@ -65,7 +65,7 @@ def decode(video: str, sampling: str, mode: str, threads: str = "1") -> dict[str
     list(child.call("video.probing:probe", {"path": video}))
 
     def work() -> int:
-        taken = sum(len(message.facts.get("times", ())) for message in child.call("video.decode:samples", request))
+        taken = sum(len(message.fields.get("times", ())) for message in child.call("video.decode:samples", request))
         child.close()
         return taken
 
@@ -191,7 +191,7 @@ def cut(video: str, mode: str, folder: str) -> dict[str, Any]:
             for place, (start, end) in enumerate(SPANS)
         ]
         messages = child.call("clips.cutting:cut", {"path": video, "spans": spans, "mode": mode})
-        clips = [message.facts for message in messages if "frames" in message.facts]
+        clips = [message.fields for message in messages if "frames" in message.fields]
         child.close()
         return len(clips)
 

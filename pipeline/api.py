@@ -58,12 +58,12 @@ def mine(queries: Any, output: str | os.PathLike[str], **options: Any) -> Result
       KeyboardInterrupt: It was stopped; the same call goes on from what is complete.
     """
     with query_file(queries) as path:
-        status, told = _ran([path, os.fspath(output)], options)
+        status, lines = _ran([path, os.fspath(output)], options)
     if status == 0:
         return Results(os.fspath(output))
     if status == EXIT_FAULTY_OPTIONS:
-        raise OptionsError(told)
-    raise JobError("\n".join(told[-10:]) or f"the job ended with status {status}")
+        raise OptionsError(lines)
+    raise JobError("\n".join(lines[-10:]) or f"the job ended with status {status}")
 
 
 def labels(classifier: str | os.PathLike[str] = "lite0") -> list[str]:
@@ -87,12 +87,12 @@ def arguments(queries: str, output: str, options: Mapping[str, Any]) -> list[str
     Raises:
       OptionsError: A value cannot stand on one.
     """
-    given = {**options, "input": queries, "output": output}
-    faults = [f"{name} is {value!r}, no text, number or list" for name, value in given.items() if not _fits(value)]
+    arguments = {**options, "input": queries, "output": output}
+    faults = [f"{name} is {value!r}, no text, number or list" for name, value in arguments.items() if not _fits(value)]
     faults += [f"{name} is the argument before the options" for name in ("input", "output") if name in options]
     if faults:
         raise OptionsError(faults)
-    return [f"--{name}={_text(name, value)}" for name, value in given.items() if value is not None]
+    return [f"--{name}={_text(name, value)}" for name, value in arguments.items() if value is not None]
 
 
 def _fits(value: Any) -> bool:
@@ -153,11 +153,11 @@ def _ran(places: Sequence[str], options: Mapping[str, Any]) -> tuple[int, list[s
     # Ctrl-C of a terminal comes to this process alone, which hands it on once
     with subprocess.Popen(command, **pipes, text=True, errors="replace", process_group=0) as running:
         assert running.stderr is not None
-        told = []
+        lines = []
         try:
             for line in running.stderr:
                 if not _PROGRESS.match(line):
-                    told.append(line.rstrip("\n").removeprefix("clipscout: "))
+                    lines.append(line.rstrip("\n").removeprefix("clipscout: "))
                 sys.stderr.write(line)
             status = running.wait()
         except BaseException:
@@ -169,4 +169,4 @@ def _ran(places: Sequence[str], options: Mapping[str, Any]) -> tuple[int, list[s
             raise
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt
-    return status, told
+    return status, lines

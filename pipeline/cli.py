@@ -28,9 +28,9 @@ Mines candidate clips for video action datasets.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command, that of the program where no arguments are given, and returns its exit status."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = _run(given)
+        status = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # as in `clipscout labels | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
@@ -38,15 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(given: list[str]) -> int:
-    first = given[0] if given else "--help"
+def _run(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help"):
-        print(_PAGE, end="", file=sys.stdout if given else sys.stderr)
-        return 0 if given else EXIT_FAULTY_OPTIONS
+        print(_PAGE, end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else EXIT_FAULTY_OPTIONS
     if first == "--version":
         print(f"clipscout {__version__}")
         return 0
-    command, rest = ("mine", given) if first.startswith("-") else (first, given[1:])
+    command, rest = ("mine", arguments) if first.startswith("-") else (first, arguments[1:])
     if command == "mine" and options.asks_for_help(rest):
         options.parser().print_help()
         return 0

@@ -20,7 +20,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
       summary: The content of summary.json.
     """
     clips = filesystem.join(output, "clips")
-    told = [
+    lines = [
         "",
         *funnel.lines(summary),
         *_messages(summary),
@@ -32,7 +32,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
         *([f"clips      {clips}"] if summary["funnel"]["clips"]["written"] or summary["stale_clips"] else []),
         f"manifests  {output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
     ]
-    return [printable(line) for line in told]
+    return [printable(line) for line in lines]
 
 
 def printable(text: str) -> str:
@@ -45,9 +45,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
 
 
-def beside(label: str, told: Iterable[str]) -> Iterator[str]:
+def beside(label: str, texts: Iterable[str]) -> Iterator[str]:
     """Yields lines beside a label, which stands in front of the first."""
-    for text in told:
+    for text in texts:
         yield f"{label:<11}{text}"
         label = ""
 
@@ -63,8 +63,8 @@ def _by_code(summary: Mapping[str, Any]) -> dict[str, int]:
 def _messages(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yields the first messages of each failure code, the commonest code first."""
     codes = sorted(_by_code(summary).items(), key=lambda item: (-item[1], item[0]))
-    told = [f"{code}: {_short(message)}" for code, _ in codes for message in summary["messages"].get(code, ())]
-    yield from beside("failures", told)
+    lines = [f"{code}: {_short(message)}" for code, _ in codes for message in summary["messages"].get(code, ())]
+    yield from beside("failures", lines)
 
 
 def _short(message: str) -> str:
@@ -85,7 +85,7 @@ def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         rest = len(actions) - len(shown)
         yield f"the {len(shown)} of {len(actions)} actions with the fewest clips (the other {rest}: summary.json):"
     width = max(map(len, shown), default=0)
-    told = []
+    lines = []
     for name in shown:
         found = actions[name]
         text = f"{name:<{width}}  {counted(found['clips'], 'clip')}"
@@ -93,8 +93,8 @@ def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             text += f" of {counted(found['spans'], 'span')}"
         if found["spans"]:
             text += f", best score {found['best']:.3g}, median {found['median']:.3g}"
-        told.append(text)
-    yield from beside("actions", told)
+        lines.append(text)
+    yield from beside("actions", lines)
 
 
 def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:

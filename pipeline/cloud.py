@@ -56,8 +56,8 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
     if not config.dataflow:
         if config.gpu == "none":
             return []
-        told = f"--gpu={config.gpu} is for --runner=DataflowRunner; a local run takes the GPU that it has (--device)"
-        return [Fault(told, ("gpu", "runner", "device"))]
+        message = f"--gpu={config.gpu} is for --runner=DataflowRunner; a local run takes the GPU that it has (--device)"
+        return [Fault(message, ("gpu", "runner", "device"))]
     workers = [of("workers", "is for the local runner; Dataflow has --num_workers and --max_num_workers")]
     return [
         *_launch_faults(config, beam_options),
@@ -81,17 +81,17 @@ def _launch_faults(config: Config, beam_options: PipelineOptions) -> Iterator[Fa
     if not google.temp_location:
         yield of("temp_location", "is missing: a folder on gs:// for the job's temporary files")
     for name in ("temp_location", "staging_location", "template_location"):
-        place = getattr(google, name)
-        if place and not filesystem.is_remote(place):
-            yield of(name, f"is {place!r}, expected a place on gs://")
+        uri = getattr(google, name)
+        if uri and not filesystem.is_remote(uri):
+            yield of(name, f"is {uri!r}, expected a place on gs://")
     if filesystem.is_remote(google.template_location or "") and not _OBJECT.fullmatch(google.template_location):
         yield of("template_location", f"is {google.template_location!r}, expected gs://BUCKET/FILE")
     if google.job_name and not _JOB_NAME.fullmatch(google.job_name):
         yield of("job_name", f"is {google.job_name!r}, expected up to 63 of a-z, 0-9 and -, a letter first")
     brought = (setup.setup_file, setup.extra_packages, setup.prebuild_sdk_container_engine)
     if not _image(worker) and (_asks(config, beam_options) or not any(brought)):
-        told = "is missing: the image that templates/README.md builds, with Clipscout in it"
-        yield of("sdk_container_image", told)
+        message = "is missing: the image that templates/README.md builds, with Clipscout in it"
+        yield of("sdk_container_image", message)
     if _image(worker) and not _IMAGE_NAME.fullmatch(_image(worker)):
         yield of("sdk_container_image", f"is {_image(worker)!r}, expected the name of an image")
     if google.update:
@@ -110,8 +110,8 @@ def _launch_faults(config: Config, beam_options: PipelineOptions) -> Iterator[Fa
         return
     for key, value in labels.items():
         if not (_LABEL.fullmatch(key) and _LABEL_VALUE.fullmatch(value) and key + value == (key + value).lower()):
-            told = f": {key}={value} is no label: lower-case letters, digits, - and _, up to 63, a letter first"
-            yield of("labels", told)
+            message = f": {key}={value} is no label: lower-case letters, digits, - and _, up to 63, a letter first"
+            yield of("labels", message)
 
 
 def _labels(google: GoogleCloudOptions) -> dict[str, str]:
@@ -136,9 +136,8 @@ def _faults_that_beam_finds(beam_options: PipelineOptions) -> Iterator[Fault]:
     validator = PipelineOptionsValidator(beam_options, None)
     # without a region it asks gcloud; a stand-in of the service counts as no address of it
     if google.project and google.region and "//localhost" not in (google.dataflow_endpoint or ""):
-        told = validator.validate_cloud_options(google)
-        told = [text for text in told if "job_name" not in text and "updating" not in text]  # told by us
-        yield from map(Fault, told)
+        texts = validator.validate_cloud_options(google)
+        yield from (Fault(text) for text in texts if "job_name" not in text and "updating" not in text)  # told by us
     yield from map(Fault, validator.validate_num_workers(worker))
     yield from map(Fault, validator.validate_optional_argument_positive(worker, "disk_size_gb"))
     yield from map(Fault, validator.validate_worker_region_zone(worker))
@@ -234,8 +233,8 @@ def _path_faults(config: Config) -> Iterator[Fault]:
     if web.proxy and "://" not in web.proxy:
         yield of("proxy", "names a file on this machine; Dataflow's workers read gs:// only")
     elif "@" in web.proxy and not filesystem.is_remote(web.proxy):
-        told = "holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"
-        yield of("proxy", told)
+        message = "holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"
+        yield of("proxy", message)
 
 
 def settle(config: Config, beam_options: PipelineOptions) -> None:

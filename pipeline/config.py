@@ -50,18 +50,18 @@ class ConfigError(ValueError):
 
     Attributes:
       faults: The reasons.
-      given: The option texts, so that what they name can be checked all the same.
+      texts: The option texts, so that what they name can be checked all the same.
       beam_options: Beam's own options, for the same reason; None where the command line cannot be parsed.
     """
 
     def __init__(
         self,
         faults: list[Fault],
-        given: Mapping[str, str | None] | None = None,
+        texts: Mapping[str, str | None] | None = None,
         beam_options: PipelineOptions | None = None,
     ) -> None:
         super().__init__("\n".join(map(str, faults)))
-        self.faults, self.given, self.beam_options = faults, given or {}, beam_options
+        self.faults, self.texts, self.beam_options = faults, texts or {}, beam_options
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Config:
         return {"version": __version__, "inputs": list(self.inputs), "preset": self.preset, "settings": self.shaping()}
 
 
-def judged(given: Mapping[str, str | None]) -> tuple[Config | None, frozenset[str]]:
+def judged(texts: Mapping[str, str | None]) -> tuple[Config | None, frozenset[str]]:
     """Builds a configuration of those options that can be used, so that the others do not hide what is wrong with it.
 
     Returns:
@@ -148,7 +148,7 @@ def judged(given: Mapping[str, str | None]) -> tuple[Config | None, frozenset[st
     faulty: frozenset[str] = frozenset()
     while True:
         try:
-            return from_options(given, faulty), faulty
+            return from_options(texts, faulty), faulty
         except ConfigError as error:
             found = faulty.union(*(fault.options for fault in error.faults)) & _OWN
             if found == faulty:
@@ -156,18 +156,18 @@ def judged(given: Mapping[str, str | None]) -> tuple[Config | None, frozenset[st
             faulty = found
 
 
-def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -> Config:
+def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -> Config:
     """Builds the configuration from option texts (None = not given), without those that are known to be faulty.
 
     Raises:
       ConfigError: With every fault found.
     """
     faults: list[Fault] = []
-    given = {name: text for name, text in given.items() if name not in faulty}
-    preset = given.get("preset") or "kinetics"
+    texts = {name: text for name, text in texts.items() if name not in faulty}
+    preset = texts.get("preset") or "kinetics"
     if preset not in PRESETS:
         faults.append(of("preset", f"is {preset!r}, expected one of {', '.join(PRESETS)}"))
-    values = Values(resolved(given, PRESETS.get(preset, {}), faults), faults)
+    values = Values(resolved(texts, PRESETS.get(preset, {}), faults), faults)
     for name in ("input", "output"):
         if not values.text(name) and name not in faulty:
             faults.append(of(name, "is missing"))
@@ -178,7 +178,7 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
     spec = stage_settings.spec(values, faults)
     sampling = stage_settings.sampling(values)
     if spec and spec.window and sampling:
-        sampling = stage_settings.video_sampling(spec, sampling, given, PRESETS.get(preset, {}), faults)
+        sampling = stage_settings.video_sampling(spec, sampling, texts, PRESETS.get(preset, {}), faults)
     numbers = {option.name: values.number(option.name) for option in OPTIONS if option.kind in ("integer", "number")}
     choices = {option.name: values.choice(option.name) for option in OPTIONS if "|" in option.kind}
     flags = {option.name: values.flag(option.name) for option in OPTIONS if option.kind == "flag"}
@@ -186,8 +186,8 @@ def from_options(given: Mapping[str, str | None], faulty: Container[str] = ()) -
     _check_spans(numbers, choices, faults)
     _check_fetching(values, numbers)
     if choices["precision"] == "fp16" and choices["device"] == "cpu":
-        told = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
-        faults.append(Fault(told, ("precision", "device")))
+        message = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
+        faults.append(Fault(message, ("precision", "device")))
     if choices["gpu"] == "none" and choices["gpu_mode"] == "pool":
         faults.append(Fault("--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'", ("gpu_mode", "gpu")))
     if faults or spec is None or sampling is None:
@@ -237,8 +237,8 @@ def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], fault
     if numbers["clip_height"] > 0 and choices["cut"] != "exact":
         faults.append(of("clip_height", f"needs --cut=exact, and --cut is {choices['cut']!r}", "cut"))
     if 0 < numbers["clip_max_height"] <= numbers["max_height"]:
-        told = "is not above --max_height, at which videos are fetched anyway"
-        faults.append(of("clip_max_height", told, "max_height"))
+        message = "is not above --max_height, at which videos are fetched anyway"
+        faults.append(of("clip_max_height", message, "max_height"))
     if numbers["clip_max_height"] > 0 and choices["cut"] == "none":
         faults.append(of("clip_max_height", "is for clips, and --cut is 'none'", "cut"))
 
@@ -249,8 +249,8 @@ def _check_fetching(values: Values, numbers: Mapping[str, float]) -> None:
     if numbers["max_height"] > numbers["max_height_cap"] > 0:
         values.faults.append(of("max_height", "is above --max_height_cap", "max_height_cap"))
     if not re.fullmatch(r"[a-z][a-z0-9]*", values.text("search_prefix")):
-        told = f"is {values.text('search_prefix')!r}, expected a word such as ytsearch"
-        values.faults.append(of("search_prefix", told))
+        message = f"is {values.text('search_prefix')!r}, expected a word such as ytsearch"
+        values.faults.append(of("search_prefix", message))
     for code in values.parts("retry_failed"):
         if code not in CODES:
             close = ", ".join(difflib.get_close_matches(code, CODES, n=3, cutoff=0))

@@ -19,8 +19,8 @@ def servers_stay_here() -> Iterator[None]:
     """While it holds, gRPC servers that this process starts for every interface are reached through loopback alone."""
     make = grpc.server
 
-    def server(*given: Any, **settings: Any) -> grpc.Server:
-        made = make(*given, **settings)
+    def server(*arguments: Any, **settings: Any) -> grpc.Server:
+        made = make(*arguments, **settings)
         listen = made.add_insecure_port
         made.add_insecure_port = lambda address: listen(address.replace(EVERYWHERE, HERE))
         return made

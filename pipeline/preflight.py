@@ -82,7 +82,7 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
 
 def check_rest(error: ConfigError) -> list[Fault]:
     """Returns what else is wrong where options cannot be used: the rest is judged as if those had not been given."""
-    config, unjudged = judged(error.given)
+    config, unjudged = judged(error.texts)
     if config is None or error.beam_options is None:
         return []
     return look(config, error.beam_options, unjudged.union(*(fault.options for fault in error.faults))).faults
@@ -104,10 +104,10 @@ def _place_faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
     folders = {"output": config.output} if config.output else {}
     if config.dataflow:
         google = beam_options.view_as(GoogleCloudOptions)
-        given = {name: getattr(google, name) or "" for name in ("temp_location", "staging_location")}
-        given["template_location"] = (google.template_location or "").rpartition("/")[0]
-        folders |= {name: place for name, place in given.items() if filesystem.is_remote(place)}
-    checks += [partial(_folder_faults, name, place) for name, place in folders.items()]
+        locations = {name: getattr(google, name) or "" for name in ("temp_location", "staging_location")}
+        locations["template_location"] = (google.template_location or "").rpartition("/")[0]
+        folders |= {name: uri for name, uri in locations.items() if filesystem.is_remote(uri)}
+    checks += [partial(_folder_faults, name, uri) for name, uri in folders.items()]
     with ThreadPoolExecutor(max(1, len(checks))) as pool:
         running = [pool.submit(check) for check in checks]
         return [fault for found in running for fault in found.result()]
@@ -199,11 +199,11 @@ def _record(config: Config) -> tuple[list[Fault], list[str]]:
         return [of("output", f": {error}")], []
     if not changes:
         return [], []
-    told = (
+    message = (
         f": {config.output!r} holds results of other settings ({'; '.join(changes.values())}); "
         "give another --output, or --replace to redo what depends on them"
     )
-    return [of("output", told)], []
+    return [of("output", message)], []
 
 
 def _classifier_faults(config: Config, *, look: bool) -> list[Fault]:

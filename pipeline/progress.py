@@ -113,7 +113,7 @@ def table(standing: Standing, width: int) -> "RenderableType":
     rest = Table.grid(padding=(0, 2))
     rest.add_column(no_wrap=True)
     rest.add_column(no_wrap=True, overflow="ellipsis")
-    for name, text in standing.facts():
+    for name, text in standing.figures():
         rest.add_row(Text(name), Text(text, style="red" if name == "failed" else ""))
     for text in standing.doing[:3]:
         rest.add_row(Text("now"), Text(text))

@@ -78,7 +78,7 @@ class Results:
         else:
             shell = get_ipython()
         if shell is not None and hasattr(shell, "kernel"):
-            display(HTML(self._pictures(limit)))
+            display(HTML(self._html(limit)))
             return
         for span in self._strongest(limit):
             times = f"{span['start_seconds']:8.2f} - {span['end_seconds']:8.2f} s"
@@ -86,20 +86,20 @@ class Results:
             print(closing.printable(line))
 
     def _repr_html_(self) -> str:
-        return self._pictures(_MOST_SHOWN)
+        return self._html(_MOST_SHOWN)
 
     def _strongest(self, limit: int) -> list[dict[str, Any]]:
         return self.spans.sort_by([("score", "descending"), ("id", "ascending")]).slice(0, limit).to_pylist()
 
-    def _pictures(self, limit: int) -> str:
+    def _html(self, limit: int) -> str:
         """Returns the strongest spans as HTML, their posters within it; what the web said of them is text in it."""
         cells = [f"<pre>{html.escape(str(self))}</pre>"]
         for span in self._strongest(limit):
             name = html.escape(str(span["action"]))
             where = html.escape(str(span["clip"] or span["source"]))
             times = f"{span['start_seconds']:.2f} - {span['end_seconds']:.2f} s, score {span['score']:.3f}"
-            told = f"<b>{name}</b><br>{times}<br>{where}"
-            cells.append(f'<div style="{_STYLE}">{self._poster(span["poster"])}{told}</div>')
+            caption = f"<b>{name}</b><br>{times}<br>{where}"
+            cells.append(f'<div style="{_STYLE}">{self._poster(span["poster"])}{caption}</div>')
         return "".join(cells)
 
     def _poster(self, name: str) -> str:

@@ -15,7 +15,7 @@ from clipscout.transforms.records import ActionQuery
 
 MOST_BYTES, MOST_SECONDS = 20_000_000, 3.0
 #: How many bad rows are told: where none is good, and where only the check was asked for.
-_FAULTS, _TOLD = 3, 20
+_FAULTS, _SHOWN = 3, 20
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Rows:
         whole = f"{self.read} rows" if self.complete else f"the first {self.read} rows"
         return [f"{self.bad} of {whole} cannot be used; the job goes on with the others (--preflight_only lists them)"]
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """Returns how many rows can be used, and which cannot, for whoever asked for nothing else."""
         if not self.read:
             return ["rows       too many to be judged in seconds"]
@@ -83,7 +83,7 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bo
         rows.asks_web |= isinstance(item, ActionQuery) and not item.path
         if isinstance(judged, Failure):
             rows.bad += 1
-            rows.messages += [judged.message] if len(rows.messages) < _TOLD else []
+            rows.messages += [judged.message] if len(rows.messages) < _SHOWN else []
             if judged.category == "config" and (cure := remedy(judged.code)) not in rows.remedies:
                 rows.remedies.append(cure)
         if time.monotonic() > deadline:

@@ -185,8 +185,8 @@ def _announce(config: Config, found: preflight.Found) -> None:
     """Says before anything is done which rows will be left out, and what will be replaced."""
     if not config.preflight_only:
         _complain(*found.rows.warning())
-    told = [*(found.rows.told() if config.preflight_only else ()), *found.plan]
-    for line in told:
+    lines = [*(found.rows.lines() if config.preflight_only else ()), *found.plan]
+    for line in lines:
         print(closing.printable(line), flush=True)
 
 
@@ -249,19 +249,19 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
         _complain(*(f"warning: {fault}" for fault in strange))
         strange = []
     faults = [*ours.faults, *beams.faults, *strange]
-    given: dict[str, str | None] = {option.name: getattr(ours.values, option.name) for option in options.OPTIONS}
-    runner = given["runner"] or options.LOCAL_RUNNER
+    texts: dict[str, str | None] = {option.name: getattr(ours.values, option.name) for option in options.OPTIONS}
+    runner = texts["runner"] or options.LOCAL_RUNNER
     beam_options = ClipscoutOptions(beams.known)
     try:
         create_runner(runner)
     except (ValueError, ImportError, AttributeError) as error:
         faults.append(of("runner", f"is {runner!r}: {error}"))
     try:
-        config = from_options(given, frozenset().union(*(fault.options for fault in ours.faults)))
+        config = from_options(texts, frozenset().union(*(fault.options for fault in ours.faults)))
     except ConfigError as error:
-        raise ConfigError(faults + error.faults, given, beam_options) from None
+        raise ConfigError(faults + error.faults, texts, beam_options) from None
     if faults:
-        raise ConfigError(faults, given, beam_options)
+        raise ConfigError(faults, texts, beam_options)
     beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
     direct = beam_options.view_as(DirectOptions)
@@ -274,8 +274,8 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
 
 def _is_value(argument: str, unknown: list[str]) -> bool:
     """Tells whether an unknown argument is the value of the unknown option before it, which may be a secret."""
-    place = unknown.index(argument)
-    return not argument.startswith("-") and place > 0 and unknown[place - 1].startswith("-")
+    position = unknown.index(argument)
+    return not argument.startswith("-") and position > 0 and unknown[position - 1].startswith("-")
 
 
 def run(config: Config, beam_options: ClipscoutOptions) -> PipelineResult:

@@ -20,13 +20,13 @@ class Scratch:
       folder: Its path.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, parent: str) -> None:
         """Makes it below a folder for temporary files.
 
         Raises:
           OSError: There is no such place.
         """
-        self.folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+        self.folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
         lock = os.path.join(self.folder, _LOCK)
         self._lock = os.open(f"{lock}-new", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)

@@ -47,11 +47,11 @@ def spec(values: Values, faults: list[Fault]) -> ClassifierSpec | None:
 
 
 def _prompts(values: Values) -> Prompts:
-    given = {}
+    chosen = {}
     for option, name in (("prompts", "templates"), ("background_prompts", "background")):
         if values.text(option):
-            given[name] = tuple(part.strip() for part in values.text(option).split(";") if part.strip())
-    return Prompts(**given)
+            chosen[name] = tuple(part.strip() for part in values.text(option).split(";") if part.strip())
+    return Prompts(**chosen)
 
 
 def sampling(values: Values) -> Sampling | None:
@@ -67,16 +67,16 @@ def sampling(values: Values) -> Sampling | None:
 def video_sampling(
     spec: ClassifierSpec,
     sampling: Sampling,
-    given: Mapping[str, str | None],
+    texts: Mapping[str, str | None],
     preset: Mapping[str, str],
     faults: list[Fault],
 ) -> Sampling:
     """Returns how a video model's samples are chosen: at the rate it was trained on, unless somebody says otherwise."""
     assert spec.window is not None
     if sampling.keyframes:
-        told = "--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones"
-        faults.append(Fault(told, ("sampling",)))
-    said = any(given.get(name) or preset.get(name) for name in WAYS_TO_SAMPLE)
+        message = "--sampling=keyframes gives samples at uneven times, and a video classifier needs even ones"
+        faults.append(Fault(message, ("sampling",)))
+    said = any(texts.get(name) or preset.get(name) for name in WAYS_TO_SAMPLE)
     return sampling if said else Sampling(fps=spec.window.fps)
 
 
@@ -182,7 +182,7 @@ def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, st
         retry_codes=values.parts("retry_failed"),
         sound=values.flag("clip_sound") and choices["cut"] != "none",
         probe=Limits(numbers["stall_seconds"], memory_bytes=int(numbers["decode_memory_mb"]) << 20),
-        options={name: _told(values, name, numbers) for name in sorted(_CURING - {"cookies", "proxy"})},
+        options={name: _message(values, name, numbers) for name in sorted(_CURING - {"cookies", "proxy"})},
         clip_max_height=cap(numbers["clip_max_height"]),
         file_limits=FileLimits(
             max_bytes=None if megabytes is None else _bytes(megabytes),
@@ -192,7 +192,7 @@ def fetch(values: Values, numbers: Mapping[str, float], choices: Mapping[str, st
     )
 
 
-def _told(values: Values, name: str, numbers: Mapping[str, float]) -> str:
+def _message(values: Values, name: str, numbers: Mapping[str, float]) -> str:
     """Returns an option's value, the same however it is written."""
     return f"{numbers[name]:g}" if name in numbers else ",".join(sorted(values.parts(name)))
 

@@ -52,12 +52,12 @@ class Standing:
     left_seconds: float | None = None
     doing: tuple[str, ...] = ()
 
-    def facts(self) -> Iterator[tuple[str, str]]:
+    def figures(self) -> Iterator[tuple[str, str]]:
         """Yields (name, text) pairs of what goes with the stages."""
         for name, codes in (("failed", self.failed), ("rejected", self.rejected)):
             if codes:
-                told = ", ".join(f"{count:,} {code}" for code, count in Counter(codes).most_common(4))
-                yield name, f"{sum(codes.values()):,} ({told}{', ...' if len(codes) > 4 else ''})"
+                most = ", ".join(f"{count:,} {code}" for code, count in Counter(codes).most_common(4))
+                yield name, f"{sum(codes.values()):,} ({most}{', ...' if len(codes) > 4 else ''})"
 
     def clock(self) -> str:
         """Returns the time since the start and the time that is left."""
@@ -71,8 +71,8 @@ class Standing:
             f"{stage.name} {stage.done:,}/{stage.known:,}{f' ({stage.note})' if stage.note else ''}"
             for stage in self.stages
         ]
-        facts = [f"{name} {text}" for name, text in self.facts()]
-        return "; ".join(filter(None, (self.clock(), ", ".join([*stages, *facts]), *self.doing[:2])))
+        figures = [f"{name} {text}" for name, text in self.figures()]
+        return "; ".join(filter(None, (self.clock(), ", ".join([*stages, *figures]), *self.doing[:2])))
 
 
 def left(seconds: float) -> str:
@@ -89,7 +89,7 @@ def plain(text: str, most: int = _LONGEST_TEXT) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
-def told(activity: Activity, now: float) -> str:
+def text_of(activity: Activity, now: float) -> str:
     """Returns an activity in words, with the time that it has lasted."""
     often = f" ({activity.times} times at once)" if activity.times > 1 else ""
     return f"{plain(activity.what)}{often}, {activity.seconds(now):.0f} s"
@@ -118,7 +118,7 @@ class Course:
             failed=failed,
             rejected=rejected,
             left_seconds=self._left(now, stages, counts),
-            doing=tuple(told(one, now) for one in totals.doing if one.seconds(now) >= SLOW_SECONDS),
+            doing=tuple(text_of(one, now) for one in totals.doing if one.seconds(now) >= SLOW_SECONDS),
         )
 
     def _stages(self, now: float, counts: "_Counts") -> Iterator[Stage]:

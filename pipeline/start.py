@@ -20,9 +20,9 @@ def start(argv: Sequence[str]) -> NoReturn:
     with stop:
         # temporary files of this process, its workers and their children lie in one place, and go with it
         with contextlib.suppress(OSError):  # no such place: the job itself will tell where it needs one
-            place = tempfile.gettempdir()
-            remove_left(place)
-            scratch = Scratch(place)
+            parent = tempfile.gettempdir()
+            remove_left(parent)
+            scratch = Scratch(parent)
             stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = scratch.folder
             atexit.register(scratch.remove)
         with Display(asked_for(argv)) as display:

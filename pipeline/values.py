@@ -14,14 +14,14 @@ _DATED = ("input", "output", "exclude")
 WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
 
 
-def resolved(given: Mapping[str, str | None], preset: Mapping[str, str], faults: list[Fault]) -> dict[str, str | None]:
+def resolved(texts: Mapping[str, str | None], preset: Mapping[str, str], faults: list[Fault]) -> dict[str, str | None]:
     """Returns each option's text: the user's, else the preset's, else the default."""
     # a form of a template gives what was left out as an empty text
-    chosen: dict[str, str | None] = {name: value for name, value in given.items() if value}
+    chosen: dict[str, str | None] = {name: value for name, value in texts.items() if value}
     by_user = [name for name in WAYS_TO_SAMPLE if chosen.get(name, "frames") != "frames"]
     if len(by_user) > 1:
-        told = f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one"
-        faults.append(Fault(told, tuple(by_user)))
+        message = f"{' and '.join(f'--{name}' for name in by_user)} exclude each other; give one"
+        faults.append(Fault(message, tuple(by_user)))
     by_preset = [name for name in WAYS_TO_SAMPLE if name in preset]
     for name in set(WAYS_TO_SAMPLE[:2]) - set((by_user or by_preset or ["sample_fps"])[:1]):
         chosen.setdefault(name, "")

@@ -48,12 +48,12 @@ def broken_connections_are_silent(on_death: Callable[[], None]) -> Iterator[None
     """
     tell = threading.excepthook
 
-    def hook(told: threading.ExceptHookArgs) -> None:
-        name = "" if told.thread is None else told.thread.name
+    def hook(caught: threading.ExceptHookArgs) -> None:
+        name = "" if caught.thread is None else caught.thread.name
         if name.startswith(_WAITS_FOR_PROCESS):
             on_death()
         elif not name.startswith(_BEAMS_THREADS):
-            tell(told)
+            tell(caught)
 
     threading.excepthook = hook
     try:

@@ -31,7 +31,7 @@ _MOST_AHEAD = 1000
 
 
 #: Spans, and why there is no better video of theirs.
-_Told: TypeAlias = tuple[VideoSpans, Failure | None]
+_Outcome: TypeAlias = tuple[VideoSpans, Failure | None]
 
 
 class Better(NamedTuple):
@@ -53,7 +53,7 @@ class _BetterFetcher(WebFetcher):
         super().__init__(settings, store, gate)
         self._options = options
 
-    def work(self, proposal: VideoSpans, stopped: threading.Event) -> _Told:  # type: ignore[override]
+    def work(self, proposal: VideoSpans, stopped: threading.Event) -> _Outcome:  # type: ignore[override]
         """Returns the spans with the video that they are to be cut from, and why there is no better one."""
         request = proposal.video.request
         asked = self._asked(request)
@@ -92,13 +92,13 @@ class _FetchBetter(beam.DoFn):
     def setup(self) -> None:
         self._options = self._settings.option_values()
 
-    def _lanes(self, group: int) -> Lanes[VideoSpans, _Told]:
+    def _lanes(self, group: int) -> Lanes[VideoSpans, _Outcome]:
         gate = self._gates.get(self._settings.politeness, group)
         make = partial(_BetterFetcher, self._settings, self._store, gate, self._options)
         return Lanes(gate.lanes, make, _MOST_AHEAD)
 
-    def _told(self, told: _Told) -> Iterator[VideoSpans | Failed]:
-        proposal, failure = told
+    def _outputs(self, outcome: _Outcome) -> Iterator[VideoSpans | Failed]:
+        proposal, failure = outcome
         if failure is None:
             self._metrics.count("out-videos")
         else:
@@ -121,16 +121,16 @@ class _FetchInPass(_FetchBetter):
         if isinstance(proposal, VideoSpans):
             if _is_wanted(proposal):
                 while self._running.full:
-                    yield from self._told(self._running.take())
+                    yield from self._outputs(self._running.take())
                 self._running.put(proposal)
             else:
                 yield proposal
         while not self._running.empty():
-            yield from self._told(self._running.take())
+            yield from self._outputs(self._running.take())
 
     def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput]:
         while self._running.ahead:
-            for record in self._told(self._running.take()):
+            for record in self._outputs(self._running.take()):
                 if isinstance(record, TaggedOutput):
                     value = GlobalWindows.windowed_value_at_end_of_window(record.value)
                     yield TaggedOutput(record.tag, value)
@@ -144,9 +144,9 @@ class _FetchByGroup(_FetchBetter):
     def process(self, group: tuple[int, Iterable[VideoSpans]]) -> Iterator[VideoSpans | Failed]:
         with self._lanes(group[0]) as lanes:
             for some in batched(group[1], _MOST_AHEAD):
-                for told in worked_off((lanes, sorted(some, key=_by_key))):
-                    if told is not None:
-                        yield from self._told(told)
+                for outcome in worked_off((lanes, sorted(some, key=_by_key))):
+                    if outcome is not None:
+                        yield from self._outputs(outcome)
 
 
 def _by_key(proposal: VideoSpans) -> str:
@@ -185,15 +185,15 @@ class FetchBetterVideos(beam.PTransform):
     @no_annotations  # Beam knows no tagged outputs
     def expand(self, proposals: beam.PCollection) -> Better:
         """Takes one VideoSpans per video; returns them with the better videos, and the failures."""
-        given: tuple[Any, ...] = (self.output, self.settings, self.gates)
+        arguments: tuple[Any, ...] = (self.output, self.settings, self.gates)
         if self.settings.clip_max_height is None:
             return Better(proposals | WithoutFlush(self.flow), ())
         if self.flow.streams:
-            fetch = beam.ParDo(_FetchInPass(*given)).with_outputs(FAILURES, main="spans")
+            fetch = beam.ParDo(_FetchInPass(*arguments)).with_outputs(FAILURES, main="spans")
             fetched = proposals | "Fetch" >> fetch
             return Better(fetched.spans, (fetched[FAILURES],))
         route = beam.ParDo(_Route(self.flow, self.settings.politeness.groups())).with_outputs(AROUND, main="wanted")
         routed = proposals | "Route" >> route
-        fetch = beam.ParDo(_FetchByGroup(*given)).with_outputs(FAILURES, main="spans")
+        fetch = beam.ParDo(_FetchByGroup(*arguments)).with_outputs(FAILURES, main="spans")
         fetched = routed.wanted | "ByGroup" >> beam.GroupByKey() | "Fetch" >> fetch
         return Better((routed[AROUND], fetched.spans) | "All" >> beam.Flatten(), (fetched[FAILURES],))

@@ -25,7 +25,7 @@ _DEATHS_WITH_SOUND = MOST_ATTEMPTS
 #: What an exact cut takes, measured on pictures of 16 megapixels.
 _CUTTER_BYTES, _BYTES_PER_PIXEL_DECODED, _BYTES_PER_PIXEL_ENCODED = 160_000_000, 22, 108
 #: What is kept of a clip.
-_FACTS: dict[str, type | tuple[type, ...]] = {
+_RECORDED: dict[str, type | tuple[type, ...]] = {
     "path": str,
     "duration_seconds": (int, float),
     "frames": int,
@@ -127,8 +127,8 @@ class ClipCutter:
                 yield stored
         if not missing:
             return
-        if told := self._too_large(proposal.source):
-            yield from (self._failed(span, "cut_memory", told) for span in missing)
+        if message := self._too_large(proposal.source):
+            yield from (self._failed(span, "cut_memory", message) for span in missing)
             return
         try:
             uri = filesystem.resolve(self._output, proposal.source.uri)
@@ -172,9 +172,9 @@ class ClipCutter:
                     "clips.cutting:cut", {**request, "sound_kills": deaths >= _DEATHS_WITH_SOUND}
                 )
                 for message in self._metrics.waited(f"cutting {proposal.key}", messages):
-                    if "index" in message.facts:  # not a mere sign of life
+                    if "index" in message.fields:  # not a mere sign of life
                         index = left.pop(0)
-                        yield self._finished(proposal, spans[index], targets[index], message.facts)
+                        yield self._finished(proposal, spans[index], targets[index], message.fields)
             except ChildError as error:
                 if stopped.is_set():
                     return
@@ -201,28 +201,28 @@ class ClipCutter:
         }
 
     def _finished(
-        self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]
+        self, proposal: VideoSpans, span: CandidateSpan, target: str, fields: dict[str, Any]
     ) -> Clip | Failure:
-        if facts.get("code") == DISK_FULL:
-            raise filesystem.DiskFullError(facts["message"])
-        if "code" in facts:
-            return self._failed(span, facts["code"], facts["message"])
+        if fields.get("code") == DISK_FULL:
+            raise filesystem.DiskFullError(fields["message"])
+        if "code" in fields:
+            return self._failed(span, fields["code"], fields["message"])
         try:
             video_store.check_unchanged(proposal.source)
-            return self._store(proposal, span, target, facts)
+            return self._store(proposal, span, target, fields)
         except (filesystem.StorageError, OSError) as error:
             filesystem.check_space(error, self._output)
             return self._failed(span, getattr(error, "code", "storage_error"), str(error))
 
-    def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, facts: dict[str, Any]) -> Clip:
+    def _store(self, proposal: VideoSpans, span: CandidateSpan, target: str, fields: dict[str, Any]) -> Clip:
         path = _clip_path(span)
         with open(target, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = {name: value for name, value in facts.items() if name != "index"}
+        fields = {name: value for name, value in fields.items() if name != "index"}
         silent = (SOUND_NOT_FETCHED,) if proposal.source.facts.get("sound_missing") else ()
-        facts["flags"] = (*facts["flags"], *proposal.source_flags, *silent)
-        facts["poster"] = path.removesuffix(".mp4") + ".jpg" if facts.get("poster") else ""
-        clip = Clip(span, path, **facts, sha256=digest)
+        fields["flags"] = (*fields["flags"], *proposal.source_flags, *silent)
+        fields["poster"] = path.removesuffix(".mp4") + ".jpg" if fields.get("poster") else ""
+        clip = Clip(span, path, **fields, sha256=digest)
         self._bytes += os.path.getsize(target)
         sizes = {path: os.path.getsize(target)}
         if clip.poster:
@@ -230,7 +230,7 @@ class ClipCutter:
             sizes[clip.poster] = os.path.getsize(picture)
             filesystem.move_in(picture, filesystem.join(self._output, clip.poster))
         filesystem.move_in(target, filesystem.join(self._output, path))
-        record = {name: getattr(clip, name) for name in _FACTS}
+        record = {name: getattr(clip, name) for name in _RECORDED}
         strict_json.write(self._record(span), {**record, "made": self._made(proposal), "sizes": sizes})
         return clip
 
@@ -238,12 +238,12 @@ class ClipCutter:
         """Returns the clip of an earlier run, if it was cut so from this content and is still there, and whole."""
 
         def make(record: Any) -> tuple[Clip, dict[str, int]] | None:
-            facts = kept.fields({"audio_missing_seconds": 0.0, **record}, _FACTS)  # versions before told none
-            flags = self._flags_today(record["made"], facts["flags"], proposal)
-            if flags is None or facts["path"] != _clip_path(span):
+            fields = kept.fields({"audio_missing_seconds": 0.0, **record}, _RECORDED)  # as old records lack it
+            flags = self._flags_today(record["made"], fields["flags"], proposal)
+            if flags is None or fields["path"] != _clip_path(span):
                 return None
             sizes = kept.fields({"sizes": {}, **record}, {"sizes": dict})["sizes"]
-            return Clip(span, **{**facts, "flags": flags, "reused": True}), sizes
+            return Clip(span, **{**fields, "flags": flags, "reused": True}), sizes
 
         try:
             found = kept.read(self._record(span), make)
@@ -259,7 +259,7 @@ class ClipCutter:
             if not size or size != sizes.get(file, size):
                 return False
         uri = filesystem.join(self._output, clip.path)
-        return filesystem.is_remote(uri) or filesystem.facts(uri)[1] == f"sha256:{clip.sha256}"
+        return filesystem.is_remote(uri) or filesystem.size_and_digest(uri)[1] == f"sha256:{clip.sha256}"
 
     def _flags_today(self, made: dict[str, Any], stored: list[str], proposal: VideoSpans) -> tuple[str, ...] | None:
         """Returns the flags of a stored clip that stands for what would be cut now; None where it does not.

@@ -51,20 +51,20 @@ class _Cut(beam.DoFn):
             return
         self._metrics.count("in-spans", len(proposal.spans))
         while self._lanes.full:
-            yield from self._told(self._lanes.take())
+            yield from self._outputs(self._lanes.take())
         self._lanes.put(proposal)
         while not self._lanes.empty():
-            yield from self._told(self._lanes.take())
+            yield from self._outputs(self._lanes.take())
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._lanes.ahead:
-            for output in self._told(self._lanes.take()):
+            for output in self._outputs(self._lanes.take()):
                 if isinstance(output, TaggedOutput):
                     yield TaggedOutput(output.tag, GlobalWindows.windowed_value_at_end_of_window(output.value))
                 else:
                     yield GlobalWindows.windowed_value_at_end_of_window(output)
 
-    def _told(self, outcome: CutOutcome) -> Iterator[Clip | Failed]:
+    def _outputs(self, outcome: CutOutcome) -> Iterator[Clip | Failed]:
         """Counts an outcome: a lane is a thread, and Beam's counters know only the one that runs the step."""
         for clip in outcome.clips:
             self._metrics.count("reused-clips" if clip.reused else "out-clips")

@@ -145,9 +145,9 @@ class _AskSites(beam.DoFn):
             for some in batched(group[1], _MOST_SORTED):
                 for answer in worked_off((lanes, sorted(some, key=row_order))):
                     if answer is not None:
-                        yield from self._told(*answer)
+                        yield from self._found(*answer)
 
-    def _told(self, query: ActionQuery, answer: Entries | FetchError) -> Iterator[_Candidate | _Tally | Failed]:
+    def _found(self, query: ActionQuery, answer: Entries | FetchError) -> Iterator[_Candidate | _Tally | Failed]:
         self._metrics.count("done-queries")
         if isinstance(answer, FetchError):
             self._metrics.count(f"failed-{answer.code}")
@@ -168,7 +168,7 @@ def merge(requests: Iterable[VideoRequest]) -> VideoRequest:
     requests = sorted(requests, key=lambda request: (request.source, request.asks[0].row))
     asks = {(ask.action, ask.row, ask.rank): ask for request in requests for ask in request.asks}
     listed = max((request.listed for request in requests), key=len)
-    return replace(requests[0], asks=tuple(asks[place] for place in sorted(asks)), listed=listed)
+    return replace(requests[0], asks=tuple(asks[position] for position in sorted(asks)), listed=listed)
 
 
 class _MergeAsks(beam.DoFn):

@@ -74,13 +74,13 @@ class _Fetch(beam.DoFn):
                     if outcome is not None and getattr(outcome.error, "code", "") == "forbidden":
                         forbidden.append(outcome)
                     elif outcome is not None:
-                        yield self._told(outcome)
+                        yield self._output(outcome)
                     elif self._flow.streams:
                         yield Flush()
         for outcome in forbidden:  # only the end tells whether it was the one file, or all that the host has
-            yield self._told(unforbidden(outcome, gate))
+            yield self._output(unforbidden(outcome, gate))
 
-    def _told(self, outcome: Outcome) -> Video | Failed:
+    def _output(self, outcome: Outcome) -> Video | Failed:
         """Counts an outcome: lanes are threads, and Beam's counters know only the one that runs the step."""
         self._metrics.observe("fetch-msec", outcome.msec)
         if outcome.video is not None:
@@ -123,11 +123,11 @@ class _Decided(beam.DoFn):
         yield self._group_of(request), request
 
     def _group_of(self, request: VideoRequest) -> tuple[str, int]:
-        place = zlib.crc32(request.key.encode("utf-8", "surrogatepass"))
+        hashed = zlib.crc32(request.key.encode("utf-8", "surrogatepass"))
         if self._flow.streams:
             return "all", 0
         # files may have been replaced since, and to look again costs no site anything
-        return ("web", place % self._settings.politeness.groups()) if request.url else ("files", place % _FILE_GROUPS)
+        return ("web", hashed % self._settings.politeness.groups()) if request.url else ("files", hashed % _FILE_GROUPS)
 
 
 def failures_manifests(output: str) -> list[str]:

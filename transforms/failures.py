@@ -218,8 +218,8 @@ class Failure:
         return CODES[self.code][0]
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """Its place in `failures*.jsonl`, where they are sorted by this."""
+    def order(self) -> tuple[str, ...]:
+        """What `failures*.jsonl` are sorted by."""
         return self.stage, self.row, self.key, self.action, self.message
 
     def is_left_alone(self, options: Mapping[str, str], retry_codes: Container[str] = ()) -> bool:

@@ -80,7 +80,7 @@ def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
 
 def _failure_entries(record: Any, shards: int) -> Iterator[_Entry]:
     if isinstance(record, Failure):
-        yield _entry("failures", record.place, record.to_row(), shards)
+        yield _entry("failures", record.order, record.to_row(), shards)
 
 
 class _WriteManifest(beam.DoFn):

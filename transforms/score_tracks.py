@@ -85,10 +85,10 @@ class SaveScores(StoredScores):
         segment = report.segment
         if self._writer is None:  # no sample: of a long video's last seconds that is no fault
             return ScoredSegment(report, _joined([]))
-        place = self._place(segment.video.content_key)
-        uri = place.track() if segment.count == 1 else place.segment(segment.start_seconds, segment.end_seconds)
+        files = self._files(segment.video.content_key)
+        uri = files.track() if segment.count == 1 else files.segment(segment.start_seconds, segment.end_seconds)
         try:
-            filesystem.write_bytes(uri, self._writer.finish(_facts(report)))
+            filesystem.write_bytes(uri, self._writer.finish(_reported(report)))
         except filesystem.StorageError as error:
             return ScoredSegment(report, None, error.code, f"its scores cannot be stored: {error}")
         self._metrics.count("saved-segments")
@@ -125,7 +125,7 @@ class Assemble(StoredScores):
         try:
             if len(parts) > 1:
                 self._join_files(parts, report)
-            tracks.forget_failure(self._place(keyed[0]))
+            tracks.forget_failure(self._files(keyed[0]))
         except filesystem.StorageError as error:
             yield from self._failures(videos, error.code, f"its scores cannot be stored: {error}", 1)
             return
@@ -150,36 +150,36 @@ class Assemble(StoredScores):
         own = wanted_of([video])
         if not self._settings.spec.prompts or own == scores.wanted:
             return scores
-        stored = tracks.read(self._place(video.content_key).track())
+        stored = tracks.read(self._files(video.content_key).track())
         return (stored and self._answers.of(stored, own)) or scores
 
     def _join_files(self, parts: list[ScoredSegment], report: DecodeReport) -> None:
         """Writes the track of a long video from its segments, which are gone then."""
         segments_of = [part.report.segment for part in parts]
-        place = self._place(parts[0].content_key)
-        uris = [place.segment(segment.start_seconds, segment.end_seconds) for segment in segments_of]
-        files = [(part.scores, tracks.read(uri)) for part, uri in zip(parts, uris, strict=True) if _samples_of(part)]
-        if any(stored is None for _, stored in files):
-            if tracks.read(place.track()) is None:
-                raise filesystem.StorageError(f"{place.track()}: a segment of it vanished, or was damaged")
+        files = self._files(parts[0].content_key)
+        uris = [files.segment(segment.start_seconds, segment.end_seconds) for segment in segments_of]
+        read = [(part.scores, tracks.read(uri)) for part, uri in zip(parts, uris, strict=True) if _samples_of(part)]
+        if any(stored is None for _, stored in read):
+            if tracks.read(files.track()) is None:
+                raise filesystem.StorageError(f"{files.track()}: a segment of it vanished, or was damaged")
             return  # another attempt at this bundle has joined them already
-        has_outputs = all(stored is not None and stored.has_outputs for _, stored in files)
+        has_outputs = all(stored is not None and stored.has_outputs for _, stored in read)
         writer = Writer(self._answers.asked(segments_of[0].wanted()))
-        for scores, stored in files:
+        for scores, stored in read:
             assert scores is not None
             assert stored is not None
             outputs = np.concatenate(list(stored.outputs())) if has_outputs else None
             writer.add(self._answers.kept(scores), outputs)
-        filesystem.write_bytes(place.track(), writer.finish(_facts(report)))
+        filesystem.write_bytes(files.track(), writer.finish(_reported(report)))
         for uri in uris:
             filesystem.delete(uri)
 
     def _failures(self, videos: tuple[Video, ...], code: str, message: str, attempts: int) -> Iterator[Failed]:
         """Records a failure that stays, so that the next run does not wait for the same video again."""
         if code in REMEMBERED:
-            facts = {"code": code, "message": message, "attempts": attempts, "limits": self._limits}
+            record = {"code": code, "message": message, "attempts": attempts, "limits": self._limits}
             with contextlib.suppress(filesystem.StorageError):  # then it is tried again
-                tracks.write_failure(self._place(videos[0].content_key), facts)
+                tracks.write_failure(self._files(videos[0].content_key), record)
         for video in videos:
             self._metrics.count(f"failed-{code}")
             message_of = f"{video.request.source}: {message}"
@@ -239,5 +239,5 @@ def _track(video: Video, scores: Scores, report: DecodeReport) -> ScoreTrack:
     )
 
 
-def _facts(report: DecodeReport) -> dict[str, Any]:
+def _reported(report: DecodeReport) -> dict[str, Any]:
     return {name: getattr(report, name) for name in REPORTED}

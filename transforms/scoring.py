@@ -63,11 +63,11 @@ class _Decode(beam.DoFn):
         try:
             with self._copy_of_any(segment.videos) as path:
                 for message in self._messages(path, segment):
-                    if "report" in message.facts:
-                        facts = message.facts["report"]
-                        lists = {name: tuple(facts[name]) for name in ("flags", "shot_boundaries")}
-                        report = DecodeReport(segment, **{**facts, **lists})
-                    elif "times" in message.facts:
+                    if "report" in message.fields:
+                        fields = message.fields["report"]
+                        lists = {name: tuple(fields[name]) for name in ("flags", "shot_boundaries")}
+                        report = DecodeReport(segment, **{**fields, **lists})
+                    elif "times" in message.fields:
                         batch = _frame_batch(segment, message)
                         yield from _windowed(segment, batch, windows) if windows else [batch]
                 for video in segment.videos:
@@ -134,12 +134,12 @@ class _Decode(beam.DoFn):
 
 
 def _frame_batch(segment: Segment, message: Message) -> FrameBatch:
-    facts = message.facts
+    fields = message.fields
     return FrameBatch(
         key=segment.video.key,
-        times=np.array(facts["times"], np.float64),
-        frame_indices=np.array(facts["frame_indices"], np.int64),
-        frames=np.frombuffer(message.payload, np.uint8).reshape(facts["shape"]),
+        times=np.array(fields["times"], np.float64),
+        frame_indices=np.array(fields["frame_indices"], np.int64),
+        frames=np.frombuffer(message.payload, np.uint8).reshape(fields["shape"]),
         wanted=segment.wanted(),
     )
 

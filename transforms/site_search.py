@@ -138,7 +138,7 @@ class Asker:
         request = {**request, "pause_seconds": self._settings.politeness.interval_seconds}
         with self._metrics.doing(f"asking for {naming.without_login(url) or request['query']!r}"):
             messages, _ = self._fetcher.run("web.fetch_tasks:listing", lambda: request, self._gate, host, stopped)
-        return [message.facts for message in messages]
+        return [message.fields for message in messages]
 
     def kill(self) -> None:
         """Makes `work` end soon."""

@@ -20,16 +20,16 @@ def notes(
     """Returns a sentence for each action without a span: which threshold left how many samples out."""
     found = {span.action for span in spans}
     sentences = []
-    for action, told in peaks.removed_by(track, settings, within).items():
+    for action, removed in peaks.removed_by(track, settings, within).items():
         if action in found:
             continue
-        count = f"{told['samples']} samples"
-        reasons = [f"{told['below_min_score']} of {count} are below min_score {settings.min_score:g}"]
+        count = f"{removed['samples']} samples"
+        reasons = [f"{removed['below_min_score']} of {count} are below min_score {settings.min_score:g}"]
         if settings.mode == "segments":
-            reasons.append(f"{told['below_high_score']} below high_score {settings.high_score:g}")
+            reasons.append(f"{removed['below_high_score']} below high_score {settings.high_score:g}")
         if action in within:
             reasons.append("samples beyond the row's times among them")
-        strongest = "none" if told["strongest"] is None else f"{told['strongest']:.4g}"
+        strongest = "none" if removed["strongest"] is None else f"{removed['strongest']:.4g}"
         sentences.append(f"no span of {action!r}: {', '.join(reasons)}; the strongest response is {strongest}")
     return tuple(sentences)
 

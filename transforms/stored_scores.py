@@ -8,7 +8,7 @@ import apache_beam as beam
 from clipscout.transforms.core.classifiers.answers import Answers
 from clipscout.transforms.core.classifiers.specs import SpecError
 from clipscout.transforms.core.storage import filesystem, tracks
-from clipscout.transforms.core.storage.tracks import Place, Stored
+from clipscout.transforms.core.storage.tracks import Stored, TrackFiles
 from clipscout.transforms.core.video.sampling import can_split, segments
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import Around, Flow
@@ -50,8 +50,8 @@ class StoredScores(beam.DoFn):
         ask_model = partial(LazyClassifier.texts, classifier)
         self._answers = Answers(self._settings.spec, self._settings.response, folder, ask_model)
 
-    def _place(self, content_key: str) -> Place:
-        return Place(self._output, self._fingerprint, content_key)
+    def _files(self, content_key: str) -> TrackFiles:
+        return TrackFiles(self._output, self._fingerprint, content_key)
 
 
 class FindStored(StoredScores):
@@ -106,14 +106,14 @@ class FindStored(StoredScores):
             self._under_way.pop(next(iter(self._under_way)))
 
     def _find(self, videos: tuple[Video, ...]) -> Iterator[Segment | ScoredSegment | StoredTrack | Failure]:
-        wanted, place = wanted_of(videos), self._place(videos[0].content_key)
-        stored = tracks.read(place.track())
+        wanted, files = wanted_of(videos), self._files(videos[0].content_key)
+        stored = tracks.read(files.track())
         scores = stored and self._answers.of(stored, wanted)
         if stored and scores:
             report = report_of(Segment(videos, 0, 1, 0.0, None), stored)
             yield StoredTrack(videos, scores, report, reused=videos[0].content_key not in self._under_way)
             return
-        earlier = tracks.read_failure(place, limits=self._limits)
+        earlier = tracks.read_failure(files, limits=self._limits)
         if earlier and earlier["code"] in REMEMBERED and earlier["code"] not in self._settings.retry_codes:
             self._metrics.count("reused-failures", len(videos))
             for video in videos:
@@ -123,7 +123,7 @@ class FindStored(StoredScores):
         # who scores again keeps what is there: an earlier action loses nothing by a new one
         also = stored.scores.wanted if stored and not self._settings.spec.prompts else ()
         for segment in _split(videos, self._settings, also):
-            uri = place.segment(segment.start_seconds, segment.end_seconds)
+            uri = files.segment(segment.start_seconds, segment.end_seconds)
             stored = tracks.read(uri) if segment.count > 1 else None
             scores = stored and self._answers.of(stored, segment.wanted())
             if stored and scores and self._is_whole(stored):
@@ -154,7 +154,8 @@ REPORTED = tracks.REPORTED
 
 def report_of(segment: Segment, stored: Stored) -> DecodeReport:
     """Returns how the decoding of stored scores ended."""
-    facts = {name: value for name, value in stored.facts.items() if name in REPORTED}
+    reported = {name: value for name, value in stored.report.items() if name in REPORTED}
     return DecodeReport(
-        segment, **{**facts, "flags": tuple(facts["flags"]), "shot_boundaries": tuple(facts["shot_boundaries"])}
+        segment,
+        **{**reported, "flags": tuple(reported["flags"]), "shot_boundaries": tuple(reported["shot_boundaries"])},
     )

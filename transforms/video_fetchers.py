@@ -223,12 +223,12 @@ class VideoFetcher:
           StorageError: It cannot be read, or not in time.
         """
         if filesystem.is_remote(uri):
-            return filesystem.facts(uri)
+            return filesystem.size_and_digest(uri)
         try:
             *_, last = self._child.call("child.hashing:digest", {"path": uri})
         except ChildError as error:
             raise filesystem.StorageError(str(error), "storage_error" if error.fatal else error.kind) from error
-        return last.facts["size_bytes"], last.facts["content"]
+        return last.fields["size_bytes"], last.fields["content"]
 
     def _probe(self, path: str) -> dict[str, Any]:
         request = {"path": path, "max_pixels": self._settings.max_pixels}
@@ -236,7 +236,7 @@ class VideoFetcher:
             *_, answer = self._child.call_again("video.probing:probe", request, self._settings.probe)
         except ChildError as error:
             raise FetchError(error.code("decode"), str(error), error.attempts) from error
-        return answer.facts
+        return answer.fields
 
 
 def _msec_since(start: float) -> int:
@@ -264,7 +264,7 @@ class FileFetcher(VideoFetcher):
 
     def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
         copies, remote = self._settings.copy_inputs, filesystem.is_remote(request.path)
-        size, modified = (filesystem.facts(request.path)[0], 0) if remote else filesystem.stamp(request.path)
+        size, modified = (filesystem.size_and_digest(request.path)[0], 0) if remote else filesystem.stamp(request.path)
         self._check_size(size)
         with filesystem.local_copy(request.path) as path:
             video = self._probed(request, path, size, "", {})  # what is refused need not be hashed
@@ -317,9 +317,9 @@ class WebFetcher(VideoFetcher):
             (message,), attempts = self._fetcher.run(
                 "web.fetch_tasks:download", make_request, self._gate, host, stopped
             )
-            path, facts = self._inside(scratch, message.facts["path"], attempts), message.facts["facts"]
-            if message.facts["sound"]:
-                sound = self._inside(scratch, message.facts["sound"], attempts)
+            path, facts = self._inside(scratch, message.fields["path"], attempts), message.fields["facts"]
+            if message.fields["sound"]:
+                sound = self._inside(scratch, message.fields["sound"], attempts)
                 path, facts = self._joined(path, sound, facts)
             size, content = self._digested(path)
             return self._store.put(self._probed(request, path, size, content, facts), path, self._asked(request))
@@ -336,7 +336,7 @@ class WebFetcher(VideoFetcher):
         try:
             request = {"picture": picture, "sound": sound, "folder": os.path.dirname(picture)}
             *_, answer = self._child.call("video.muxing:join", request)
-            whole = answer.facts["path"]
+            whole = answer.fields["path"]
         except ChildError as error:
             return picture, {**facts, "sound_missing": error.code("decode")}
         if os.path.getsize(whole) > self._settings.max_bytes:

@@ -85,7 +85,7 @@ def test_no_span_crosses_a_cut(day):
 
 def test_the_cuts_of_the_track_are_those_of_the_day(day):
     (path,) = (day[0] / "output/scores").glob("*/*.parquet")
-    np.testing.assert_allclose(tracks.read(str(path)).facts["shot_boundaries"], CUTS, atol=1e-3)
+    np.testing.assert_allclose(tracks.read(str(path)).report["shot_boundaries"], CUTS, atol=1e-3)
 
 
 def test_another_length_loads_no_model(day):

@@ -116,9 +116,9 @@ def test_what_takes_too_long_is_not_judged(tmp_path, monkeypatch):
     monkeypatch.setattr(rows_ahead, "MOST_BYTES", 2 * size)
     some = rows_ahead.look(patterns, None)
     assert (some.read, some.complete, some.faults()) == (20, False, [])
-    assert some.told()[0] == "rows       0 of the first 20 can be used"
+    assert some.lines()[0] == "rows       0 of the first 20 can be used"
     monkeypatch.setattr(rows_ahead, "MOST_BYTES", 1)
-    assert rows_ahead.look(patterns, None).told() == ["rows       too many to be judged in seconds"]
+    assert rows_ahead.look(patterns, None).lines() == ["rows       too many to be judged in seconds"]
     monkeypatch.setattr(rows_ahead, "MOST_BYTES", 3 * size)
     monkeypatch.setattr(rows_ahead, "MOST_SECONDS", 0.0)
     assert not rows_ahead.look(patterns, None).complete

@@ -38,7 +38,7 @@ def rule_of(colour_spec):
 
 def video_of(path):
     """Returns the record of a made video, as the stage before gives it."""
-    size, content = filesystem.facts(str(path))
+    size, content = filesystem.size_and_digest(str(path))
     key = Path(path).stem
     request = VideoRequest(key, (Ask("red", ("red",), "q:1"), Ask("blue", ("blue",), "q:2")), path=str(path))
     return Video(
@@ -105,7 +105,7 @@ def score(output, rule, paths, videos=None, flow=STREAMS, bundle_repeat=0):
 
 def stored_track(output, rule, video):
     """Returns what is stored of a video as its track, None where there is none."""
-    stored = tracks.read(tracks.Place(str(output), rule.fingerprint(), video.content_key).track())
+    stored = tracks.read(tracks.TrackFiles(str(output), rule.fingerprint(), video.content_key).track())
     if stored is None:
         return None
     report = report_of(Segment((video,), 0, 1, 0.0, None), stored)

@@ -125,10 +125,10 @@ class Tally:
                 return
             self._changed = False
             doing = [[one.what, one.since, one.slow_seconds] for one in self._doing.values()]
-            facts = {"counts": dict(self._counts), "doing": doing}
+            record = {"counts": dict(self._counts), "doing": doing}
         temporary = f"{path}.new"
         with open(temporary, "w") as file:
-            json.dump(facts, file)
+            json.dump(record, file)
         os.replace(temporary, path)
 
 
@@ -182,12 +182,12 @@ def read(folder: str) -> Totals:
             continue
         try:
             with open(os.path.join(folder, name)) as file:
-                facts: dict[str, Any] = json.load(file)
+                record: dict[str, Any] = json.load(file)
         except (OSError, ValueError):  # a disk that is full
             continue
-        for counted, amount in facts["counts"].items():
+        for counted, amount in record["counts"].items():
             counts[counted] = counts.get(counted, 0) + amount
-        for what, since, slow_seconds in facts["doing"] if _runs(int(pid)) else ():
+        for what, since, slow_seconds in record["doing"] if _runs(int(pid)) else ():
             same = doing.get(what, Activity(what, since, slow_seconds, times=0))
             doing[what] = Activity(what, min(same.since, since), slow_seconds, same.times + 1)
     return Totals(counts, tuple(sorted(doing.values(), key=_since)))

@@ -31,9 +31,9 @@ class ActionQuery:
     def __post_init__(self) -> None:
         if not self.action:
             raise ValueError("the row has no action")
-        given = [name for name in ("query", "url", "path") if getattr(self, name)]
-        if len(given) != 1:
-            has = " and ".join(given) or "none"
+        named = [name for name in ("query", "url", "path") if getattr(self, name)]
+        if len(named) != 1:
+            has = " and ".join(named) or "none"
             raise ValueError(f"a row needs exactly one of query, url (or youtube_id) and path; this one has {has}")
 
 

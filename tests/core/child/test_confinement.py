@@ -106,7 +106,7 @@ def test_the_child_is_confined_in_all_its_threads(tmp_path, landlock):
     spans = [
         {"start_seconds": 0.4, "end_seconds": 1.6, "path": str(tmp_path / place)} for place in ("own/a.mp4", "b.mp4")
     ]
-    own, foreign = (m.facts for m in child.call("clips.cutting:cut", {"path": source, "spans": spans}) if m.facts)
+    own, foreign = (m.fields for m in child.call("clips.cutting:cut", {"path": source, "spans": spans}) if m.fields)
     assert own["frames"] == 30
     assert foreign["code"] == "cut_failed"
     assert not (tmp_path / "b.mp4").exists()

@@ -50,8 +50,8 @@ def stamps(child, path):
     """Returns the numbers of all frames that a child decodes."""
     found = []
     for message in child.call("video.decode:samples", request(path, 16)):
-        if "shape" in message.facts:
-            pictures = np.frombuffer(message.payload, np.uint8).reshape(message.facts["shape"])
+        if "shape" in message.fields:
+            pictures = np.frombuffer(message.payload, np.uint8).reshape(message.fields["shape"])
             found += [stamp_of(picture) for picture in pictures]
     return found
 
@@ -126,7 +126,7 @@ def test_a_child_killed_between_requests_is_a_crash_once(child, video):
         list(child.call("video.probing:probe", {"path": video}))
     assert caught.value.kind == "crashed"
     *_, answer = child.call("video.probing:probe", {"path": video})  # behind signs of life
-    assert answer.facts["width"] == 192
+    assert answer.fields["width"] == 192
 
 
 @pytest.mark.parametrize("kind", ["small", "large"])

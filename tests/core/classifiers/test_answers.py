@@ -29,7 +29,7 @@ def store(output, asking, scores, outputs):
     writer = tracks.Writer(asking.asked(scores.wanted))
     writer.add(scores, outputs)
     facts = {"decoded_seconds": 1.0, "frames_decoded": 1, "flags": [], "shot_boundaries": [], "reached_end": True}
-    filesystem.write_bytes(tracks.Place(str(output), *PLACE).track(), writer.finish(facts))
+    filesystem.write_bytes(tracks.TrackFiles(str(output), *PLACE).track(), writer.finish(facts))
     return read(output)
 
 

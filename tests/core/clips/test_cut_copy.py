@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
-from clipscout.transforms.core.clips import clip_facts, copying, cutting, sound
+from clipscout.transforms.core.clips import copying, cutting, outcomes, sound
 from tests.clips import UNEVEN, boxes, cut, onset, stamps
 from tests.media_maker import QUICK_VPX, corner, cut_short, make_resized, make_video, patch, remux, turn
 
@@ -366,4 +366,4 @@ def test_what_was_written_is_told(tmp_path):
         "flags": [],
         "path": str(tmp_path / "clip0.mp4"),
     }
-    assert clip_facts.describe(clip["path"])["frames"] == 24
+    assert outcomes.describe(clip["path"])["frames"] == 24

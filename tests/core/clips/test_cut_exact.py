@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from clipscout.transforms.core.clips import clip_facts, cutting, pictures, reencoding
+from clipscout.transforms.core.clips import cutting, encoder, outcomes, reencoding
 from clipscout.transforms.core.video import frames, seeking
 from tests.clips import cut, onset, stamps, times
 from tests.media_maker import QUICK_VPX, corner, make_video, turn
@@ -285,7 +285,7 @@ def test_the_same_bytes_come_from_any_number_of_threads_that_are_there(tmp_path,
     assert Path(first["path"]).read_bytes() == Path(second["path"]).read_bytes()
 
 
-class Forgetful(pictures.PictureEncoder):
+class Forgetful(encoder.FrameEncoder):
     """Loses the tenth frame."""
 
     def encode(self, fitted, seconds, until_seconds):
@@ -295,7 +295,7 @@ class Forgetful(pictures.PictureEncoder):
 
 def test_a_lost_frame_is_found_by_reading_the_clip_back(tmp_path, monkeypatch):
     source = make_video(tmp_path / "a.mp4", 50)
-    monkeypatch.setattr(pictures, "PictureEncoder", Forgetful)
+    monkeypatch.setattr(encoder, "FrameEncoder", Forgetful)
     (clip,) = cut(source, tmp_path, (0, 1))
     assert clip["code"] == "cut_failed"
     assert clip["message"] == "the clip is not what was put into it: 24 frames, expected 25"
@@ -325,8 +325,8 @@ RIGHT = {
 )
 def test_what_differs_is_told(long_video, tmp_path, change, message):
     (clip,) = cut(long_video, tmp_path, (1, 3))
-    span = clip_facts.Span(0, 1.0, 3.0, clip["path"], 2.0)
-    facts = clip_facts.facts(clip_facts.Outcome(span, clip_facts.Written(**{**RIGHT, **change})))
+    span = outcomes.Span(0, 1.0, 3.0, clip["path"], 2.0)
+    facts = outcomes.fields_of(outcomes.Outcome(span, outcomes.Written(**{**RIGHT, **change})))
     if message is None:
         assert facts["frames"] == 50
     else:
@@ -344,16 +344,16 @@ def test_a_clip_that_does_not_begin_with_a_key_frame_is_refused(long_video, tmp_
         for packet in [packet for packet in original.demux(video=0) if packet.size][1:]:
             packet.stream = copy
             output.mux(packet)
-    span = clip_facts.Span(0, 1.0, 3.0, str(tmp_path / "late.mp4"), 2.0)
-    facts = clip_facts.facts(clip_facts.Outcome(span, clip_facts.Written(**{**RIGHT, "sound_seconds": None})))
+    span = outcomes.Span(0, 1.0, 3.0, str(tmp_path / "late.mp4"), 2.0)
+    facts = outcomes.fields_of(outcomes.Outcome(span, outcomes.Written(**{**RIGHT, "sound_seconds": None})))
     assert facts["code"] == "cut_failed"
     assert "first frame cannot be decoded" in facts["message"] or "key frame" in facts["message"]
 
 
 def test_what_is_no_clip_is_refused(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"nothing")
-    span = clip_facts.Span(3, 1.0, 3.0, str(tmp_path / "a.mp4"), 2.0)
-    facts = clip_facts.facts(clip_facts.Outcome(span, clip_facts.Written(**RIGHT)))
+    span = outcomes.Span(3, 1.0, 3.0, str(tmp_path / "a.mp4"), 2.0)
+    facts = outcomes.fields_of(outcomes.Outcome(span, outcomes.Written(**RIGHT)))
     assert (facts["index"], facts["code"]) == (3, "cut_failed")
 
 

@@ -111,7 +111,7 @@ def test_equal_spans_have_equal_bytes(tmp_path):
     ]
     child = Child(Limits(), str(tmp_path))
     assert (
-        sum("index" in message.facts for message in child.call("clips.cutting:cut", {"path": source, "spans": spans}))
+        sum("index" in message.fields for message in child.call("clips.cutting:cut", {"path": source, "spans": spans}))
         == 4
     )
     child.close()
@@ -151,9 +151,9 @@ def test_the_child_cuts(tmp_path):
     source = make_video(tmp_path / "a.mp4", 50, audio=True)
     spans = [{"start_seconds": 0.4, "end_seconds": 1.6, "path": str(tmp_path / "clip.mp4")}]
     child = Child(Limits(), str(tmp_path))
-    (message,) = (one for one in child.call("clips.cutting:cut", {"path": source, "spans": spans}) if one.facts)
+    (message,) = (one for one in child.call("clips.cutting:cut", {"path": source, "spans": spans}) if one.fields)
     child.close()
-    assert message.facts == {
+    assert message.fields == {
         "index": 0,
         "start_seconds": pytest.approx(0.4),
         "end_seconds": pytest.approx(1.6),

@@ -59,7 +59,7 @@ def test_questions_about_a_file_survive_each_fault(cloud, fault):
     cloud.schedule = script(facts=[fault, "", fault, "", fault, "", fault])
     assert filesystem.exists(URI)
     assert filesystem.size(URI) == len(SMALL)
-    assert filesystem.facts(URI)[0] == len(SMALL)
+    assert filesystem.size_and_digest(URI)[0] == len(SMALL)
     assert not filesystem.exists(URI + "x")
     assert cloud.injected[fault, "facts"] == 4
 
@@ -135,7 +135,7 @@ def test_many_files_survive_many_faults(cloud):
         filesystem.write_bytes(f"gs://{BUCKET}/many/{name}", data)
     assert filesystem.list_files(f"gs://{BUCKET}/many") == sorted(files)
     assert {name: filesystem.read_bytes(f"gs://{BUCKET}/many/{name}") for name in files} == files
-    assert all(filesystem.facts(f"gs://{BUCKET}/many/{name}")[0] == len(files[name]) for name in files)
+    assert all(filesystem.size_and_digest(f"gs://{BUCKET}/many/{name}")[0] == len(files[name]) for name in files)
     for name in files:
         filesystem.delete(f"gs://{BUCKET}/many/{name}")
     assert filesystem.list_files(f"gs://{BUCKET}/many") == []
@@ -173,7 +173,7 @@ def every_call(uri, scratch):
     return {
         "read_bytes": lambda: filesystem.read_bytes(uri),
         "local_copy": lambda: copied(uri),
-        "facts": lambda: filesystem.facts(uri),
+        "facts": lambda: filesystem.size_and_digest(uri),
         "size": lambda: filesystem.size(uri),
         "exists": lambda: filesystem.exists(uri),
         "list_files": lambda: filesystem.list_files(uri),

@@ -49,7 +49,7 @@ def test_a_name_survives_writing_reading_listing_and_deletion(uri, tmp_path):
     filesystem.move_in(str(tmp_path / "local"), uri)
     with filesystem.local_copy(uri) as path:
         assert Path(path).read_bytes() == b"second"
-    assert filesystem.facts(uri)[0] == 6
+    assert filesystem.size_and_digest(uri)[0] == 6
     filesystem.delete(uri)
     assert name not in filesystem.list_files(FOLDER)
     assert len(filesystem.list_files(FOLDER)) == 4
@@ -105,7 +105,7 @@ def test_a_glob_in_a_bucket_that_does_not_exist_names_it(cloud, pattern):
 def test_what_names_no_object_is_not_found(cloud, uri):
     for call in (
         filesystem.read_bytes,
-        filesystem.facts,
+        filesystem.size_and_digest,
         filesystem.exists,
         lambda uri: filesystem.write_bytes(uri, b""),
     ):

@@ -77,7 +77,7 @@ def test_what_is_no_file_is_never_opened(no_file):
             pass
 
     started = time.monotonic()
-    for call in (filesystem.read_bytes, filesystem.facts, filesystem.stamp, lambda _: copy()):
+    for call in (filesystem.read_bytes, filesystem.size_and_digest, filesystem.stamp, lambda _: copy()):
         with pytest.raises(StorageError, match="not a file") as caught:
             call(no_file)
         assert caught.value.code == "not_found"
@@ -95,7 +95,7 @@ def test_the_child_gives_the_digest_of_a_file(child, tmp_path):
     (tmp_path / "a").write_bytes(b"a" * (40 << 20))
     *signs, last = child.call("child.hashing:digest", {"path": str(tmp_path / "a")})
     assert len(signs) == 3
-    assert (last.facts["size_bytes"], last.facts["content"]) == filesystem.facts(str(tmp_path / "a"))
+    assert (last.fields["size_bytes"], last.fields["content"]) == filesystem.size_and_digest(str(tmp_path / "a"))
 
 
 @pytest.mark.parametrize(("path", "code"), [("/nowhere", "not_found"), ("/dev/zero", "not_found"), ("/", "not_found")])

@@ -71,7 +71,7 @@ def too_long(tmp_path):
     return str(tmp_path / ("n" * 300))
 
 
-@pytest.mark.parametrize("read", [filesystem.read_bytes, filesystem.facts], ids=["read_bytes", "facts"])
+@pytest.mark.parametrize("read", [filesystem.read_bytes, filesystem.size_and_digest], ids=["read_bytes", "facts"])
 @pytest.mark.parametrize(
     ("place", "code"),
     [(missing, "not_found"), (folder, "not_found"), (below_a_file, "storage_error"), (too_long, "storage_error")],
@@ -174,7 +174,7 @@ def test_list_files_of_a_missing_folder(tmp_path):
 def test_facts(tmp_path):
     (tmp_path / "file").write_bytes(b"abc" * 1000)
     digest = hashlib.sha256(b"abc" * 1000).hexdigest()
-    assert filesystem.facts(str(tmp_path / "file")) == (3000, f"sha256:{digest}")
+    assert filesystem.size_and_digest(str(tmp_path / "file")) == (3000, f"sha256:{digest}")
 
 
 def test_local_copy_of_a_local_file_is_itself(tmp_path):

@@ -40,7 +40,7 @@ def outputs_of(count=50, size=20):
 
 def stored(output, scores, outputs=None, parts=1):
     """Writes samples in parts and returns the path of their file."""
-    uri = tracks.Place(str(output), *PLACE).track()
+    uri = tracks.TrackFiles(str(output), *PLACE).track()
     writer = tracks.Writer("labels")
     for place in np.array_split(np.arange(len(scores.times)), parts):
         part = Scores(
@@ -57,7 +57,7 @@ def stored(output, scores, outputs=None, parts=1):
 
 
 def read(output):
-    return tracks.read(tracks.Place(str(output), *PLACE).track())
+    return tracks.read(tracks.TrackFiles(str(output), *PLACE).track())
 
 
 @pytest.mark.parametrize(("count", "parts"), [(1, 1), (50, 7), (5000, 40)])
@@ -70,7 +70,7 @@ def test_what_is_read_is_what_was_written(tmp_path, count, parts):
         assert np.array_equal(getattr(found.scores, name), getattr(scores, name)), name
         assert getattr(found.scores, name).dtype == getattr(scores, name).dtype, name
     assert (found.scores.wanted, found.scores.top_labels) == (scores.wanted, scores.top_labels)
-    assert (found.asked, found.facts) == ("labels", FACTS)
+    assert (found.asked, found.report) == ("labels", FACTS)
     kept = np.concatenate(list(found.outputs()))
     np.testing.assert_allclose(kept, outputs, rtol=2**-17)
     assert np.array_equal(kept[outputs > 0.5], outputs[outputs > 0.5])  # where a sure classifier's scores differ least
@@ -106,8 +106,8 @@ def test_columns_come_in_the_wanted_order_or_not_at_all():
 
 
 def test_segments_and_the_whole_have_places_of_their_own():
-    place = tracks.Place("out", *PLACE)
-    named = {place.track(), place.failure(), place.segment(0, 600), place.segment(600, None), place.segment(0, None)}
+    files = tracks.TrackFiles("out", *PLACE)
+    named = {files.track(), files.failure(), files.segment(0, 600), files.segment(600, None), files.segment(0, None)}
     assert len(named) == 5
     assert all(name.startswith(f"out/scores/f00d/{PLACE[1]}") for name in named)
 

@@ -32,6 +32,6 @@ def test_decoders_with_threads_can_be_left_early(tmp_path):
     try:
         for _ in range(60):  # one in about 20 hung while FFmpeg's messages went through PyAV
             *_, last = child.call("video.decode:samples", {**request, "threads": 3, "max_frames": 12})
-            assert last.facts["report"]["flags"] == ["frame_cap"]
+            assert last.fields["report"]["flags"] == ["frame_cap"]
     finally:
         child.close()

@@ -63,7 +63,7 @@ def outcome_of(child, path):
     try:
         list(child.call("video.probing:probe", {"path": str(path)}))
         *_, last = child.call("video.decode:samples", {**request, "frame_settings": rule})
-        assert last.facts["report"]["frames_decoded"] > 0
+        assert last.fields["report"]["frames_decoded"] > 0
         list(child.call("clips.cutting:cut", {"path": str(path), "spans": [span]}))
         return "result"
     except ChildError as error:

@@ -90,9 +90,9 @@ def test_what_a_site_repeats_of_its_cookies_is_in_no_message_and_no_fact(tmp_pat
             files.pages["/page"] = 200, "text/html", page % long
             request = {"url": f"{files.url}/page", "limit": 5, "licence": "any", "pause_seconds": 0}
             messages, _ = fetcher.run("web.fetch_tasks:listing", lambda: request, gate, "a", threading.Event())
-            assert messages[0].facts["single"]
+            assert messages[0].fields["single"]
             # what was cut to 500 characters first would end in a part of the secret
-            assert messages[0].facts["facts"]["title"].startswith(f"hello {long.decode()} ***")
+            assert messages[0].fields["facts"]["title"].startswith(f"hello {long.decode()} ***")
             gone = {**request, "url": f"{files.url}/top-secret"}
             with pytest.raises(FetchError) as caught:
                 fetcher.run("web.fetch_tasks:listing", lambda: gone, gate, "a", threading.Event())
@@ -133,7 +133,7 @@ def test_what_a_site_repeats_of_a_login_is_in_no_message_and_no_fact():
             site = files.url.replace("http://", "http://User:Top-Secret@")
             ask = partial(fetcher.run, "web.fetch_tasks:listing", gate=gate, host="a", stopped=threading.Event())
             messages, _ = ask(make_request=lambda: {**known, "url": f"{site}/page"})
-            assert messages[0].facts["facts"]["title"].startswith("hello ***")
+            assert messages[0].fields["facts"]["title"].startswith("hello ***")
             with pytest.raises(FetchError, match="Unsupported URL") as caught:
                 ask(make_request=lambda: {**known, "url": f"{site}/none"})
     finally:

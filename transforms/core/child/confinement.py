@@ -124,12 +124,12 @@ def _checked(result: int) -> int:
 
 def _guard(folder: str) -> None:
     """Refuses to Python code what the kernel cannot refuse."""
-    place = Path(os.path.realpath(folder)) if folder else None
+    allowed = Path(os.path.realpath(folder)) if folder else None
 
     def is_own(path: Any) -> bool:
         if isinstance(path, int):  # opened before
             return True
-        return place is not None and Path(os.path.realpath(os.fsdecode(path))).is_relative_to(place)
+        return allowed is not None and Path(os.path.realpath(os.fsdecode(path))).is_relative_to(allowed)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":

@@ -90,8 +90,8 @@ def main(descriptor: int) -> None:
 
 def _serve(sender: _Sender, task: str, request: dict[str, Any]) -> None:
     try:
-        for facts, payload in _find(task)(request):
-            sender.put({"is": "item", "facts": facts}, payload)
+        for fields, payload in _find(task)(request):
+            sender.put({"is": "item", "fields": fields}, payload)
         sender.put({"is": "done"})
     except TaskError as error:
         sender.put({"is": "error", "code": error.code, "message": str(error)})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-#: What a task yields: JSON-able facts, and a bytes-like payload or None.
+#: What a task yields: JSON-able fields, and a bytes-like payload or None.
 Item = tuple[dict[str, Any], Any]
 #: What a task yields where it has nothing to say for long.
 SIGN_OF_LIFE: Item = ({}, None)

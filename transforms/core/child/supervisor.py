@@ -67,9 +67,9 @@ class ChildStartError(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """One answer of a task: `facts` from JSON, and raw bytes where it has any."""
+    """One answer of a task: `fields` from JSON, and raw bytes where it has any."""
 
-    facts: dict[str, Any]
+    fields: dict[str, Any]
     payload: bytearray
 
 
@@ -247,9 +247,9 @@ class Child:
         seen = 0
         for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
-                for place, message in enumerate(self.call(task, request, limits), 1):
-                    if place > seen:
-                        seen = place
+                for position, message in enumerate(self.call(task, request, limits), 1):
+                    if position > seen:
+                        seen = position
                         yield message
                 return
             except ChildError as error:
@@ -287,7 +287,7 @@ class Child:
                 waited += time.monotonic() - before
                 kind = header.pop("is")
                 if kind == "item":
-                    yield Message(header["facts"], payload)
+                    yield Message(header["fields"], payload)
                     continue
                 finished = kind != "memory"
                 if kind == "done":

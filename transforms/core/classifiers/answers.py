@@ -126,21 +126,21 @@ class _Kept:
     """Embeddings of sentences on storage: a classifier is not loaded again only for its texts."""
 
     def __init__(self, folder: str, name: str, sentences: Sequence[str]) -> None:
-        place = naming.digest(json.dumps([name, list(sentences)]), 20)
-        self._uri = filesystem.join(folder, f"texts-{place}.json")
+        key = naming.digest(json.dumps([name, list(sentences)]), 20)
+        self._uri = filesystem.join(folder, f"texts-{key}.json")
 
     def read(self, size: int) -> tuple[np.ndarray, float] | None:
         """Returns float32[sentences, size] and the scale, or None."""
 
-        def make(facts: Any) -> tuple[np.ndarray, float] | None:
-            found = np.array(facts["embeddings"], np.float32), float(facts["scale"])
+        def make(fields: Any) -> tuple[np.ndarray, float] | None:
+            found = np.array(fields["embeddings"], np.float32), float(fields["scale"])
             return found if found[0].ndim == 2 and found[0].shape[1] == size else None
 
         return kept.read(self._uri, make)
 
     def write(self, embeddings: np.ndarray, scale: float) -> None:
-        facts = {"embeddings": embeddings.tolist(), "scale": scale}
-        strict_json.write(self._uri, facts)
+        fields = {"embeddings": embeddings.tolist(), "scale": scale}
+        strict_json.write(self._uri, fields)
 
 
 def _beside(scores: Scores, new: Wanted, said: Sequence[np.ndarray], wanted: Wanted) -> np.ndarray:

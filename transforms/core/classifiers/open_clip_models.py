@@ -39,7 +39,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _tagged(model: str, weights: str) -> tuple[str, dict[str, Any]] | None:
-    """Returns the tag of published weights, with open_clip's facts of them; None for weights of the user's own."""
+    """Returns the tag of published weights, with open_clip's settings for them; None for weights of the user's own."""
     import open_clip
 
     if model.startswith("hf-hub:"):
@@ -52,7 +52,7 @@ def _tagged(model: str, weights: str) -> tuple[str, dict[str, Any]] | None:
     if weights in tags:
         return weights, open_clip.get_pretrained_cfg(model, weights)
     try:
-        filesystem.facts(weights)
+        filesystem.size_and_digest(weights)
     except filesystem.StorageError as error:
         known = f" (published: {', '.join(tags)})" if tags else ""
         raise SpecError(f"open_clip:{model}: weights: {error}{known}") from error
@@ -95,15 +95,15 @@ def registered(model: str) -> str:
 
 
 def preprocessing_of(config: dict[str, Any], published: dict[str, Any]) -> Preprocessing:
-    """Returns what open_clip's own transform does for a model, given its facts of the published weights."""
+    """Returns what open_clip's own transform does for a model, given its settings for the published weights."""
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-    facts: dict[str, Any] = merge_preprocess_dict(PreprocessCfg(), {**config.get("preprocess_cfg", {}), **published})
-    size = config.get("vision_cfg", {}).get("image_size", facts["size"])
+    preset: dict[str, Any] = merge_preprocess_dict(PreprocessCfg(), {**config.get("preprocess_cfg", {}), **published})
+    size = config.get("vision_cfg", {}).get("image_size", preset["size"])
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
-    mode = {"shortest": "crop", "squash": "squash"}.get(facts["resize_mode"])
+    mode = {"shortest": "crop", "squash": "squash"}.get(preset["resize_mode"])
     if mode is None:
-        raise SpecError(f"open_clip's resize mode {facts['resize_mode']!r} is not supported")
+        raise SpecError(f"open_clip's resize mode {preset['resize_mode']!r} is not supported")
     side = max(height, width) if mode == "crop" else 0
-    mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    return Preprocessing(mode, width, height, side, mean, std, facts["interpolation"])
+    mean, std = tuple(preset["mean"]), tuple(preset["std"])
+    return Preprocessing(mode, width, height, side, mean, std, preset["interpolation"])

@@ -114,7 +114,7 @@ def _weights(uri: str, fields: dict[str, Any], architecture: str) -> str:
         raise ValueError("the field 'weights' is missing")
     weights = filesystem.resolve(_folder(uri), str(fields["weights"]))
     try:
-        filesystem.facts(weights)
+        filesystem.size_and_digest(weights)
     except filesystem.StorageError as error:
         raise ValueError(f"weights: {error}") from error
     return weights
@@ -139,18 +139,18 @@ def _labels(uri: str, fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _preprocessing(fields: dict[str, Any], architecture: str) -> Preprocessing:
-    given = {name: fields[name] for name in _PREPROCESSING & set(fields)}
-    for name in {"mean", "std"} & set(given):
-        value = given[name]
+    chosen = {name: fields[name] for name in _PREPROCESSING & set(fields)}
+    for name in {"mean", "std"} & set(chosen):
+        value = chosen[name]
         if not isinstance(value, list) or not all(isinstance(number, (int, float)) for number in value):
             raise ValueError(f"{name} is {value!r}, expected three numbers")
-        given[name] = tuple(float(number) for number in value)
+        chosen[name] = tuple(float(number) for number in value)
     if architecture == "ar":  # the package of these checkpoints has the notebook's preprocessing
-        return dataclasses.replace(NOTEBOOK_PREPROCESSING, **given)
+        return dataclasses.replace(NOTEBOOK_PREPROCESSING, **chosen)
     if architecture.startswith("open_clip:"):
         model = architecture.removeprefix("open_clip:")
-        return dataclasses.replace(open_clip_models.preprocessing_of(open_clip_models.config_of(model), {}), **given)
-    return Preprocessing(**given)
+        return dataclasses.replace(open_clip_models.preprocessing_of(open_clip_models.config_of(model), {}), **chosen)
+    return Preprocessing(**chosen)
 
 
 def _window(fields: dict[str, Any], architecture: str) -> Window:
@@ -161,13 +161,13 @@ def _window(fields: dict[str, Any], architecture: str) -> Window:
 
 
 def _prompts(fields: dict[str, Any], usual: Prompts) -> Prompts:
-    given = {}
+    chosen = {}
     for field, name in (("prompts", "templates"), ("background_prompts", "background")):
         if field in fields:
             if not isinstance(fields[field], list):
                 raise ValueError(f"{field} is {fields[field]!r}, expected a list of sentences")
-            given[name] = tuple(map(str, fields[field]))
-    return dataclasses.replace(usual, **given)
+            chosen[name] = tuple(map(str, fields[field]))
+    return dataclasses.replace(usual, **chosen)
 
 
 def _sha256(fields: dict[str, Any]) -> str:

@@ -42,11 +42,11 @@ def spec_of(name: str) -> ClassifierSpec:
 def _of_preset(preset: Any) -> Preprocessing:
     """Turns torchvision's preset of transforms into ours."""
     height, width = (preset.crop_size * 2)[:2]
-    facts = {"mean": tuple(preset.mean), "std": tuple(preset.std), "interpolation": preset.interpolation.value}
+    common = {"mean": tuple(preset.mean), "std": tuple(preset.std), "interpolation": preset.interpolation.value}
     if len(preset.resize_size) == 2:
         tall, wide = preset.resize_size
-        return Preprocessing("crop", width, height, 0, resize_width=wide, resize_height=tall, **facts)
-    return Preprocessing("crop", width, height, max(height, width, preset.resize_size[0]), **facts)
+        return Preprocessing("crop", width, height, 0, resize_width=wide, resize_height=tall, **common)
+    return Preprocessing("crop", width, height, max(height, width, preset.resize_size[0]), **common)
 
 
 def video_window(architecture: str) -> Window:

@@ -33,7 +33,7 @@ def local_path(uri: str) -> str:
         return _in_package(uri)
     if not filesystem.is_remote(uri):
         return uri
-    size, content = filesystem.facts(uri)
+    size, content = filesystem.size_and_digest(uri)
     folder = cache_folder() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{naming.digest(f'{uri} {content}', 20)}{Path(uri).suffix}"
@@ -61,10 +61,10 @@ def digest(uri: str) -> str:
     """
     path = local_path(uri)
     try:
-        facts = os.stat(path)
+        status = os.stat(path)
     except OSError:
-        return filesystem.facts(path)[1]  # says what is wrong with it
-    return _digest(path, facts.st_size, facts.st_mtime_ns)
+        return filesystem.size_and_digest(path)[1]  # says what is wrong with it
+    return _digest(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)

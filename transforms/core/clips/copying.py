@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from clipscout.transforms.core.child.protocol import TaskError
 from clipscout.transforms.core.clips import posters
-from clipscout.transforms.core.clips.clip_facts import Outcome, Span, Wish, Written
+from clipscout.transforms.core.clips.outcomes import Outcome, Span, Wish, Written
 from clipscout.transforms.core.clips.sound import SoundSource
 from clipscout.transforms.core.video import containers, seeking
 
@@ -121,7 +121,7 @@ def _write(
     """Writes a clip; returns when its sound begins, in seconds, or None where it has none."""
     base, sound_seconds = stream.time_base or Fraction(1), None
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as output:
-        packets = _pictures(container, stream, extent, output)
+        packets = _video_packets(container, stream, extent, output)
         copied = sound.copy(output, float(extent.zero * base), float(extent.end * base)) if sound is not None else None
         if copied is not None:
             sound_seconds = copied[0]
@@ -233,7 +233,7 @@ def _chosen(packets: Iterable[Packet], starts_by: int, covers: int) -> tuple[lis
     return chosen + pending, zero, sum(latest) if latest[1] else None
 
 
-def _pictures(
+def _video_packets(
     container: av.container.InputContainer,
     stream: VideoStream,
     extent: Extent,

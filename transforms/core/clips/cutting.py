@@ -7,7 +7,7 @@ from typing import Any
 
 from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
 from clipscout.transforms.core.clips import copying, reencoding
-from clipscout.transforms.core.clips.clip_facts import Outcome, Span, Wish, describe, facts
+from clipscout.transforms.core.clips.outcomes import Outcome, Span, Wish, describe, fields_of
 from clipscout.transforms.core.video import containers
 
 __all__ = ["cut", "describe"]
@@ -49,7 +49,7 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
         if outcome is None:
             yield SIGN_OF_LIFE
             continue
-        ready[outcome.span.index] = facts(outcome)
+        ready[outcome.span.index] = fields_of(outcome)
         if "code" in ready[outcome.span.index]:
             _remove(outcome.span)
         while due in ready:

@@ -10,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
-from clipscout.transforms.core.clips import pictures
+from clipscout.transforms.core.clips import encoder
 from clipscout.transforms.core.video import colours, containers
 from clipscout.transforms.core.video.colours import Tags
 from clipscout.transforms.core.video.frames import Picture
@@ -38,7 +38,7 @@ def write(frame: VideoFrame, tags: Tags, path: str) -> bool:
     """Writes a fitted frame as a JPEG.
 
     Args:
-      frame: As `pictures.Fitter` gives it.
+      frame: As `encoder.Fitter` gives it.
       tags: Its colours.
       path: The file to write.
 
@@ -89,7 +89,7 @@ def write_from_clip(clip: str, seconds: float, path: str) -> bool:
             colours.mend(choice.frame)
             picture = Picture(choice.frame, containers.sample_aspect(stream.sample_aspect_ratio))
             tags = colours.clip_tags(choice.frame, keep_hdr=False)
-            fitted = pictures.Fitter(pictures.shape_of(picture), tags).fit(picture)
+            fitted = encoder.Fitter(encoder.shape_of(picture), tags).fit(picture)
             return write(fitted, tags, path)
     except MemoryError:
         raise

@@ -13,9 +13,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from clipscout.transforms.core.child.protocol import TaskError
-from clipscout.transforms.core.clips import pictures, posters
-from clipscout.transforms.core.clips.clip_facts import Outcome, Span, Wish, Written
+from clipscout.transforms.core.clips import encoder, posters
 from clipscout.transforms.core.clips.frame_walk import FrameWalk, Shown
+from clipscout.transforms.core.clips.outcomes import Outcome, Span, Wish, Written
 from clipscout.transforms.core.clips.sound import RATE, SoundSource
 from clipscout.transforms.core.video import colours, containers
 from clipscout.transforms.core.video.seeking import EPSILON_SECONDS
@@ -127,7 +127,7 @@ class _Studio:
         self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         #: Of the container, where the stream begins.
         self.origin_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
-        self._fitters: dict[tuple[pictures.PictureShape, colours.Tags], pictures.Fitter] = {}
+        self._fitters: dict[tuple[encoder.FrameShape, colours.Tags], encoder.Fitter] = {}
 
     def takes(self, span: Span, shown: Shown) -> bool:
         """Tells whether a frame belongs to a span: it begins in it, or stays for long after its start."""
@@ -150,9 +150,9 @@ class _Studio:
         message = f"no frame between {span.start_seconds:.3f} s and {span.end_seconds:.3f} s"
         return Outcome(span, TaskError("cut_failed", message))
 
-    def fitter(self, shape: pictures.PictureShape, tags: colours.Tags) -> pictures.Fitter:
+    def fitter(self, shape: encoder.FrameShape, tags: colours.Tags) -> encoder.Fitter:
         """Returns what brings frames into a shape and colours; clips that have the same share it."""
-        return self._fitters.setdefault((shape, tags), pictures.Fitter(shape, tags))
+        return self._fitters.setdefault((shape, tags), encoder.Fitter(shape, tags))
 
 
 class _Clip:
@@ -163,12 +163,12 @@ class _Clip:
         is_held = first.seconds < span.start_seconds - EPSILON_SECONDS
         self._zero = self._until = span.start_seconds if is_held else first.seconds
         self._frames, self._flags = 0, list[str]()
-        shape = pictures.shape_of(first.picture, studio.wish.height)
+        shape = encoder.shape_of(first.picture, studio.wish.height)
         self._tags = colours.clip_tags(first.frame, studio.wish.keep_hdr)
         self._fitter = studio.fitter(shape, self._tags)
         self._poster = posters.PosterChoice(span.peak_seconds) if studio.wish.posters else None
         self._output = av.open(span.path, "w", format="mp4", options={"movflags": "+faststart"})
-        self._picture = pictures.PictureEncoder(self._output, studio.rate, shape, self._tags)
+        self._encoder = encoder.FrameEncoder(self._output, studio.rate, shape, self._tags)
         self._sound: deque[Packet] = deque()
         self._has_sound, self._missing_seconds = False, 0.0
         if studio.sound.exists and studio.wish.sound:
@@ -199,7 +199,7 @@ class _Clip:
             fitted = self._fitter.fit(shown.picture)
             if self._poster is not None:
                 self._poster.offer(fitted, begin)
-            self._mux(self._picture.encode(fitted, begin - self._zero, until - self._zero))
+            self._mux(self._encoder.encode(fitted, begin - self._zero, until - self._zero))
         except MemoryError:
             raise
         except containers.DAMAGE as error:
@@ -210,7 +210,7 @@ class _Clip:
     def finish(self) -> Outcome:
         """Completes the file; returns how the clip ended."""
         try:
-            self._mux(self._picture.finish())
+            self._mux(self._encoder.finish())
             self._mux_sound(self._until - self._zero)
             self._output.close()
         except MemoryError:
@@ -238,7 +238,7 @@ class _Clip:
 
     def _mux(self, packets: Iterable[Packet]) -> None:
         for packet in packets:
-            self._mux_sound((packet.dts or 0) / pictures.TICKS_PER_SECOND)
+            self._mux_sound((packet.dts or 0) / encoder.TICKS_PER_SECOND)
             self._output.mux(packet)
 
     def _mux_sound(self, until_seconds: float) -> None:

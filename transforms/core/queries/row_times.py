@@ -18,17 +18,17 @@ def times_of(extra: Mapping[str, Any]) -> tuple[float, float] | None:
       ValueError: They are no times.
     """
     by_folded = {name.strip().lower(): value for name, value in extra.items()}
-    given = [by_folded.get(name, "") for name in _COLUMNS]
-    if not any(str(value).strip() for value in given):
+    cells = [by_folded.get(name, "") for name in _COLUMNS]
+    if not any(str(value).strip() for value in cells):
         return None
     try:
         start, end = (
-            float(value) if str(value).strip() else usual for value, usual in zip(given, (0.0, math.inf), strict=True)
+            float(value) if str(value).strip() else usual for value, usual in zip(cells, (0.0, math.inf), strict=True)
         )
     except (TypeError, ValueError):
         start = end = math.nan
     if not 0 <= start < end:
-        raise ValueError(f"time_start and time_end are {given[0]!r} and {given[1]!r}, expected seconds")
+        raise ValueError(f"time_start and time_end are {cells[0]!r} and {cells[1]!r}, expected seconds")
     return start, end
 
 

@@ -50,7 +50,7 @@ def tallies(record: Any) -> list[tuple[str, Any]]:
     """
     match record:
         case Failure():
-            return [*_failure_tallies(record), (f"message.{record.code}", (record.place, record.message))]
+            return [*_failure_tallies(record), (f"message.{record.code}", (record.order, record.message))]
         case VideoRequest():
             return [("requests.unique", 1)]
         case Video(in_place=True):

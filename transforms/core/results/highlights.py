@@ -1,7 +1,7 @@
 """What a summary tells besides counts, in bounded memory: scores of each action, first messages of each failure code.
 
-A tally is a name with a value: a number is summed, a score becomes part of `Scores`, a message with its place part of
-`Messages`. In which order values and partial totals come together does not matter.
+A tally is a name with a value: a number is summed, a score becomes part of `Scores`, a message with its position part
+of `Messages`. In which order values and partial totals come together does not matter.
 """
 
 import math
@@ -42,7 +42,7 @@ class Scores:
         middle = {(len(self) - 1) // 2, len(self) // 2}
         found, passed = [], 0
         for score in sorted(self._counts):
-            found += [score for place in middle if passed <= place < passed + self._counts[score]]
+            found += [score for position in middle if passed <= position < passed + self._counts[score]]
             passed += self._counts[score]
         return float(f"{sum(found) / len(found):.{_DIGITS}g}")
 
@@ -51,23 +51,23 @@ class Messages:
     """The first distinct messages of any number, in order of their places."""
 
     def __init__(self) -> None:
-        self._places: dict[str, tuple[str, ...]] = {}
+        self._positions: dict[str, tuple[str, ...]] = {}
 
     def add(self, placed: tuple[tuple[str, ...], str]) -> None:
-        """Adds a message with its place."""
-        place, message = placed
-        self._places[message] = min(place, self._places.get(message, place))
-        if len(self._places) > MESSAGES:
-            del self._places[max(self._places, key=self._places.__getitem__)]
+        """Adds a message with its position."""
+        position, message = placed
+        self._positions[message] = min(position, self._positions.get(message, position))
+        if len(self._positions) > MESSAGES:
+            del self._positions[max(self._positions, key=self._positions.__getitem__)]
 
     def merge(self, other: "Messages") -> None:
         """Adds the messages of another."""
-        for message, place in other._places.items():
-            self.add((place, message))
+        for message, position in other._positions.items():
+            self.add((position, message))
 
     def first(self) -> list[str]:
         """Returns the messages."""
-        return sorted(self._places, key=self._places.__getitem__)
+        return sorted(self._positions, key=self._positions.__getitem__)
 
 
 Total: TypeAlias = int | Scores | Messages

@@ -18,7 +18,7 @@ from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoR
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 #: What `spans.csv` has beside them, where one of its rows needs it.
-_MORE_COLUMNS, _PLACE, _CLASSES = ("url", "path", "classes"), slice(5, 7), slice(7, 8)
+_MORE_COLUMNS, _ADDRESS, _CLASSES = ("url", "path", "classes"), slice(5, 7), slice(7, 8)
 NO_SPAN, NOT_SELECTED = "no_span", "not_selected"
 
 _TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
@@ -231,8 +231,8 @@ def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    has_place, has_classes = (any(any(row[part]) for row in rows) for part in (_PLACE, _CLASSES))
-    shown = [slice(5), *([_PLACE] if has_place else []), *([_CLASSES] if has_classes else [])]
+    has_address, has_classes = (any(any(row[part]) for row in rows) for part in (_ADDRESS, _CLASSES))
+    shown = [slice(5), *([_ADDRESS] if has_address else []), *([_CLASSES] if has_classes else [])]
     for row in ((*KINETICS_COLUMNS, *_MORE_COLUMNS), *rows):
         label, video_id, *others = (cell for part in shown for cell in row[part])  # an id may begin with a minus
         writer.writerow([spreadsheets.defused(label), video_id, *map(spreadsheets.defused, others)])

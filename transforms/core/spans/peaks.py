@@ -39,7 +39,7 @@ class SpanSettings:
       min_span_seconds: A shorter region grows to both sides to this length; no span is shortened below it at a shot
         boundary.
       max_span_seconds: A longer region is narrowed around its peak to this length.
-      shots: What spans do about shot boundaries: `avoid`, `trim` or `ignore` them, see `shots.place`.
+      shots: What spans do about shot boundaries: `avoid`, `trim` or `ignore` them, see `shots.fit`.
       within_row_times: Whether spans lie between the times of their rows, where these name some.
     """
 
@@ -279,7 +279,7 @@ def _clear_of_boundaries(
             low = max((other.end_seconds for other in placed if other.end_seconds <= start), default=low)
             high = min((other.start_seconds for other in placed if other.start_seconds >= end), default=high)
         peak_seconds = float(track.times[peak])
-        moved = shots.place(
+        moved = shots.fit(
             (start, end), peak_seconds, track.shot_boundaries, settings.shots, settings.min_span_seconds, (low, high)
         )
         placed[number] = Region(*moved, peak)
@@ -324,15 +324,15 @@ def removed_by(
       that threshold (none fall below `high_score` in mode `peaks`, which does not use it); `strongest`, the best
       response after smoothing, None where there is none.
     """
-    told: dict[str, dict[str, float | None]] = {}
+    removed: dict[str, dict[str, float | None]] = {}
     for column, action in enumerate(track.actions):
         responses = _smooth_within(track, column, settings, within.get(action))
         known = responses[~np.isnan(responses)]
         low = ~(responses >= settings.high_score) if settings.mode == "segments" else np.zeros(0)
-        told[action] = {
+        removed[action] = {
             "samples": len(responses),
             "below_min_score": int(np.count_nonzero(~(responses >= settings.min_score))),
             "below_high_score": int(np.count_nonzero(low)),
             "strongest": float(known.max()) if len(known) else None,
         }
-    return told
+    return removed

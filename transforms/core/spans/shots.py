@@ -15,7 +15,7 @@ def crossed(start_seconds: float, end_seconds: float, boundaries: Sequence[float
     return max(0, bisect_left(boundaries, end_seconds) - bisect_right(boundaries, start_seconds))
 
 
-def place(
+def fit(
     span: tuple[float, float],
     peak_seconds: float,
     boundaries: Sequence[float],

@@ -55,7 +55,7 @@ def size(uri: str) -> int | None:
     if not is_remote(uri):
         return os.path.getsize(uri) if os.path.isfile(uri) else None
     try:
-        return facts(uri)[0]
+        return size_and_digest(uri)[0]
     except StorageError as error:
         if error.code != "not_found":
             raise
@@ -89,8 +89,8 @@ def stamp(path: str) -> tuple[int, int]:
     if what := what_else(path):
         raise StorageError(f"{path}: is {what}{'' if what == 'a folder' else ', not a file'}", "not_found")
     with explained(path):
-        facts = os.stat(path)
-    return facts.st_size, facts.st_mtime_ns
+        status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager
@@ -189,12 +189,12 @@ def walk_files(folder: str, prefix: str = "") -> Iterator[str]:
                 if not blob.name.endswith("/"):
                     yield blob.name[len(base) :]
         return
-    for place, folders, files in os.walk(os.path.join(folder, os.path.dirname(prefix))):
-        below = Path(place).relative_to(folder)
+    for here, folders, files in os.walk(os.path.join(folder, os.path.dirname(prefix))):
+        below = Path(here).relative_to(folder)
         folders[:] = [each for each in folders if _may_hold((below / each).as_posix() + "/", prefix)]
         for file in files:
             name = (below / file).as_posix()
-            if name.startswith(prefix) and os.path.isfile(os.path.join(place, file)):
+            if name.startswith(prefix) and os.path.isfile(os.path.join(here, file)):
                 yield name
 
 
@@ -225,7 +225,7 @@ def local_copy(uri: str, scratch: str | None = None) -> Iterator[str]:
         yield path
 
 
-def facts(uri: str) -> tuple[int, str]:
+def size_and_digest(uri: str) -> tuple[int, str]:
     """Returns size in bytes and content digest: SHA-256 of a local file, the stored CRC32C of an object."""
     if is_remote(uri):
         with object_at(uri) as (blob, patience):

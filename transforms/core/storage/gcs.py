@@ -59,12 +59,12 @@ def bucket_of(uri: str) -> Iterator[tuple[Any, str, dict[str, Any]]]:
         cloud = _cloud()
         try:
             name.encode()
-            place = cloud.client.bucket(bucket)
+            opened = cloud.client.bucket(bucket)
         except (ValueError, IndexError):  # the latter for a bucket without a name
             raise StorageError(f"{uri!r}: no object can have this name", "not_found") from None
         try:
             with tally.doing(f"waiting for gs://{bucket}"):
-                yield place, name, cloud.patience()
+                yield opened, name, cloud.patience()
         except RetryError:
             cloud.answers = False
             raise

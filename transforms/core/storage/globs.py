@@ -87,8 +87,8 @@ def _below(folder: str, parts: list[str]) -> Iterator[str]:
 @lru_cache(maxsize=64)
 def _whole(pattern: str) -> re.Pattern[str]:
     *folders, name = _parts(pattern)
-    told = (r"(?:(?:[^/.][^/]*)?/)*" if part == "**" else f"{_name(part)}/" for part in folders)
-    return re.compile("".join(told) + _name(name, is_last=True))
+    patterns = (r"(?:(?:[^/.][^/]*)?/)*" if part == "**" else f"{_name(part)}/" for part in folders)
+    return re.compile("".join(patterns) + _name(name, is_last=True))
 
 
 def _name(part: str, *, is_last: bool = False) -> str:
@@ -97,17 +97,17 @@ def _name(part: str, *, is_last: bool = False) -> str:
     any_case = is_last and bool(_WILD.search(stem)) and bool(_ENDING.fullmatch(ending))
     if not any_case:
         stem, ending = part, ""
-    told = ["" if not _WILD.match(stem) else r"(?!\.)"]
+    parts = ["" if not _WILD.match(stem) else r"(?!\.)"]
     position = 0
     while position < len(stem):
         end = stem.find("]", position + (3 if stem.startswith("[!", position) else 2)) if stem[position] == "[" else -1
         if end > 0:
-            told.append(_brackets(stem[position : end + 1]))
+            parts.append(_brackets(stem[position : end + 1]))
             position = end + 1
             continue
-        told.append({"*": "[^/]*", "?": "[^/]"}.get(stem[position]) or re.escape(stem[position]))
+        parts.append({"*": "[^/]*", "?": "[^/]"}.get(stem[position]) or re.escape(stem[position]))
         position += 1
-    return "".join(told) + (f"(?i:{re.escape(ending)})" if any_case else "")
+    return "".join(parts) + (f"(?i:{re.escape(ending)})" if any_case else "")
 
 
 def _brackets(text: str) -> str:

@@ -51,9 +51,9 @@ def read_lines(uri: str, make: Callable[[Any], _Record]) -> Iterator[_Record]:
             yield record
 
 
-def tell_damaged(place: str) -> None:
+def tell_damaged(uri: str) -> None:
     """Tells of a record of an earlier run that cannot be used."""
-    _log.warning("%s is damaged; the job goes on as if it were not there", place)
+    _log.warning("%s is damaged; the job goes on as if it were not there", uri)
 
 
 def fields(record: Any, types: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class _Record:
         """Tells whether the run cannot be writing any more."""
         return time.time() >= self.expires or (self.machine == _machine() and _process(self.pid) != self.process)
 
-    def told(self, output: str) -> str:
+    def description(self, output: str) -> str:
         """Returns who holds it, in a line."""
         minutes = max(0, round((time.time() - self.since) / 60))
         elsewhere = "" if self.machine == _machine() else f"; a killed one is forgotten after {_LASTS_SECONDS:.0f} s"
@@ -110,7 +110,7 @@ def holder(output: str) -> str:
         if error.code == "not_found":
             return ""
         raise
-    return record.told(output) if record and not record.is_over() else ""
+    return record.description(output) if record and not record.is_over() else ""
 
 
 class Lease:
@@ -148,7 +148,7 @@ class Lease:
     def _taken(self, data: bytes | None) -> bytes:
         there = _read(data)
         if there and there.run != self._record.run and not there.is_over():
-            raise HeldError(there.told(self._output))
+            raise HeldError(there.description(self._output))
         return strict_json.text({**asdict(self._record), "expires": time.time() + _LASTS_SECONDS}).encode()
 
     def _given_back(self, data: bytes | None) -> bytes | None:

@@ -66,7 +66,7 @@ def folded(key: str) -> str:
     return key.lower()
 
 
-_TOLD_APART = re.compile(r"(.+)--case-[0-9a-f]{8}")
+_APART = re.compile(r"(.+)--case-[0-9a-f]{8}")
 
 
 def told_apart(key: str) -> str:
@@ -76,7 +76,7 @@ def told_apart(key: str) -> str:
 
 def as_it_was(key: str) -> str:
     """Returns the key that a site's id gives, also for one that was told apart."""
-    found = _TOLD_APART.fullmatch(key)
+    found = _APART.fullmatch(key)
     return found[1] if found else key
 
 

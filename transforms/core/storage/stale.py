@@ -80,7 +80,7 @@ def leftovers(records: Sequence[Any]) -> Iterator[Leftover]:
     if by_clip:
         reasons = _Reasons(records)
         for stem in sorted(by_clip):
-            names = sorted(set(by_clip[stem]), key=_place)
+            names = sorted(set(by_clip[stem]), key=_ending)
             yield Leftover(tuple(names), reasons.of(stem.split("/")[1]))
 
 
@@ -89,7 +89,7 @@ def _files_of(clip: Clip) -> tuple[str, ...]:
     return clip.path, clip.poster, clip.path.removesuffix(".mp4") + ".json"
 
 
-def _place(name: str) -> int:
+def _ending(name: str) -> int:
     return _ENDINGS.index(name.rpartition(".")[2])
 
 
@@ -139,11 +139,11 @@ def remove_unfinished(output: str) -> None:
     """
     if filesystem.is_remote(output):
         return
-    for place, folders, files in os.walk(output):
-        if place == output:  # the user may have folders of their own there
+    for here, folders, files in os.walk(output):
+        if here == output:  # the user may have folders of their own there
             folders[:] = [name for name in folders if name in _OWN_FOLDERS]
         for name in files:
-            path = os.path.join(place, name)
+            path = os.path.join(here, name)
             if name.startswith(filesystem.UNFINISHED) or _is_superseded(path):
                 with contextlib.suppress(OSError):
                     os.unlink(path)

@@ -20,11 +20,11 @@ def text(value: Any, *, indent: int | None = None) -> str:
       indent: Spaces per level; None is for one line.
     """
     try:
-        told = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-        told.encode()
+        written = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        written.encode()
     except ValueError:
         return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    return told
+    return written
 
 
 def loads(content: str | bytes, deepest: int = DEEPEST) -> Any:

@@ -42,8 +42,8 @@ def fingerprint(**shaping: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the scores of one content lie.
+class TrackFiles:
+    """The files of the scores of one content.
 
     Attributes:
       output: The output folder.
@@ -103,13 +103,13 @@ class Writer:
         if sum(map(len, self._waiting)) >= _ROW_GROUP_SAMPLES:
             self._write()
 
-    def finish(self, facts: dict[str, Any]) -> bytes:
-        """Returns the content of the file, with facts about all samples."""
+    def finish(self, report: dict[str, Any]) -> bytes:
+        """Returns the content of the file, with a report about all samples."""
         self._write()
         assert self._writer is not None
-        told = strict_json.text({"asked": self._asked, "wanted": self._wanted, "facts": facts})
+        header = strict_json.text({"asked": self._asked, "wanted": self._wanted, "facts": report})
         # a Parquet file has checksums of its columns, not of this
-        self._writer.add_key_value_metadata({"clipscout": told, "clipscout-crc32": str(zlib.crc32(told.encode()))})
+        self._writer.add_key_value_metadata({"clipscout": header, "clipscout-crc32": str(zlib.crc32(header.encode()))})
         self._writer.close()
         return self._sink.getvalue().to_pybytes()
 
@@ -146,13 +146,13 @@ class Stored:
     Attributes:
       scores: Samples, with the responses of what was wanted when they were scored.
       asked: What those responses depend on besides the labels; they hold for those who ask the same.
-      facts: What was said to `Writer.finish`, `REPORTED` among it.
+      report: What was said to `Writer.finish`, `REPORTED` among it.
       source: The file, for `outputs`.
     """
 
     scores: Scores
     asked: str
-    facts: dict[str, Any]
+    report: dict[str, Any]
     source: pq.ParquetFile
 
     @property
@@ -184,11 +184,11 @@ def read(uri: str) -> Stored | None:
         content = pa.BufferReader(filesystem.read_bytes(uri)) if filesystem.is_remote(uri) else pa.memory_map(uri)
         file = pq.ParquetFile(content, page_checksum_verification=True)
         metadata = file.schema_arrow.metadata or file.metadata.metadata
-        told = json.loads(metadata[b"clipscout"])
+        header = json.loads(metadata[b"clipscout"])
         if int(metadata.get(b"clipscout-crc32", 0)) not in (0, zlib.crc32(metadata[b"clipscout"])):
-            raise ValueError("its facts are damaged")
-        facts = {"lost_seconds": 0.0, **told["facts"]}  # which earlier versions did not tell
-        wanted = tuple(map(tuple, told["wanted"]))
+            raise ValueError("its header is damaged")
+        report = {"lost_seconds": 0.0, **header["facts"]}  # which earlier versions did not tell
+        wanted = tuple(map(tuple, header["wanted"]))
         table = file.read(columns=[*_SCORES, *(f"response_{index}" for index in range(len(wanted)))])
         responses = [table[f"response_{index}"].to_numpy() for index in range(len(wanted))]
         scores = Scores(
@@ -199,9 +199,9 @@ def read(uri: str) -> Stored | None:
             top_labels=tuple(table["top_label"].to_pylist()),
             top_scores=table["top_score"].to_numpy(),
         )
-        if "cuts" in facts:  # as earlier versions called them
-            facts["shot_boundaries"] = facts.pop("cuts")
-        return Stored(scores, told["asked"], {**facts, **kept.fields(facts, REPORTED)}, file)
+        if "cuts" in report:  # as earlier versions called them
+            report["shot_boundaries"] = report.pop("cuts")
+        return Stored(scores, header["asked"], {**report, **kept.fields(report, REPORTED)}, file)
     except filesystem.StorageError as error:
         if error.code != "not_found":
             raise
@@ -212,24 +212,24 @@ def read(uri: str) -> Stored | None:
     return None
 
 
-def write_failure(place: Place, facts: dict[str, Any]) -> None:
+def write_failure(files: TrackFiles, record: dict[str, Any]) -> None:
     """Records that a content cannot be scored: what `read_failure` compares, and `code`, `message` and `attempts`."""
-    strict_json.write(place.failure(), facts)
+    strict_json.write(files.failure(), record)
 
 
-def read_failure(place: Place, **expected: Any) -> dict[str, Any] | None:
+def read_failure(files: TrackFiles, **expected: Any) -> dict[str, Any] | None:
     """Returns a recorded failure, or None where there is none under the same limits."""
 
-    def make(facts: Any) -> dict[str, Any] | None:
-        fits = all(facts[name] == value for name, value in expected.items())
-        return kept.fields(facts, {"code": str, "message": str, "attempts": int}) if fits else None
+    def make(record: Any) -> dict[str, Any] | None:
+        fits = all(record[name] == value for name, value in expected.items())
+        return kept.fields(record, {"code": str, "message": str, "attempts": int}) if fits else None
 
-    return kept.read(place.failure(), make)
+    return kept.read(files.failure(), make)
 
 
-def forget_failure(place: Place) -> None:
+def forget_failure(files: TrackFiles) -> None:
     """Forgets what was recorded: the content was scored."""
-    filesystem.delete(place.failure())
+    filesystem.delete(files.failure())
 
 
 def columns_of(scores: Scores, wanted: Sequence[tuple[str, ...]]) -> Scores | None:

@@ -10,7 +10,7 @@ from clipscout.transforms.failures import Failure
 from clipscout.transforms.records import Video, VideoRequest
 
 #: What is kept of a video.
-_FACTS: dict[str, type | tuple[type, ...]] = {
+_RECORDED: dict[str, type | tuple[type, ...]] = {
     "uri": str,
     "size_bytes": int,
     "content": str,
@@ -54,8 +54,8 @@ class VideoStore:
         """
 
         def make(record: Any) -> Video | None:
-            facts = kept.fields(record, _FACTS)
-            return Video(key=request.key, request=request, **facts) if record["asked"] == asked else None
+            fields = kept.fields(record, _RECORDED)
+            return Video(key=request.key, request=request, **fields) if record["asked"] == asked else None
 
         video = kept.read(self._record(request.key), make)
         if video is None:
@@ -75,7 +75,7 @@ class VideoStore:
 
     def note(self, video: Video, asked: dict[str, Any]) -> Video:
         """Keeps the facts of a video that stays where it is; for `asked` see `find`."""
-        record = {**{name: getattr(video, name) for name in _FACTS}, "asked": asked}
+        record = {**{name: getattr(video, name) for name in _RECORDED}, "asked": asked}
         strict_json.write(self._record(video.key), record, indent=1)
         return video
 

@@ -82,8 +82,8 @@ def opened(path: str) -> Iterator[av.container.InputContainer]:
         if isinstance(error, FileNotFoundError):
             raise TaskError("not_found", reason(error)) from error
         found = _refused_format(path, options) if getattr(error, "errno", None) == errno.EINVAL else ""
-        told = f"it is {found}, and allowed are {', '.join(CONTAINERS)}" if found else reason(error)
-        raise TaskError("unreadable_video", f"no readable video container: {told}") from error
+        why = f"it is {found}, and allowed are {', '.join(CONTAINERS)}" if found else reason(error)
+        raise TaskError("unreadable_video", f"no readable video container: {why}") from error
     with container:
         yield container
 
@@ -92,11 +92,11 @@ def _refused_format(path: str, options: dict[str, str]) -> str:
     """Returns FFmpeg's name of a format that it knew and that the list does not allow: its log alone tells."""
     av.logging.set_level(av.logging.ERROR)
     try:
-        with av.logging.Capture() as told, suppress(*DAMAGE):
+        with av.logging.Capture() as logged, suppress(*DAMAGE):
             av.open(f"file:{path}", container_options=options).close()
     finally:
         av.logging.set_level(None)
-    return next((name for _, name, text in told if "not on whitelist" in text), "")
+    return next((name for _, name, text in logged if "not on whitelist" in text), "")
 
 
 def reason(error: BaseException) -> str:

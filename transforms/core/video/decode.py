@@ -86,7 +86,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         if end is None:
             yield from _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
     report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
-    yield {"report": report.facts()}, None
+    yield {"report": report.fields()}, None
 
 
 def _check_end(

@@ -51,7 +51,7 @@ class Report:
     shot_boundaries: list[float] = field(default_factory=list)
     repeated_until: int | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Returns the report as JSON-able fields."""
         return {
             "frames_decoded": self.frames_decoded,
@@ -213,10 +213,10 @@ class _Aspects:
     def __init__(self, stream: VideoStream) -> None:
         self._context = stream.codec_context
         self._last = self._context.sample_aspect_ratio
-        told = stream.sample_aspect_ratio
-        self._follows = not told or told == self._last
+        aspect = stream.sample_aspect_ratio
+        self._follows = not aspect or aspect == self._last
         #: Presentation time from which on it holds, and the shape.
-        self._changes: list[tuple[float, float]] = [(-math.inf, containers.sample_aspect(told))]
+        self._changes: list[tuple[float, float]] = [(-math.inf, containers.sample_aspect(aspect))]
 
     def note(self, packet: Packet) -> None:
         """Looks whether a key frame has changed it."""

@@ -71,7 +71,7 @@ def segments(duration_seconds: float | None, segment_seconds: float) -> list[tup
     if not duration_seconds or segment_seconds <= 0:
         return [(0.0, None)]
     count = min(_MOST_SEGMENTS, max(1, math.ceil(duration_seconds / segment_seconds)))
-    edges = [round(duration_seconds * place / count, 3) for place in range(count)]
+    edges = [round(duration_seconds * index / count, 3) for index in range(count)]
     return list(zip(edges, [*edges[1:], None], strict=True))
 
 

@@ -187,7 +187,7 @@ class Fetcher:
 
 def _redacted(message: Message, secrets: Sequence[str]) -> Message:
     """What a site says of a video may repeat what it was sent, and is kept no longer than a fact may be."""
-    facts = message.facts.get("facts")
+    facts = message.fields.get("facts")
     if isinstance(facts, dict):
         for name, value in facts.items():
             if isinstance(value, str):

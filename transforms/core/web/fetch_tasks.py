@@ -18,8 +18,8 @@ from clipscout.transforms.core.web.session import Session, address_text, is_refe
 from clipscout.transforms.core.web.ytdlp_errors import ByteCapError
 
 _CREATIVE_COMMONS_RESULTS = "https://www.youtube.com/results?search_query={}&sp=EgQQATAB"
-_FACTS = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
-_DOWNLOAD_FACTS = (*_FACTS, "format_id", "width", "height", "vcodec", "webpage_url", "extractor_key", "id")
+_LISTED = ("title", "channel", "channel_id", "uploader", "license", "upload_date", "duration", "live_status")
+_DOWNLOADED = (*_LISTED, "format_id", "width", "height", "vcodec", "webpage_url", "extractor_key", "id")
 #: Longer text is no fact. None is shortened here: who takes the secrets out of it has to see them whole.
 _LONGEST_TEXT = 10_000
 #: The sound of a clip needs no better one.
@@ -49,7 +49,7 @@ def listing(request: dict[str, Any]) -> Iterator[Item]:
         if not is_several(info):
             # a page that only shows the video of another site is that video
             shown = addresses.site_of(page) not in ("", addresses.site_of(target))
-            yield {"url": page if shown else target, "facts": facts_of(info, _FACTS), "single": True}, None
+            yield {"url": page if shown else target, "facts": facts_of(info, _LISTED), "single": True}, None
             return
         yield from _entries(session, info, page, int(request["limit"]))
 
@@ -59,7 +59,7 @@ def _entries(session: Session, info: dict[str, Any], page: str, limit: int) -> I
     try:
         for number, entry in enumerate(itertools.islice(session.entries(info), limit), start=1):
             if url := _address_of(entry, page, number):
-                yield {"url": url, "facts": facts_of(entry, _FACTS)}, None
+                yield {"url": url, "facts": facts_of(entry, _LISTED)}, None
             else:
                 lost.append(f"entry {number} has no address")
     except TaskError as error:
@@ -127,7 +127,7 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         raise TaskError("too_large", f"no file was left: larger than {request['max_bytes']} bytes")
     if os.path.getsize(path) > request["max_bytes"]:
         raise TaskError("too_large", f"{os.path.getsize(path)} bytes, {request['max_bytes']} allowed")
-    facts, sound = {**facts_of(info, _DOWNLOAD_FACTS), "yt_dlp_version": session.version}, ""
+    facts, sound = {**facts_of(info, _DOWNLOADED), "yt_dlp_version": session.version}, ""
     if info.get("acodec") == "none" and _has_sound(offered):
         if request["sound"]:
             sound, missing = _sound(request, offered, os.path.getsize(path))

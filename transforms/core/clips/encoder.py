@@ -28,7 +28,7 @@ _TRANSPOSE = {0: [], 1: ["transpose=cclock"], 2: ["hflip", "vflip"], 3: ["transp
 
 
 @dataclass(frozen=True)
-class PictureShape:
+class FrameShape:
     """How decoded pictures become those of a clip.
 
     Attributes:
@@ -48,7 +48,7 @@ class PictureShape:
         return (self.height, self.width) if self.turns % 2 else (self.width, self.height)
 
 
-def shape_of(picture: Picture, height: int | None = None) -> PictureShape:
+def shape_of(picture: Picture, height: int | None = None) -> FrameShape:
     """Returns the shape of a clip that begins with a picture.
 
     Args:
@@ -61,7 +61,7 @@ def shape_of(picture: Picture, height: int | None = None) -> PictureShape:
     if height is not None and height < size[1]:
         size = round(size[0] * height / size[1] / 2) * 2, height
     wide, high = (max(2, side - side % 2) for side in size)
-    return PictureShape(*((high, wide) if turns % 2 else (wide, high)), turns, mirrored)
+    return FrameShape(*((high, wide) if turns % 2 else (wide, high)), turns, mirrored)
 
 
 class Fitter:
@@ -72,7 +72,7 @@ class Fitter:
       tags: Their colours: those of the clip, which may change in the video.
     """
 
-    def __init__(self, shape: PictureShape, tags: Tags) -> None:
+    def __init__(self, shape: FrameShape, tags: Tags) -> None:
         self._shape = shape
         self._converter = Converter("yuv420p10le" if colours.are_hdr(tags) else "yuv420p", tags)
         #: The last picture, as it came and fitted.
@@ -129,7 +129,7 @@ class Fitter:
         return self._graphs[kind]
 
 
-class PictureEncoder:
+class FrameEncoder:
     """Encodes fitted frames for an output; the packets come back, to be written in order with the sound.
 
     Args:
@@ -139,7 +139,7 @@ class PictureEncoder:
       tags: Their colours.
     """
 
-    def __init__(self, output: av.container.OutputContainer, rate: Fraction, shape: PictureShape, tags: Tags) -> None:
+    def __init__(self, output: av.container.OutputContainer, rate: Fraction, shape: FrameShape, tags: Tags) -> None:
         width, height = shape.shown_size
         is_hdr = colours.are_hdr(tags)
         codec, options = ("libx265", _HDR_ENCODER) if is_hdr else ("libx264", _ENCODER)

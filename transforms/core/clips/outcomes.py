@@ -43,7 +43,7 @@ class Span:
     """One wish of a request.
 
     Attributes:
-      index: Its place in the request.
+      index: Its position in the request.
       start_seconds, end_seconds: From the start of the video stream.
       path: The clip to write.
       peak_seconds: The moment that the poster shows.
@@ -91,8 +91,8 @@ class Outcome:
     result: Written | Exception
 
 
-def facts(outcome: Outcome) -> dict[str, Any]:
-    """Returns the facts of a clip, after it was read back, or `{"index", "code", "message"}` where there is none."""
+def fields_of(outcome: Outcome) -> dict[str, Any]:
+    """Reads a clip back and returns what is found, or `{"index", "code", "message"}` where there is none."""
     result = outcome.result
     if isinstance(result, Written):
         try:
@@ -126,7 +126,7 @@ def describe(path: str) -> dict[str, Any]:
 
 
 def _read(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the facts of a clip, and what else has to hold of it."""
+    """Returns what a clip holds, see `describe`, and what else has to hold of it."""
     with av.open(path) as container:
         kinds = [stream.type for stream in container.streams]
         if not container.streams.video:
@@ -158,7 +158,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _checked(path: str, written: Written) -> dict[str, Any]:
-    """Returns the facts of a clip.
+    """Returns what a clip holds, see `describe`.
 
     Raises:
       TaskError: `cut_failed`: it is not what was put into it; the message tells what differs.
