@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import NoReturn
 
-from clipscout.pipeline import stops
+from clipscout.pipeline import stops, worker_server
 from clipscout.pipeline.progress import Display, asked_for
 from clipscout.pipeline.scratch import Scratch, remove_left
 from clipscout.transforms.core import tally
@@ -25,6 +25,7 @@ def start(argv: Sequence[str]) -> NoReturn:
             scratch = Scratch(parent)
             stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = scratch.folder
             atexit.register(scratch.remove)
+        worker_server.start_ahead(argv)
         with Display(asked_for(argv)) as display:
             stop.on_end = display.abandon
             with tally.doing("starting", slow_seconds=float("inf")):

@@ -1,42 +1,77 @@
 """Worker processes of the local runner that end with the program, silently, and leave Ctrl-C to it.
 
-Beam's own are started through a shell, print a traceback each when the terminal interrupts them, and outlive a program
-that is killed until they notice that their connection is gone.
+Beam's own are started through a shell, import all that this program has imported already, print a traceback each when
+the terminal interrupts them, and outlive a program that is killed until they notice that their connection is gone.
 """
 
 import contextlib
+import ctypes
+import json
 import logging
 import os
-import shlex
 import signal
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from apache_beam.portability import python_urns
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWorkerHandler, WorkerHandler
 from apache_beam.runners.worker import sdk_worker_main
+from google.protobuf import json_format, text_format
 
-from clipscout.pipeline import parents
+from clipscout.pipeline import parents, worker_server
 
-_LOOK_SECONDS = 0.2
 _WAITS_FOR_PROCESS = "run_worker"
 _BEAMS_THREADS = ("read_grpc_client_inputs", "beam_")
+_FORKED_WORKER = "clipscout:env:forked_worker:v1"
+_NAME = b"clipscout-work"
+_PR_SET_NAME = 15  # sys/prctl.h
 
 
 class WorkerProcesses(FnApiRunner):
     """Beam's local runner, whose worker processes are started by this module."""
 
     def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
-        """Runs a pipeline; what starts its workers is put in the place of Beam's own command."""
-        # the shell gives its place to Python, and ignored signals are ignored from the first moment
-        command = f"trap '' INT HUP; exec {shlex.quote(sys.executable)} -m clipscout.pipeline.worker {os.getpid()}"
+        """Runs a pipeline; its workers are forked, and not started by Beam's own command."""
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
-                environment.payload = command.encode()
+                environment.urn, environment.payload = _FORKED_WORKER, b""
         return super().run_via_runner_api(pipeline_proto, options)
+
+
+@WorkerHandler.register_environment(_FORKED_WORKER, bytes)
+class _ForkedWorker(GrpcWorkerHandler):
+    """One worker process, as Beam's runner handles it."""
+
+    def __init__(self, _: bytes, state: Any, provision_info: Any, grpc_server: Any) -> None:
+        super().__init__(state, provision_info, grpc_server)
+
+    def start_worker(self) -> None:
+        """Starts it, and a thread that waits for its end."""
+        control = self.control_api_service_descriptor()
+        options = self.provision_info.provision_info.pipeline_options
+        more = {
+            "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
+            "PIPELINE_OPTIONS": json_format.MessageToJson(options),
+            "WORKER_ID": self.worker_id,
+        }
+        self._thread = threading.Thread(name=_WAITS_FOR_PROCESS, target=_run_worker, args=(more,))
+        self._thread.start()
+
+    def stop_worker(self) -> None:
+        """Waits until it has ended."""
+        self._thread.join()
+
+
+def _run_worker(environment: dict[str, str]) -> None:
+    """Runs a worker process until its end.
+
+    Raises:
+      RuntimeError: It did not end by itself.
+    """
+    if status := worker_server.start(environment).wait():
+        raise RuntimeError(f"a worker process ended with status {status}")
 
 
 @contextlib.contextmanager
@@ -63,31 +98,16 @@ def broken_connections_are_silent(on_death: Callable[[], None]) -> Iterator[None
             threading.excepthook = tell
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process once its parent is gone.
-
-    Linux can do so before connections break, which Beam would tell of at length: the signal comes when the thread of
-    the parent ends that started this process, and that one waits for this process.
-    """
-    parents.end_with(parent, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(parent,), name="clipscout-parent", daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK_SECONDS)
-    os._exit(1)
-
-
-def main(argv: list[str]) -> None:
-    """Works for the program that started this process, until either ends."""
-    _end_with(int(argv[1]))
+def main(descriptor: int) -> None:
+    """Works for the program until either ends; the descriptor is of a file with its environment."""
+    parents.end_with(os.getppid(), signal.SIGKILL)  # the fork server's, which ends with the program
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, _NAME)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with open(descriptor, "rb") as file:
+        environment = json.load(file)
+    os.environ.clear()
+    os.environ.update(environment)
     # it warns of a folder that only containers have
     logging.getLogger(sdk_worker_main.__name__).setLevel(logging.ERROR)
-    # what fails in a step reaches the program as the job's error; Beam prints the traceback here too
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until this process ends
-    sdk_worker_main.main(argv)
-
-
-if __name__ == "__main__":
-    main(sys.argv)
+    sdk_worker_main.main([])

@@ -128,6 +128,22 @@ class Program:
         return found
 
 
+def parents_by_process():
+    """Returns the parent of each process of this machine."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(") ")[2].split()[1])
+    return parents
+
+
+def is_worker(pid):
+    """Tells whether a process is a worker of a local job."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text() == "clipscout-work\n"
+    return False
+
+
 @contextlib.contextmanager
 def silent_site():
     """Gives a server that takes connections and never answers."""

@@ -4,7 +4,6 @@ What a step needs has to reach it as part of the graph or from gs://: the worker
 weights with the program that starts them. Their storage fails now and then, and they may be killed at any time.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from clipscout.transforms.core.storage import filesystem, gcs
 from tests.cloud_servers import FAULTS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import MANIFESTS, ROOT, assert_same_rows, scene_video
+from tests.programs import parents_by_process
 
 # Beam's stand-in of a service forgets how many workers were asked for
 ON_LOOPBACK = """
@@ -101,14 +101,6 @@ def wait_for(port, process, seconds=60):
             assert process.poll() is None, f"the server ended with status {process.returncode}"
             assert time.monotonic() < end, f"no answer within {seconds} s"
             time.sleep(0.05)
-
-
-def parents_by_process():
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(") ")[2].split()[1])
-    return parents
 
 
 @pytest.fixture

@@ -284,7 +284,7 @@ def shown_counts(text, name):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_real_job_moves_on_a_terminal(tmp_path, colour_spec, workers):
     for place in range(8):
-        scene_video(tmp_path / f"{place}.mp4", ("grey", 20 + place), ("red", 20), ("blue", 20))
+        scene_video(tmp_path / f"{place}.mp4", ("grey", 8 + place), ("red", 8), ("blue", 8))
     rows = [{"action": "red", "path": str(tmp_path / "*.mp4")}]
     given = arguments(
         tmp_path, rows, colour_spec, "--sample_fps=10", "--batch_size=2", f"--workers={workers}", "--progress=auto"

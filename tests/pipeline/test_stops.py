@@ -12,7 +12,7 @@ from clipscout.pipeline import scratch
 from clipscout.pipeline.scratch import Scratch
 from clipscout.pipeline.stops import SIGNALS, Stopped, Stops
 from tests.jobs import arguments, scene_video
-from tests.programs import Program, silent_site, until, url_on
+from tests.programs import Program, is_worker, parents_by_process, silent_site, until, url_on
 
 STOPPED = "clipscout: stopped; the same command goes on from what is complete"
 WORKER_DIED = (
@@ -56,16 +56,17 @@ def assert_terminal_is_well(program):
     assert program.shown.rfind("\x1b[?25h") > program.shown.rfind("\x1b[?25l")
 
 
-on_a_terminal = pytest.mark.parametrize(
-    "waiting", [(True, 1), (True, 2)], indirect=True, ids=["one worker", "two workers"]
-)
 on_pipes = pytest.mark.parametrize(
     "waiting", [(False, 1), (False, 2)], indirect=True, ids=["one worker", "two workers"]
 )
 
 
-@on_a_terminal
-@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+@pytest.mark.parametrize(
+    ("waiting", "times"),
+    [((True, 1), 1), ((True, 1), 2), ((True, 2), 2)],
+    indirect=["waiting"],
+    ids=["once, one worker", "twice, one worker", "twice, two workers"],
+)
 def test_ctrl_c_ends_in_one_line(waiting, times):
     until(lambda: "\x1b[?25l" in waiting.shown)  # the display is there
     start = time.monotonic()
@@ -85,7 +86,7 @@ def test_sigterm_ends_in_one_line(waiting):
     assert waiting.outputs() == ("", f"{STOPPED}\n")
 
 
-@on_a_terminal
+@pytest.mark.parametrize("waiting", [(True, 2)], indirect=True, ids=["two workers"])
 def test_a_terminal_that_closes_ends_the_job(waiting):
     start = time.monotonic()
     waiting.close_terminal()
@@ -93,7 +94,7 @@ def test_a_terminal_that_closes_ends_the_job(waiting):
     assert_gone(waiting, start)
 
 
-@on_pipes
+@pytest.mark.parametrize("waiting", [(False, 2)], indirect=True, ids=["two workers"])
 def test_a_program_that_is_killed_takes_its_workers_along(waiting):
     waiting.send(signal.SIGKILL)
     assert waiting.wait() == -signal.SIGKILL
@@ -117,10 +118,13 @@ def test_what_killed_programs_left_goes_at_the_next_start_and_nothing_of_a_livin
 
 
 @pytest.mark.parametrize("waiting", [(False, 2)], indirect=True, ids=["two workers"])
-def test_a_worker_that_is_killed_ends_the_job_in_one_line_whatever_it_was_at(waiting):
-    workers = [pid for pid in waiting.processes() if b"pipeline.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+@pytest.mark.parametrize("server", [False, True], ids=["workers", "what forks them"])
+def test_a_worker_that_is_killed_ends_the_job_in_one_line_whatever_it_was_at(waiting, server):
+    workers = [pid for pid in waiting.processes() if is_worker(pid)]
     assert len(workers) == 2
-    for pid in workers:  # one waits for a site, of the other nothing was asked
+    parents = {parents_by_process()[pid] for pid in workers}
+    assert len(parents) == 1  # of what was imported there is one copy
+    for pid in parents if server else workers:  # one waits for a site, of the other nothing was asked
         os.kill(pid, signal.SIGKILL)
     assert waiting.wait() == 1
     assert waiting.outputs() == ("", f"{WORKER_DIED}\n")

@@ -1,10 +1,12 @@
-"""A process that starts children by forking itself, with what they need imported.
+"""A process that starts others by forking itself, with what they need imported.
 
-yt-dlp takes a second to import, and each lane has a child. The server never has a second thread (a fork beside threads
+yt-dlp takes a second to import, and each lane has a child; Beam and torch take several, and each worker process has
+them. The server starts no thread (a fork beside threads
 may deadlock), opens no connection, and ends when its program does.
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -14,30 +16,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Never
 
 _FORK, _WAIT = b"f", b"w"
 _MESSAGE = struct.Struct("=cq")
 _RUNNING = -(1 << 32)
-_LOOK_SECONDS = 0.005
-_PATIENCE_SECONDS = 60.0
+_SHORTEST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.005, 0.1
 
 
 class ForkServer:
     """The program's side. Thread-safe.
 
     Args:
+      main: What a child runs, as `module:function`; it is called with the descriptor that `start` was given.
       modules: What is imported before anything is forked; their functions `warm`, where they have one, are called.
       environment: That of the server and so of its children.
+      patience_seconds: How long these imports may take.
     """
 
-    def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, main: str, modules: Sequence[str], environment: Mapping[str, str], patience_seconds: float = 60.0
+    ) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
-        self._socket.settimeout(_PATIENCE_SECONDS)  # a time-out is an OSError too
+        self._socket.settimeout(patience_seconds)  # a time-out is an OSError too
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "clipscout.transforms.core.child.fork_server", str(theirs.fileno()), *modules],
+            [sys.executable, "-m", "clipscout.transforms.core.child.fork_server", str(theirs.fileno()), main, *modules],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -48,7 +53,7 @@ class ForkServer:
         theirs.close()
 
     def start(self, descriptor: int, log: int) -> "Forked":
-        """Starts a child that serves a connection and writes its terminal's output to a file.
+        """Starts a child that gets a descriptor, and writes its terminal's output to a file.
 
         Raises:
           OSError: The server is gone, or does not answer.
@@ -90,6 +95,7 @@ class Forked:
           subprocess.TimeoutExpired: It did not end in time.
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        pause = _SHORTEST_LOOK_SECONDS
         while True:
             try:
                 status = self._server.status(self.pid)
@@ -99,14 +105,17 @@ class Forked:
                 return status
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired("fork server", timeout or 0)
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
 
 
-def _serve(channel: socket.socket, modules: Sequence[str]) -> None:
+def _serve(channel: socket.socket, main: str, modules: Sequence[str]) -> None:
     """Forks and tells of ends until the program hangs up."""
     for module in modules:
         getattr(importlib.import_module(module), "warm", bool)()
-    importlib.import_module("clipscout.transforms.core.child.entry")
+    module, _, function = main.partition(":")
+    run = getattr(importlib.import_module(module), function)
+    gc.freeze()  # what is imported stays shared: a collection would write to it
     while True:
         message, descriptors, *_ = socket.recv_fds(channel, _MESSAGE.size, 2)
         if not message:
@@ -116,7 +125,7 @@ def _serve(channel: socket.socket, modules: Sequence[str]) -> None:
             answer = os.fork()
             if not answer:
                 channel.close()
-                _become_child(*descriptors)
+                _become_child(run, *descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
         else:
@@ -132,16 +141,14 @@ def _status(pid: int) -> int:
     return os.waitstatus_to_exitcode(status) if ended else _RUNNING
 
 
-def _become_child(descriptor: int, log: int) -> Never:
-    from clipscout.transforms.core.child import entry
-
+def _become_child(run: Callable[[int], object], descriptor: int, log: int) -> Never:
     status = 1
     try:
         os.setsid()
         for terminal in (sys.stdout.fileno(), sys.stderr.fileno()):
             os.dup2(log, terminal)
         os.close(log)
-        entry.main(descriptor)
+        run(descriptor)
         status = 0
     except BaseException:  # noqa: BLE001 - its end tells; what is above belongs to the server
         sys.excepthook(*sys.exc_info())
@@ -153,4 +160,4 @@ def _become_child(descriptor: int, log: int) -> Never:
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as its_channel:
-        _serve(its_channel, sys.argv[2:])
+        _serve(its_channel, sys.argv[2], sys.argv[3:])

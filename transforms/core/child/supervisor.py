@@ -109,7 +109,7 @@ def _environment() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
-    server = ForkServer(_FORKED, dict(environment))
+    server = ForkServer("clipscout.transforms.core.child.entry:main", _FORKED, dict(environment))
     atexit.register(server.close)  # as long as the program lives its next job has no second to wait for it
     return server
 
