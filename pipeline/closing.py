@@ -10,6 +10,7 @@ from clipscout.transforms.failures import remedy
 #: More actions than this are not all told; the summary has them.
 _MOST_ACTIONS = 20
 _LONGEST_MESSAGE = 300
+_WEAK = f"{funnel.WEAK_SCORE:g}"
 
 
 def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
@@ -27,6 +28,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
         *_next(summary),
         "",
         *_actions(summary["actions"]),
+        *_weak(summary),
         *_reuse(summary),
         *_cleaning(summary),
         *([f"clips      {clips}"] if summary["funnel"]["clips"]["written"] or summary["stale_clips"] else []),
@@ -93,8 +95,32 @@ def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             text += f" of {counted(found['spans'], 'span')}"
         if found["spans"]:
             text += f", best score {found['best']:.3g}, median {found['median']:.3g}"
-        lines.append(text)
+        lines += [text, *_distribution(found)]
     yield from beside("actions", lines)
+
+
+def _distribution(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the quantiles and the ladder of an action, as far as they tell more than the line before."""
+    best, kept = found.get("best_per_video", {}), found.get("kept_at", {})
+    if best.get("videos", 0) > 1:
+        quantiles = best["quantiles"]
+        low, middle, high = (f"{quantiles[part]:.3g}" for part in ("0.1", "0.5", "0.9"))
+        yield f"  best response per video: {low} at 10%, {middle} at 50%, {high} at 90% of {best['videos']}"
+    steps = [f"{number} at {threshold}" for threshold, number in kept.items() if 0 < number < found["spans"]]
+    if steps:
+        yield f"  spans that a --min_score keeps: {', '.join(steps)}"
+
+
+def _weak(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yields how many spans are weak where nobody has set a threshold, and how to cut them off."""
+    free = [found for found in summary["actions"].values() if found.get("own_min_scores", 0) < found["rows"]]
+    kept = [(found["spans"], found.get("kept_at", {}).get(_WEAK)) for found in free]
+    weak = sum(spans - strong for spans, strong in kept if strong is not None)
+    if not weak or summary.get("settings", {}).get("min_score"):
+        return
+    total = sum(spans for spans, _ in kept)
+    yield f"weak       {weak} of {counted(total, 'span')} score below {_WEAK}, and no threshold was set"
+    yield f"{'':<11}the same command with --min_score={_WEAK} --replace leaves them out; nothing is scored again"
 
 
 def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:

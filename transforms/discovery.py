@@ -74,7 +74,7 @@ def path_failure(query: ActionQuery) -> Failure | None:
 
 def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
     found_by = query.query or naming.without_login(query.url) or query.path
-    ask = Ask(query.action, query.classes, query.row, rank, found_by, query.extra)
+    ask = Ask(query.action, query.classes, query.row, rank, found_by, query.extra, query.min_score)
     return naming.folded(key), VideoRequest(key, (ask,), **source)
 
 

@@ -11,25 +11,37 @@ from clipscout.transforms.core.queries.row_times import Ranges
 from clipscout.transforms.core.spans import peaks
 from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import CandidateSpan, Flush, ScoredVideo, ScoreTrack, VideoSpans
+from clipscout.transforms.records import CandidateSpan, Flush, ScoredVideo, VideoSpans
 
 
 def notes(
-    track: ScoreTrack, spans: tuple[CandidateSpan, ...], settings: SpanSettings, within: Mapping[str, Ranges]
+    removed: Mapping[str, Mapping[str, float | None]],
+    spans: tuple[CandidateSpan, ...],
+    settings: SpanSettings,
+    within: Mapping[str, Ranges],
+    min_scores: Mapping[str, float],
 ) -> tuple[str, ...]:
-    """Returns a sentence for each action without a span: which threshold left how many samples out."""
+    """Returns a sentence for each action without a span: which threshold left how many samples out.
+
+    Args:
+      removed: What `peaks.removed_by` returns.
+      spans: The spans of the video.
+      settings: How they were picked.
+      within: The actions that are looked for in some ranges of time alone.
+      min_scores: The threshold of each action.
+    """
     found = {span.action for span in spans}
     sentences = []
-    for action, removed in peaks.removed_by(track, settings, within).items():
+    for action, numbers in removed.items():
         if action in found:
             continue
-        count = f"{removed['samples']} samples"
-        reasons = [f"{removed['below_min_score']} of {count} are below min_score {settings.min_score:g}"]
+        count = f"{numbers['samples']} samples"
+        reasons = [f"{numbers['below_min_score']} of {count} are below min_score {min_scores[action]:g}"]
         if settings.mode == "segments":
-            reasons.append(f"{removed['below_high_score']} below high_score {settings.high_score:g}")
+            reasons.append(f"{numbers['below_high_score']} below high_score {settings.high_score:g}")
         if action in within:
             reasons.append("samples beyond the row's times among them")
-        strongest = "none" if removed["strongest"] is None else f"{removed['strongest']:.4g}"
+        strongest = "none" if numbers["strongest"] is None else f"{numbers['strongest']:.4g}"
         sentences.append(f"no span of {action!r}: {', '.join(reasons)}; the strongest response is {strongest}")
     return tuple(sentences)
 
@@ -45,19 +57,22 @@ class _Propose(beam.DoFn):
             return
         video, track = scored.video, scored.track
         within = row_times.ranges_of(video.request.asks) if self._settings.within_row_times else {}
-        spans = tuple(peaks.propose(track, self._settings, within))
+        min_scores = video.request.min_scores(self._settings.min_score)
+        spans = tuple(peaks.propose(track, self._settings, within, min_scores))
+        removed = peaks.removed_by(track, self._settings, within, min_scores)
+        best = [(action, numbers["strongest"]) for action, numbers in removed.items()]
         self._metrics.count("in-tracks")
         self._metrics.count("out-spans", len(spans))
-        said = notes(track, spans, self._settings, within)
         yield VideoSpans(
             video,
             spans,
             track.decoded_seconds,
             len(track.times),
             track.flags,
-            said,
+            notes(removed, spans, self._settings, within, min_scores),
             lost_seconds=track.lost_seconds,
             reused=scored.reused,
+            strongest=tuple((action, response) for action, response in best if response is not None),
         )
 
 

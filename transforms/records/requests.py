@@ -16,6 +16,7 @@ class ActionQuery:
       row: Where the row stands, `file:line`.
       classes: Classifier labels that count as this action; empty means the action's own name.
       max_videos: The row's own cap on videos found; None means the job's.
+      min_score: The row's own weakest response that may become a span; None means the job's.
       extra: Every other column of the row, carried through to the outputs.
     """
 
@@ -26,6 +27,7 @@ class ActionQuery:
     path: str = ""
     classes: tuple[str, ...] = ()
     max_videos: int | None = None
+    min_score: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class Ask:
       rank: Place of the video among what the row found, from 1.
       query: The search text, URL or path that found it.
       extra: The row's other columns.
+      min_score: The row's own weakest response that may become a span; None means the job's.
     """
 
     action: str
@@ -56,6 +59,7 @@ class Ask:
     rank: int = 1
     query: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    min_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,17 @@ class VideoRequest:
         for ask in self.asks:
             wanted.setdefault(ask.action, set()).update(ask.labels)
         return {action: tuple(sorted(wanted[action])) for action in sorted(wanted)}
+
+    def min_scores(self, usual: float) -> dict[str, float]:
+        """Returns for each action the weakest response that may become a span: the lowest that one of its rows wants.
+
+        Args:
+          usual: What a row wants that names none.
+        """
+        found: dict[str, list[float]] = {}
+        for ask in self.asks:
+            found.setdefault(ask.action, []).append(usual if ask.min_score is None else ask.min_score)
+        return {action: min(scores) for action, scores in found.items()}
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class VideoSpans:
       samples: How many samples were scored.
       flags: Flags of the decoding.
       notes: Why an action has no span, a sentence each.
+      strongest: (action, response) pairs: the best response of each action in the video, as spans are picked from it.
       dropped: (rule, number) of the spans that a rule of the selection took out.
       better: The same video in a better quality, which clips are cut from; None where there is none.
       source_flags: What is to be said of the video that clips are cut from.
@@ -91,6 +92,7 @@ class VideoSpans:
     source_flags: tuple[str, ...] = ()
     lost_seconds: float = 0.0
     reused: bool = False
+    strongest: tuple[tuple[str, float], ...] = ()
 
     @property
     def source(self) -> Video:

@@ -1,6 +1,7 @@
 """One row of a query file: its columns to a query, with the column that a misspelled one was meant to be."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,13 +10,19 @@ from urllib.parse import unquote, urlsplit
 from clipscout.transforms.core.storage import naming
 from clipscout.transforms.records import ActionQuery
 
-_ACTION, _SOURCE, _OPTIONAL = ("action", "label"), ("query", "url", "youtube_id", "path"), ("classes", "max_videos")
+_ACTION, _SOURCE, _OPTIONAL = (
+    ("action", "label"),
+    ("query", "url", "youtube_id", "path"),
+    ("classes", "max_videos", "min_score"),
+)
 #: The columns that mean something to us; all others are the user's own.
 COLUMNS = (*_ACTION, *_SOURCE, *_OPTIONAL)
 #: How alike a name has to be: of a row that fails anyway, and of one that is good but for this name, since every other
 #: column is the user's own (`class` is none of ours).
 _ALIKE, _CLEARLY_MEANT = 0.65, 0.85
 _MOST_VIDEOS = 10_000
+#: As of the option `min_score`.
+_HIGHEST_SCORE = 1e9
 
 
 class RowError(ValueError):
@@ -53,6 +60,7 @@ def to_query(fields: dict[str, Any], row: str) -> ActionQuery:
         "path": _path(_text(take("path"), "path")),
         "classes": _classes(take("classes")),
         "max_videos": _positive_integer(take("max_videos"), "max_videos"),
+        "min_score": _score(take("min_score"), "min_score"),
     }
     meant = _meant(taken, columns)
     try:
@@ -75,7 +83,7 @@ def _meant(taken: Mapping[str, Any], others: Iterable[str]) -> str:
     """Returns which of ours a row's other columns were probably meant to be; nothing where it lacks none of them."""
     lacks_source = not any(taken[name] for name in ("query", "url", "path"))
     wanted = [*(() if taken["action"] else _ACTION), *(_SOURCE if lacks_source else ())]
-    optional = [name for name in _OPTIONAL if not taken[name]]
+    optional = [name for name in _OPTIONAL if taken[name] in (None, ())]
     found = []
     for other in others:
         folded = re.sub(r"[\s-]+", "_", other.lower())
@@ -149,3 +157,15 @@ def _positive_integer(value: Any, column: str) -> int | None:
     if not (1 <= number <= _MOST_VIDEOS and number.is_integer()):  # a spreadsheet writes 5 as 5.0
         raise RowError(f"{column} is {value!r}, expected a whole number from 1 to {_MOST_VIDEOS}")
     return int(number)
+
+
+def _score(value: Any, column: str) -> float | None:
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number <= _HIGHEST_SCORE:
+        raise RowError(f"{column} is {value!r}, expected a number from 0 to {_HIGHEST_SCORE:g}")
+    return number

@@ -17,6 +17,10 @@ from clipscout.transforms.records import (
     VideoSpans,
 )
 
+#: What is called weak where the user has set no threshold. A level to begin with, for classifiers that give
+#: probabilities: of lite0 the distractors that were tried stay below it (0.10 at most), true actions above (0.38).
+WEAK_SCORE = 0.1
+
 #: What enters -> the ways to leave. The sides are counted in different places: what is lost between them is noticed.
 #: `failed` counts come from the failures themselves. A video is used in place, or stored below the output: by this run
 #: or an earlier one, which `reused` tells apart.
@@ -33,6 +37,10 @@ EQUATIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 #: Every number of the funnel, in the order in which a reader meets them.
 NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*entries, *exits)))
+
+#: What is told of the distribution of scores.
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_LADDER = (0.01, 0.02, 0.05, WEAK_SCORE, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 #: Stages whose failures, but for rejections, are those of rows.
 _ROW_STAGES = ("ReadQueries", "MatchLabels", "FindVideos")
@@ -76,17 +84,20 @@ def _reused(reused: bool, what: str) -> list[tuple[str, Any]]:
 
 def row_tallies(record: ActionQuery | Failure) -> list[tuple[str, int]]:
     """Returns what a row counts that was read, or could not be; see `tallies`."""
-    asked = [] if isinstance(record, Failure) else [(f"asked.{record.action}", 1)]
-    return [("rows.read", 1), *asked]
+    if isinstance(record, Failure):
+        return [("rows.read", 1)]
+    own = [] if record.min_score is None else [(f"own_min_scores.{record.action}", 1)]
+    return [("rows.read", 1), (f"asked.{record.action}", 1), *own]
 
 
-def proposal_tallies(record: VideoSpans | Flush) -> list[tuple[str, int]]:
+def proposal_tallies(record: VideoSpans | Flush) -> list[tuple[str, Any]]:
     """Returns what a video's spans count before the selection; see `tallies`."""
     if isinstance(record, Flush):
         return []
+    best = [(f"response.{action}", float(response)) for action, response in record.strongest]
     if not record.spans:
-        return [("videos.without_span", 1)]
-    return [("videos.with_spans", 1), ("spans.proposed", len(record.spans))]
+        return [("videos.without_span", 1), *best]
+    return [("videos.with_spans", 1), ("spans.proposed", len(record.spans)), *best]
 
 
 def _selection_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
@@ -122,8 +133,11 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
       `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `messages`: code to
       its first three messages, in the order of `failures*.jsonl`; `dropped`: spans that the selection took out, by
       rule; `next_run`: how many of them another run tries again; `reused`: how many of the stored videos, the tracks
-      and the clips an earlier run made; `actions`: action to its rows, spans and clips, and its spans' best and median
-      score (to three digits, None without a span); `failure_ratio`: the part of the rows, of the videos or of the spans
+      and the clips an earlier run made; `actions`: action to its rows, how many of these have a
+      threshold of their own, its spans and clips, its spans' best and median score
+      (None without a span), `best_per_video`: how many of its videos were scored, and quantiles of the best response of
+      each, and `kept_at`: for each threshold of a ladder the number of its spans that reach it (all but the best score
+      cut off after three digits); `failure_ratio`: the part of the rows, of the videos or of the spans
       that ended as a failure, whichever is largest (rejections by a stated rule are none); `adds_up`: whether every
       equation of `EQUATIONS` holds.
     """
@@ -184,13 +198,27 @@ def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 def _action(action: str, totals: Mapping[str, Any]) -> dict[str, Any]:
     scores: Scores | None = totals.get(f"score.{action}")
+    responses: Scores = totals.get(f"response.{action}") or Scores()
     return {
         "rows": totals[f"asked.{action}"],
+        "own_min_scores": totals.get(f"own_min_scores.{action}", 0),
         "spans": len(scores) if scores else 0,
         "clips": totals.get(f"clip.{action}", 0),
         "best": scores.best if scores else None,
-        "median": scores.median() if scores else None,
+        "median": scores.quantile(0.5) if scores else None,
+        "best_per_video": {
+            "videos": len(responses),
+            "quantiles": {f"{part:g}": responses.quantile(part) for part in QUANTILES} if len(responses) else {},
+        },
+        "kept_at": {f"{threshold:g}": scores.at_least(threshold) for threshold in ladder(scores)} if scores else {},
     }
+
+
+def ladder(scores: Scores) -> tuple[float, ...]:
+    """Returns the thresholds that spans are counted at: fixed ones for probabilities, else quantiles of the scores."""
+    if scores.best <= 1:
+        return _LADDER
+    return tuple(sorted({scores.quantile(part) for part in QUANTILES}))
 
 
 def _failure_ratio(numbers: Mapping[str, int]) -> float:

@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import numpy as np
+
 #: How many messages are kept of each failure code.
 MESSAGES = 3
 _DIGITS = 3
 
 
 class Scores:
-    """Scores of any number of spans: the best of them, and how many there are of each to three significant digits.
+    """Any number of scores: the best of them, and how many there are of each, cut off after three significant digits.
 
-    A median needs all scores; rounded they are at most 900 different ones between a power of ten and the next.
+    Quantiles need all scores; cut off they are at most 900 different ones between a power of ten and the next. How many
+    reach a threshold of three digits is exact so.
     """
 
     def __init__(self) -> None:
@@ -27,7 +30,7 @@ class Scores:
     def add(self, score: float) -> None:
         """Adds a score."""
         self.best = max(self.best, score)
-        self._counts[float(f"{score:.{_DIGITS}g}")] += 1
+        self._counts[cut_off(score)] += 1
 
     def merge(self, other: "Scores") -> None:
         """Adds the scores of another."""
@@ -37,14 +40,27 @@ class Scores:
     def __len__(self) -> int:
         return self._counts.total()
 
-    def median(self) -> float:
-        """Returns the median of the rounded scores, of an even number the mean of the middle two."""
-        middle = {(len(self) - 1) // 2, len(self) // 2}
-        found, passed = [], 0
+    def quantile(self, part: float) -> float:
+        """Returns the score, cut off, that this part of all scores does not pass: 0.5 is for the (lower) median."""
+        place, passed = math.ceil(part * len(self)), 0
         for score in sorted(self._counts):
-            found += [score for position in middle if passed <= position < passed + self._counts[score]]
             passed += self._counts[score]
-        return float(f"{sum(found) / len(found):.{_DIGITS}g}")
+            if passed >= place:
+                return score
+        raise ValueError("there are no scores")
+
+    def at_least(self, threshold: float) -> int:
+        """Returns how many scores reach a threshold; exactly, if it has three digits at most."""
+        return sum(count for score, count in self._counts.items() if score >= threshold)
+
+
+def cut_off(score: float) -> float:
+    """Returns the largest number of three significant digits that a score, once a float32, reaches."""
+    rounded = float(f"{score:.{_DIGITS}g}")
+    if np.float32(rounded) <= np.float32(score):
+        return rounded
+    step = 10.0 ** (math.floor(math.log10(abs(score))) - _DIGITS + 1)
+    return float(f"{rounded - step:.{_DIGITS}g}")
 
 
 class Messages:

@@ -23,7 +23,7 @@ NO_SPAN, NOT_SELECTED = "no_span", "not_selected"
 
 _TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
 #: Columns whose fields differ from row to row: an object in JSON Lines, its JSON text in Parquet.
-_OBJECTS = ("asks", "listed", "facts")
+_OBJECTS = ("best_responses", "asks", "listed", "facts")
 SPAN_COLUMNS: dict[str, pa.DataType] = {
     "id": _TEXT,
     "action": _TEXT,
@@ -77,6 +77,7 @@ VIDEO_COLUMNS: dict[str, pa.DataType] = {
     "samples": _INT,
     "spans": _INT,
     "clips": _INT,
+    "best_responses": _TEXT,
     "flags": _TEXTS,
     "notes": _TEXTS,
     "asks": _TEXT,
@@ -119,6 +120,7 @@ def video_row(
         "samples": proposal.samples if proposal else 0,
         "spans": len(proposal.spans) if proposal else 0,
         "clips": clips,
+        "best_responses": dict(proposal.strongest) if proposal else {},
         "flags": list(proposal.flags) if proposal else [],
         "notes": list(proposal.notes) if proposal else [],
         "asks": [_ask(ask) for ask in request.asks],
@@ -182,6 +184,7 @@ def _ask(ask: Ask) -> dict[str, Any]:
         "row": ask.row,
         "rank": ask.rank,
         "found_by": naming.printable(ask.query),
+        "min_score": ask.min_score,
         "extra": ask.extra,
     }
 
@@ -192,7 +195,7 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def parquet(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
-    """Returns rows as a Parquet file: the columns of JSON Lines; `asks`, `listed` and `facts` as JSON text."""
+    """Returns rows as a Parquet file: the columns of JSON Lines; objects (`asks`, `facts`, ...) as JSON text."""
     flat = [
         {name: strict_json.text(value) if name in _OBJECTS else strict_json.plain(value) for name, value in row.items()}
         for row in rows

@@ -6,7 +6,7 @@ Canny, "A computational approach to edge detection" (1986).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from clipscout.transforms.records import CandidateSpan, ScoreTrack
 #: Room for the rounding of times in floating point.
 _ROUNDING_SECONDS = 1e-9
 _EVERYWHERE: Mapping[str, Ranges] = MappingProxyType({})
+_NO_OWN: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,10 @@ def _narrowed(region: Region, peak_seconds: float, length: float) -> Region:
 
 
 def propose(
-    track: ScoreTrack, settings: SpanSettings, within: Mapping[str, Ranges] = _EVERYWHERE
+    track: ScoreTrack,
+    settings: SpanSettings,
+    within: Mapping[str, Ranges] = _EVERYWHERE,
+    min_scores: Mapping[str, float] = _NO_OWN,
 ) -> list[CandidateSpan]:
     """Returns the candidate spans of every action of a track, by action and rank.
 
@@ -212,10 +216,12 @@ def propose(
       track: The responses.
       settings: How spans are picked.
       within: For some actions, the ranges of time that their spans keep to.
+      min_scores: For some actions, what holds for them in the place of `settings.min_score`.
     """
     video_seconds = _video_seconds(track)
-    spans = []
+    usual, spans = settings, list[CandidateSpan]()
     for column, action in enumerate(track.actions):
+        settings = replace(usual, min_score=min_scores.get(action, usual.min_score))
         ranges = within.get(action, ((0.0, video_seconds),))
         responses = _smooth_within(track, column, settings, within.get(action))
         if settings.mode == "segments":
@@ -315,9 +321,12 @@ def _candidates(
 
 
 def removed_by(
-    track: ScoreTrack, settings: SpanSettings, within: Mapping[str, Ranges] = _EVERYWHERE
+    track: ScoreTrack,
+    settings: SpanSettings,
+    within: Mapping[str, Ranges] = _EVERYWHERE,
+    min_scores: Mapping[str, float] = _NO_OWN,
 ) -> dict[str, dict[str, float | None]]:
-    """Tells for every action how many of its samples each threshold rules out: why there is no span.
+    """Tells for every action how many of its samples each threshold rules out: why there is no span. See `propose`.
 
     Returns:
       For each action `samples`, how many there are; `below_min_score` and `below_high_score`, how many do not reach
@@ -331,7 +340,7 @@ def removed_by(
         low = ~(responses >= settings.high_score) if settings.mode == "segments" else np.zeros(0)
         removed[action] = {
             "samples": len(responses),
-            "below_min_score": int(np.count_nonzero(~(responses >= settings.min_score))),
+            "below_min_score": int(np.count_nonzero(~(responses >= min_scores.get(action, settings.min_score)))),
             "below_high_score": int(np.count_nonzero(low)),
             "strongest": float(known.max()) if len(known) else None,
         }
