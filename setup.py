@@ -58,6 +58,7 @@ setup(
             "gcp-storage-emulator",
             "scikit-image",
             "pandas",
+            "playwright",
         ],
     },
     classifiers=[
