@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # several environments with one home: a pip that asks for input would hang
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint bench image lock clean
+.PHONY: demo test chromium lint bench image lock clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -22,8 +22,12 @@ demo: $(READY)
 	$(BIN)/python -m demo.run_demo demo_output
 
 # a file of tests goes to one process as a whole; a single test is run without all this, by `pytest FILE -k NAME`
-test: $(READY)
+test: $(READY) chromium
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+# what the browser tests drive; where it cannot be installed a line says so, and they are skipped
+chromium:
+	@sh tests/chromium.sh
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

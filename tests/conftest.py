@@ -1,4 +1,4 @@
-"""Fixtures that several tests share: a classifier that sees colours, the loopback site's search, Google's storage."""
+"""Fixtures that several tests share: a classifier that sees colours, Google's storage, a browser; and the summary."""
 
 import atexit
 import concurrent.futures.thread
@@ -14,6 +14,7 @@ import torch
 
 from clipscout.transforms.core.storage import gcs
 from tests import egress
+from tests.browser import NO_CHROMIUM, opening, running_chromium
 from tests.cloud_servers import google
 from tests.colours import COLOURS, ColourModel
 
@@ -91,6 +92,24 @@ def cloud(google_cloud, monkeypatch):
     gcs._cloud.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for the tests of one file: while it runs, no `asyncio.run` can in this process."""
+    with running_chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens a file or URL in a context of its own and gives an Opened; closed after the test.
+
+    Options are those of Playwright's contexts: `open_page(path, viewport={"width": 390, "height": 844},
+    color_scheme="dark", device_scale_factor=2, has_touch=True)`.
+    """
+    with opening(browser) as open_page:
+        yield open_page
+
+
 def read_jsonl(path):
     """Returns the rows of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -102,6 +121,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section(f"{len(skipped)} SKIPPED: what these hold is not known of this machine", sep="!")
         for report in skipped:
             terminalreporter.line(f"{report.nodeid}: {report.longrepr[-1]}")
+        if without := sum(NO_CHROMIUM in report.longrepr[-1] for report in skipped):
+            terminalreporter.section(f"{without} browser tests were skipped: {NO_CHROMIUM}", sep="!")
     passed = [report for report in terminalreporter.stats.get("passed", ()) if report.when == "call"]
     if rows := [value for report in passed for name, value in report.user_properties if name == "parity"]:
         terminalreporter.section("parity with plain torch on the same frames")

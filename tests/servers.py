@@ -3,7 +3,9 @@
 import contextlib
 import http.server
 import json
+import mimetypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from urllib.parse import unquote, urlsplit
 
 
 @contextlib.contextmanager
@@ -78,6 +81,48 @@ def file_server():
     with serving(Handler) as port:
         files.url = f"http://127.0.0.1:{port}"
         yield files
+
+
+class _FolderHandler(QuietHandler):
+    """Gives the files below a folder, whole or the range of bytes that a player asks for when it seeks."""
+
+    folder = None
+
+    def do_GET(self):
+        name = unquote(urlsplit(self.path).path).lstrip("/")
+        path = (self.folder / name).resolve()
+        path = path / "index.html" if path.is_dir() else path
+        if path.is_relative_to(self.folder) and path.is_file():
+            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+            self.give_range(kind, path.read_bytes())
+        elif name == "favicon.ico":  # asked for by browsers, not by pages
+            self.give(204, "image/x-icon", b"")
+        else:
+            self.give(404, "text/plain", b"not here")
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def give_range(self, kind, body):
+        """Sends the range that is asked for; all of it where none is, or one that is written otherwise."""
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)|bytes=-(\d+)", self.headers.get("Range", ""))
+        if asked is None:
+            self.give(200, kind, body, **{"Accept-Ranges": "bytes"})
+            return
+        first = max(0, len(body) - int(asked[3])) if asked[3] else int(asked[1])
+        end = min(len(body), int(asked[2]) + 1) if asked[2] else len(body)
+        if first >= end:
+            self.give(416, "text/plain", b"no such range", **{"Content-Range": f"bytes */{len(body)}"})
+        else:
+            place = f"bytes {first}-{end - 1}/{len(body)}"
+            self.give(206, kind, body[first:end], **{"Accept-Ranges": "bytes", "Content-Range": place})
+
+
+@contextlib.contextmanager
+def folder_server(folder):
+    """Serves the files below a folder; gives the address without a slash at the end."""
+    with serving(type("Handler", (_FolderHandler,), {"folder": folder.resolve()})) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
