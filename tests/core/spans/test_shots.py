@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipscout.transforms.core.spans.shots import crossed, place, to_milliseconds
+from clipscout.transforms.core.spans.shots import crossed, fit, to_milliseconds
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_crossed(span, boundaries, expected):
 )  # fmt: skip
 def test_place(span, peak, boundaries, avoid, trim):
     def placed(mode):
-        return place(span, peak, boundaries, mode, min_seconds=2, limits=(0, 30))
+        return fit(span, peak, boundaries, mode, min_seconds=2, limits=(0, 30))
 
     assert placed("avoid") == avoid
     assert placed("trim") == trim
@@ -51,9 +51,9 @@ def test_place(span, peak, boundaries, avoid, trim):
 
 
 def test_a_span_moves_only_inside_its_limits():
-    assert place((10, 20), 15, [12], "avoid", 2, limits=(8, 21)) == (12, 21)
-    assert place((10, 20), 15, [17], "avoid", 2, limits=(8, 21)) == (8, 17)
-    assert place((10, 20), 15, [12], "avoid", 9.5, limits=(8, 21)) == (10, 20)
+    assert fit((10, 20), 15, [12], "avoid", 2, limits=(8, 21)) == (12, 21)
+    assert fit((10, 20), 15, [17], "avoid", 2, limits=(8, 21)) == (8, 17)
+    assert fit((10, 20), 15, [12], "avoid", 9.5, limits=(8, 21)) == (10, 20)
 
 
 @st.composite
@@ -76,7 +76,7 @@ def placings(draw):
 @given(placings())
 def test_a_placed_span_is_in_its_limits_holds_its_peak_and_crosses_no_cut_without_need(placing):
     (start, end), peak, boundaries, mode, least, (low, high) = placing
-    placed = place(*placing)
+    placed = fit(*placing)
     assert low <= placed[0] <= peak < placed[1] <= high
     assert placed[1] - placed[0] <= end - start + 1e-9
     if mode == "trim":
