@@ -26,7 +26,7 @@ def start_ahead(argv: Sequence[str]) -> None:
     with contextlib.suppress(options.UsageError):
         values = options.parsed(options.parser(), options.with_flags_spelled_out(list(argv))).values
         if values.runner in (None, options.LOCAL_RUNNER) and values.workers not in (None, "1"):
-            _server(os.getcwd())
+            _server(*_shaping())
 
 
 def start(environment: dict[str, str]) -> Forked:
@@ -35,20 +35,26 @@ def start(environment: dict[str, str]) -> Forked:
     Raises:
       OSError: The server was killed, or ran out of memory.
     """
+    own = json.dumps({**os.environ, **environment})  # a variable that is no text is escaped, and comes back as it was
     with tempfile.TemporaryFile() as file, open(os.devnull, "w") as log:
-        file.write(json.dumps({**os.environ, **environment}).encode())
+        file.write(own.encode())
         file.seek(0)
         with _FORKING:  # one server for all who begin at once
             try:
-                return _server(os.getcwd()).start(file.fileno(), log.fileno())
+                return _server(*_shaping()).start(file.fileno(), log.fileno())
             except OSError:
                 _server.cache_clear()
                 raise
 
 
+def _shaping() -> tuple[str, str]:
+    """Returns what a process reads at its beginning: from where modules of the user's are imported."""
+    return os.getcwd(), os.environ.get("PYTHONPATH", "")
+
+
 @lru_cache(maxsize=1)
-def _server(_: str) -> ForkServer:
-    """Returns the server for jobs that begin in a folder, from which modules of the user's are imported."""
+def _server(*_: str) -> ForkServer:
+    """Returns the server for jobs that import from the same places."""
     server = ForkServer(_MAIN, _IMPORTED, os.environ, _PATIENCE_SECONDS)
     atexit.register(server.close)
     return server

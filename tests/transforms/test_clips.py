@@ -170,5 +170,5 @@ def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_p
 
 def test_what_is_kept_of_clips_and_videos_is_all_that_is_known_of_them():
     names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in (Clip, Video)}
-    assert {*clip_cutter._FACTS} == names[Clip] - {"span", "reused"}
-    assert {*video_store._FACTS} == names[Video] - {"key", "request", "reused", "modified_ns"}
+    assert {*clip_cutter._RECORDED} == names[Clip] - {"span", "reused"}
+    assert {*video_store._RECORDED} == names[Video] - {"key", "request", "reused", "modified_ns"}
