@@ -36,6 +36,7 @@ setup(
         "deno",  # the JavaScript runtime that YouTube needs, as a binary in a wheel
         "av>=17,<19",
         "numpy",
+        "jinja2",  # the page of the report
         "pyarrow",
         "PyYAML",
         "google-cloud-storage>=3.17",  # checks the checksum of resumable uploads before an object appears

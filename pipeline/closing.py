@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from clipscout.transforms.core.report import page
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.failures import remedy
@@ -32,6 +33,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
         *_reuse(summary),
         *_cleaning(summary),
         *([f"clips      {clips}"] if summary["funnel"]["clips"]["written"] or summary["stale_clips"] else []),
+        f"report     {filesystem.join(output, page.INDEX)}",
         f"manifests  {output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
     ]
     return [printable(line) for line in lines]

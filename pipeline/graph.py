@@ -14,6 +14,7 @@ from clipscout.transforms.download import DownloadVideos
 from clipscout.transforms.flow import Flow, Gates, WithoutFlush
 from clipscout.transforms.outputs import WriteManifests, WriteSummary
 from clipscout.transforms.queries import MatchLabels, ReadExcludes, ReadQueries
+from clipscout.transforms.report import SaveCurves, WriteReport
 from clipscout.transforms.scoring import ScoreVideos
 from clipscout.transforms.selection import SelectSpans
 from clipscout.transforms.spans import ProposeSpans
@@ -39,6 +40,7 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch, flow, gates)
     score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
     scored = fetched.stream | "ScoreVideos" >> score
+    scored.tracks | "SaveCurves" >> SaveCurves(config.output)
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection, flow)
     better = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)
@@ -63,5 +65,5 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     # who launches a job from a template is not there when it runs
     beside = job_record.record(config.shaping()) if config.dataflow else {}
     write = WriteSummary(config.output, config.about(), config.replace, allowed, beside)
-    summary = (tallies, written.paths, written.leftovers) | write
+    summary = (tallies, written.paths, written.leftovers) | write | "WriteReport" >> WriteReport(config.output)
     return Outputs(spans, cut.clips, failures, summary)

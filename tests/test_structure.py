@@ -22,7 +22,7 @@ LEAVES |= {f"transforms.records.{name}" for name in ("requests", "samples", "spa
 FREE = {"transforms.core.storage.naming", "transforms.core.tally"}
 #: The rooms of the core, from the ground up: each imports those before it only. What has the network
 #: looks into no file: `web` comes before `video`.
-ROOMS = ("storage", "child", "web", "video", "queries", "classifiers", "spans", "clips", "results")
+ROOMS = ("storage", "child", "web", "video", "queries", "classifiers", "spans", "clips", "results", "report")
 #: What runs in children.
 CHILDREN = ("child.entry", "video.decode", "clips.cutting", "web.fetch_tasks", "video.probing")
 #: How a child process can die; each prefix of a failure code that is joined with one needs all of them.

@@ -7,6 +7,7 @@ harm: calls to Google's storage are tried again while a fault may pass.
 
 import hashlib
 import io
+import mimetypes
 import os
 import posixpath
 import shutil
@@ -129,8 +130,9 @@ def write_bytes(uri: str, data: bytes) -> None:
         with explained(uri), _replacing(uri) as file:
             file.write(data)
         return
+    kind = mimetypes.guess_type(uri)[0] or "application/octet-stream"  # a browser shows no page of another
     with object_at(uri) as (blob, patience):
-        blob.upload_from_string(data, content_type="application/octet-stream", checksum="crc32c", **patience)
+        blob.upload_from_string(data, content_type=kind, checksum="crc32c", **patience)
 
 
 def move_in(local: str, uri: str) -> None:

@@ -1,0 +1,81 @@
+"""Writing the report of an output, by the job's last stage and for outputs of earlier jobs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clipscout.transforms.core.report import contents, curves, page, plots
+from clipscout.transforms.core.storage import filesystem, naming, tracks
+from clipscout.transforms.core.storage.tracks import TrackFiles
+
+_SCORES = "report/scores"
+
+
+def write(output: str, summary: Mapping[str, Any]) -> str:
+    """Writes the page and the plots of a finished output, and returns the page's path below it.
+
+    Args:
+      output: The output folder.
+      summary: The content of its summary.json.
+
+    Raises:
+      StorageError: Its manifests cannot be read, or the report cannot be written.
+    """
+    data = contents.collected(output, summary)
+    files = {f"{output_file}": text for output_file, text in _plots(data)}
+    for stale in {f"{_SCORES}/{name}" for name in filesystem.list_files(filesystem.join(output, _SCORES))} - set(files):
+        filesystem.delete(filesystem.join(output, stale))
+    for name, text in files.items():
+        filesystem.write_bytes(filesystem.join(output, name), text.encode())
+    about = f"finished {summary.get('finished', '')} by Clipscout {summary.get('version', '')}"
+    filesystem.write_bytes(filesystem.join(output, page.INDEX), page.rendered(data, about))
+    return page.INDEX
+
+
+def _plots(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    summary, fields = data["summary"], data["spans"]["fields"]
+    action, score = fields.index("action"), fields.index("score")
+    scores: dict[str, list[float]] = {}
+    for row in data["spans"]["rows"]:
+        scores.setdefault(row[action], []).append(row[score])
+    threshold = summary["settings"].get("min_score") or 0.0
+    files = [("report/funnel.svg", plots.funnel(summary["funnel"]))]
+    for name, found in sorted(scores.items()):
+        files.append((f"{_SCORES}/{naming.action_folder(name)}.svg", plots.histogram(name, found, threshold)))
+    return files
+
+
+def restore_curves(output: str) -> int:
+    """Makes the curves of an output that has none from its score tracks; returns how many were made.
+
+    What is gone with a track cannot be drawn; nor can an action whose responses were never stored, since another run's
+    outputs answered for it.
+
+    Raises:
+      StorageError: The storage did not answer.
+    """
+    by_video: dict[str, tuple[str, dict[str, list[str]]]] = {}
+    for span in contents.rows(output, "spans"):
+        fingerprint, actions = by_video.setdefault(span["key"], (span.get("scores", ""), {}))
+        for ask in span["asks"]:
+            actions.setdefault(ask["action"], []).extend(ask["labels"])
+    made = 0
+    for video in contents.rows(output, "videos"):
+        fingerprint, actions = by_video.get(video["key"], ("", {}))
+        for ask in video["asks"]:
+            actions.setdefault(ask["action"], []).extend(ask["labels"])
+        if fingerprint and video["content"] and not curves.read(output, video["key"]):
+            made += _restored(output, fingerprint, video, actions)
+    return made
+
+
+def _restored(output: str, fingerprint: str, video: Mapping[str, Any], actions: Mapping[str, list[str]]) -> bool:
+    content_key = naming.content_key(video["content"], video["size_bytes"])
+    stored = tracks.read(TrackFiles(output, fingerprint, content_key).track())
+    if stored is None:
+        return False
+    boundaries, seconds = stored.report["shot_boundaries"], stored.report["decoded_seconds"]
+    drawn = curves.of_stored(video["key"], stored.scores, actions, boundaries, seconds)
+    if not drawn["responses"]:
+        return False
+    curves.write(output, drawn)
+    return True
