@@ -22,6 +22,8 @@ NO_CHROMIUM = "no chromium"
 _NO_WAY_OUT = ("--proxy-server=http://127.0.0.1:9", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp")
 #: How contexts are on every machine, unless a test says otherwise.
 _CONTEXT = {"locale": "en-GB", "timezone_id": "UTC"}
+#: The browser's home; its reporter of crashes ends after it, and may still write.
+_HOME = {"prefix": "clipscout-browser-", "ignore_cleanup_errors": True}
 _FAULTS_THAT_SHUT_OUT = ("serious", "critical")
 
 
@@ -42,7 +44,7 @@ def running_chromium():
     from playwright.sync_api import sync_playwright
 
     arguments = [*_NO_WAY_OUT, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # root has no sandbox
-    with tempfile.TemporaryDirectory(prefix="clipscout-browser-") as home, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(**_HOME) as home, sync_playwright() as playwright:
         own = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         running = playwright.chromium.launch(executable_path=path, args=arguments, env={**own, "HOME": home})
         try:

@@ -181,7 +181,7 @@ SUDO = '#!/bin/sh\ntest "$1" = -n && shift && exec "$@"\n'
 @pytest.fixture
 def set_up(tmp_path):
     """Runs the set-up on a machine with these programs alone; gives stdout, stderr and what apt was asked."""
-    for name in ("sh", "env", "mktemp", "rm", "grep", "tail", "touch", "ln"):
+    for name in ("sh", "env", "true", "mktemp", "rm", "grep", "tail", "touch", "ln"):
         (tmp_path / name).symlink_to(shutil.which(name))
 
     def run(*, user=0, updates=0, **programs):
