@@ -13,6 +13,7 @@ from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 COMMANDS = {
     "mine": "queries in, spans and clips out",
     "labels": "the labels of a classifier, which rows can name",
+    "report": "the page of an output: clips, scores, a threshold to choose, failures",
 }
 _PAGE = f"""\
 usage: clipscout COMMAND [OPTIONS]
@@ -58,6 +59,10 @@ def _run(arguments: list[str]) -> int:
         from clipscout.pipeline import labels
 
         return labels.main(rest)
+    if command == "report":
+        from clipscout.pipeline import report
+
+        return report.main(rest)
     close = difflib.get_close_matches(command, COMMANDS, n=1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(COMMANDS)}"
     print(f"clipscout: unknown command {command!r}; {hint}", file=sys.stderr)

@@ -108,7 +108,8 @@ def _distribution(found: Mapping[str, Any]) -> Iterator[str]:
         quantiles = best["quantiles"]
         low, middle, high = (f"{quantiles[part]:.3g}" for part in ("0.1", "0.5", "0.9"))
         yield f"  best response per video: {low} at 10%, {middle} at 50%, {high} at 90% of {best['videos']}"
-    steps = [f"{number} at {threshold}" for threshold, number in kept.items() if 0 < number < found["spans"]]
+    highest = {number: threshold for threshold, number in kept.items()}
+    steps = [f"{number} at {threshold}" for number, threshold in highest.items() if 0 < number < found["spans"]]
     if steps:
         yield f"  spans that a --min_score keeps: {', '.join(steps)}"
 

@@ -12,7 +12,7 @@ from clipscout.transforms.core.results import funnel
 from clipscout.transforms.discovery import FindVideos
 from clipscout.transforms.download import DownloadVideos
 from clipscout.transforms.flow import Flow, Gates, WithoutFlush
-from clipscout.transforms.outputs import WriteManifests, WriteSummary
+from clipscout.transforms.outputs import Judge, WriteManifests, WriteSummary
 from clipscout.transforms.queries import MatchLabels, ReadExcludes, ReadQueries
 from clipscout.transforms.report import SaveCurves, WriteReport
 from clipscout.transforms.scoring import ScoreVideos
@@ -61,9 +61,10 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     scored_tallies = scored.tracks | "TallyScored" >> beam.FlatMap(funnel.tallies)
     proposed_tallies = proposals | "TallyProposed" >> beam.FlatMap(funnel.proposal_tallies)
     tallies = (rows, found.tallies, scored_tallies, proposed_tallies, counted) | "AllTallies" >> beam.Flatten()
-    allowed = config.max_failure_ratio if config.dataflow else None  # others are judged where they are waited for
     # who launches a job from a template is not there when it runs
     beside = job_record.record(config.shaping()) if config.dataflow else {}
-    write = WriteSummary(config.output, config.about(), config.replace, allowed, beside)
+    write = WriteSummary(config.output, config.about(), config.replace, beside)
     summary = (tallies, written.paths, written.leftovers) | write | "WriteReport" >> WriteReport(config.output)
+    if config.dataflow:  # others are judged where they are waited for
+        summary = summary | "Judge" >> Judge(config.max_failure_ratio)
     return Outputs(spans, cut.clips, failures, summary)

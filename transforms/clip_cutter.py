@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Any
 
 from clipscout.transforms.core.child.supervisor import MOST_ATTEMPTS, Child, ChildError, Limits
+from clipscout.transforms.core.results import manifests
 from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json, video_store
 from clipscout.transforms.core.storage.errors import DISK_FULL
 from clipscout.transforms.failures import Failure
@@ -230,24 +231,33 @@ class ClipCutter:
             sizes[clip.poster] = os.path.getsize(picture)
             filesystem.move_in(picture, filesystem.join(self._output, clip.poster))
         filesystem.move_in(target, filesystem.join(self._output, path))
-        record = {name: getattr(clip, name) for name in _RECORDED}
-        strict_json.write(self._record(span), {**record, "made": self._made(proposal), "sizes": sizes})
+        self._keep(proposal, clip, self._made(proposal), sizes)
         return clip
+
+    def _keep(self, proposal: VideoSpans, clip: Clip, made: dict[str, Any], sizes: dict[str, int]) -> None:
+        """Writes what is known of a clip beside it, so that the clip alone is usable."""
+        record = {**_about(proposal, clip.span), **{name: getattr(clip, name) for name in _RECORDED}}
+        strict_json.write(self._record(clip.span), {**record, "made": made, "sizes": sizes})
 
     def _stored(self, proposal: VideoSpans, span: CandidateSpan) -> Clip | None:
         """Returns the clip of an earlier run, if it was cut so from this content and is still there, and whole."""
 
-        def make(record: Any) -> tuple[Clip, dict[str, int]] | None:
+        def make(record: Any) -> tuple[Clip, dict[str, int], dict[str, Any]] | None:
             fields = kept.fields({"audio_missing_seconds": 0.0, **record}, _RECORDED)  # as old records lack it
             flags = self._flags_today(record["made"], fields["flags"], proposal)
             if flags is None or fields["path"] != _clip_path(span):
                 return None
             sizes = kept.fields({"sizes": {}, **record}, {"sizes": dict})["sizes"]
-            return Clip(span, **{**fields, "flags": flags, "reused": True}), sizes
+            return Clip(span, **{**fields, "flags": flags, "reused": True}), sizes, record
 
         try:
             found = kept.read(self._record(span), make)
-            return found[0] if found and self._is_whole(*found) else None
+            if not found or not self._is_whole(*found[:2]):
+                return None
+            clip, sizes, record = found
+            if {name: record.get(name) for name in _about(proposal, span)} != _about(proposal, span):
+                self._keep(proposal, clip, record["made"], sizes)
+            return clip
         except filesystem.StorageError:  # cut it again
             return None
 
@@ -285,6 +295,12 @@ class ClipCutter:
     def _failed(self, span: CandidateSpan, code: str, message: str) -> Failure:
         where = f"{span.key} {span.start_seconds:.3f}-{span.end_seconds:.3f} s"
         return Failure(_STAGE, code, f"{where}: {message}", key=span.key, action=span.action)
+
+
+def _about(proposal: VideoSpans, span: CandidateSpan) -> dict[str, Any]:
+    """Returns what a clip is of, as of today: scores and titles change, and the clip stays."""
+    names = ("action", "key", "score", "rank", "peak_seconds", "top_label")
+    return {**{name: getattr(span, name) for name in names}, **manifests.origin(proposal.video)}
 
 
 def _clip_path(span: CandidateSpan) -> str:

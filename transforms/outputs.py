@@ -6,7 +6,7 @@ bytes, whatever the runner or the number of workers.
 
 import datetime
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -24,7 +24,12 @@ from clipscout.transforms.grouping import GroupByVideo, of_type, only
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Clip, EarlierClip, Video, VideoRequest, VideoSpans
 
-_SPANS_CSV = "spans.csv"
+_SPANS_CSV, _BY_SCORE_CSV = "spans.csv", "spans_by_score.csv"
+#: What makes the content of a manifest's file from its rows in order; all others are JSON Lines.
+_WRITERS: Mapping[str, Callable[[Sequence[Any]], bytes]] = {
+    _SPANS_CSV: manifests.kinetics_csv,
+    _BY_SCORE_CSV: manifests.by_score_csv,
+}
 _PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
 
 _LEFTOVERS: Literal["leftovers"] = "leftovers"
@@ -71,6 +76,7 @@ class _DescribeVideo(beam.DoFn):
                 row["shot_boundaries"] = None
             yield _entry("spans", order, row, self._shards)
             yield _SPANS_CSV, (order, manifests.kinetics_row(row))
+            yield _BY_SCORE_CSV, ((span.action, -span.score, span.key, span.rank), manifests.by_score_row(row))
 
 
 def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
@@ -92,11 +98,11 @@ class _WriteManifest(beam.DoFn):
     def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[str]:
         path, placed = keyed
         rows = [row for _, row in sorted(filter(None, placed), key=_order)]
-        data = manifests.kinetics_csv(rows) if path == _SPANS_CSV else manifests.json_lines(rows)
+        data = _WRITERS.get(path, manifests.json_lines)(rows)
         filesystem.write_bytes(filesystem.join(self._output, path), data)
         yield path
         name = manifest_files.manifest_of(path)
-        if path != _SPANS_CSV and name in _PARQUET:
+        if path not in _WRITERS and name in _PARQUET:
             path = path.removesuffix(manifest_files.JSON_LINES) + manifest_files.PARQUET
             filesystem.write_bytes(filesystem.join(self._output, path), manifests.parquet(rows, _PARQUET[name]))
             yield path
@@ -108,7 +114,8 @@ def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
 
 @dataclass
 class WriteManifests(beam.PTransform):
-    """Writes `videos*.jsonl`, `spans*.jsonl`, the same as Parquet, `spans.csv` and `failures*.jsonl`.
+    """Writes `videos*.jsonl`, `spans*.jsonl`, the same as Parquet, `spans.csv`, `spans_by_score.csv` and
+    `failures*.jsonl`.
 
     Attributes:
       output: The output folder.
@@ -130,7 +137,7 @@ class WriteManifests(beam.PTransform):
         failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
         shards = range(self.shards)
         files = [manifest_files.name(name, n, self.shards) for name in manifest_files.MANIFESTS for n in shards]
-        every = start | "Files" >> beam.FlatMap(_files, [*files, _SPANS_CSV])
+        every = start | "Files" >> beam.FlatMap(_files, [*files, *_WRITERS])
         rows = (described.entries, failed, every) | "Rows" >> beam.Flatten()
         paths = rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
         return Written(paths, described[_LEFTOVERS])
@@ -170,11 +177,10 @@ class _WriteSummary(beam.DoFn):
         output: str,
         about: dict[str, Any],
         remove_stale: bool,
-        max_failure_ratio: float | None,
         beside: dict[str, bytes],
     ) -> None:
         self._output, self._about, self._remove_stale = output, about, remove_stale
-        self._max_failure_ratio, self._beside = max_failure_ratio, beside
+        self._beside = beside
         self._metrics = StageMetrics("WriteSummary")
 
     def process(
@@ -204,8 +210,6 @@ class _WriteSummary(beam.DoFn):
             filesystem.write_bytes(filesystem.join(self._output, name), content)
         strict_json.write(filesystem.join(self._output, "summary.json"), summary, indent=2)
         self._metrics.count("summaries")
-        if self._max_failure_ratio is not None and (why := funnel.why_failed(summary, self._max_failure_ratio)):
-            raise TooManyFailuresError(why)
         yield summary
 
 
@@ -217,16 +221,12 @@ class WriteSummary(beam.PTransform):
       output: The output folder.
       about: What else the summary tells (settings, versions).
       remove_stale: Remove clips that the manifests do not name, instead of counting them.
-      max_failure_ratio: Once everything is written, the job fails where a larger part of rows and videos failed, or
-        all rows did. For runners whose jobs are watched by others than the program that submits them; None is for the
-        others, where that program judges the summary.
       beside: Name and content of files that are written with it.
     """
 
     output: str
     about: dict[str, Any]
     remove_stale: bool
-    max_failure_ratio: float | None = None
     beside: dict[str, bytes] = field(default_factory=dict)
 
     @no_annotations  # Beam knows no tuples of collections
@@ -236,6 +236,33 @@ class WriteSummary(beam.PTransform):
         totals = tallies | "SumTallies" >> beam.CombinePerKey(_AddUp())
         cleaned = (leftovers, totals, paths) | CleanClips(self.output, self.remove_stale)
         cleaned = cleaned | "SumCleaned" >> beam.CombinePerKey(_AddUp())
-        write = _WriteSummary(self.output, self.about, self.remove_stale, self.max_failure_ratio, self.beside)
+        write = _WriteSummary(self.output, self.about, self.remove_stale, self.beside)
         side = (beam.pvalue.AsDict(totals), beam.pvalue.AsList(paths), beam.pvalue.AsDict(cleaned))
         return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)
+
+
+@dataclass
+class Judge(beam.PTransform):
+    """Fails a job, after everything is written, where more of its items failed than it allows, or all rows did.
+
+    For runners whose jobs are watched by others than the program that submits them; elsewhere that program judges.
+
+    Attributes:
+      max_failure_ratio: The largest part of rows, of videos or of spans that may fail.
+    """
+
+    max_failure_ratio: float
+
+    def expand(self, summary: beam.PCollection) -> beam.PCollection:
+        """Takes the content of summary.json and returns it.
+
+        Raises, in a worker:
+          TooManyFailuresError: Too many did.
+        """
+        return summary | "Judge" >> beam.Map(_judged, self.max_failure_ratio)
+
+
+def _judged(summary: dict[str, Any], allowed: float) -> dict[str, Any]:
+    if why := funnel.why_failed(summary, allowed):
+        raise TooManyFailuresError(why)
+    return summary

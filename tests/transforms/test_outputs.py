@@ -7,7 +7,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clipscout.pipeline.options import LOCAL_RUNNER
-from clipscout.transforms.outputs import TooManyFailuresError, WriteSummary
+from clipscout.transforms.outputs import Judge, TooManyFailuresError, WriteSummary
 
 
 def write(output, allowed):
@@ -16,7 +16,7 @@ def write(output, allowed):
         tallies = root | "Tallies" >> beam.Create([("rows.read", 2), ("rows.failed", 1), ("rows.matched", 1)])
         paths = root | "Paths" >> beam.Create(["failures.jsonl"])
         clips = root | "Clips" >> beam.Create([])
-        _ = (tallies, paths, clips) | WriteSummary(str(output), {}, remove_stale=False, max_failure_ratio=allowed)
+        _ = (tallies, paths, clips) | WriteSummary(str(output), {}, remove_stale=False) | Judge(allowed)
 
 
 def test_a_job_with_too_many_failures_fails_after_its_summary(tmp_path):

@@ -73,7 +73,7 @@
         })))) : h("p", {}, "No row could be read: see the failures."),
       h("h2", {}, "Funnel"),
       h("p", { class: "soft" }, "Every row and every video ends as a result, a stated rejection or a failure. Bars are logarithmic."),
-      h("table", {}, h("tbody", {}, rows)),
+      h("table", { class: "narrow" }, h("tbody", {}, rows)),
       h("p", { class: "soft" }, "Keys: / searches, arrows move between clips, Enter or Space plays one, Tab reaches everything."),
     ];
   }
@@ -312,8 +312,17 @@
       const context = u.ctx, { left, top, width, height } = u.bbox, x = (time) => u.valToPos(time, "x", true);
       context.save();
       context.beginPath(); context.rect(left, top, width, height); context.clip();
-      context.fillStyle = named("--band");
-      for (const span of own.filter((one) => names.includes(one.action))) context.fillRect(x(span.start_seconds), top, x(span.end_seconds) - x(span.start_seconds), height);
+      for (const span of own.filter((one) => names.includes(one.action))) {
+        const from = x(span.start_seconds), wide = x(span.end_seconds) - from;
+        context.fillStyle = context.strokeStyle = colour(names.indexOf(span.action));
+        context.globalAlpha = 0.2;
+        if (isKept(span)) context.fillRect(from, top, wide, height);
+        context.globalAlpha = 0.6;
+        context.setLineDash(isKept(span) ? [] : [2, 4]);
+        context.strokeRect(from, top + height - 3, wide, 2);
+        context.globalAlpha = 1;
+      }
+      context.setLineDash([]);
       context.strokeStyle = named("--line");
       for (const shot of curve.shots) { context.beginPath(); context.moveTo(x(shot), top); context.lineTo(x(shot), top + height); context.stroke(); }
       if (state.min > 0) { const y = u.valToPos(state.min, "y", true); context.strokeStyle = named("--out"); context.setLineDash([6, 4]); context.beginPath(); context.moveTo(left, y); context.lineTo(left + width, y); context.stroke(); }
@@ -332,7 +341,7 @@
       here = index;
       said.textContent = `${seconds(curve.times[index])}: ${names.map((name) => `${name} ${fixed(curve.responses[name][index])}`).join(", ")}; best label ${best(index)}`;
     }
-    place.replaceChildren(h("ul", { class: "legend" }, names.map((name, i) => h("li", {}, h("i", { style: `background:${colour(i)}` }), name)), h("li", { class: "soft" }, "bands: spans; thin lines: shot boundaries", state.min > 0 ? `; dashed: threshold ${state.min}` : "")), box, said,
+    place.replaceChildren(h("ul", { class: "legend" }, names.map((name, i) => h("li", {}, h("i", { style: `background:${colour(i)}` }), name)), h("li", { class: "soft" }, "bands: spans in the colour of their action; thin lines: shot boundaries", state.min > 0 ? `; dashed: threshold ${state.min}` : "")), box, said,
       curve.thinned ? h("p", { class: "soft" }, "Of very many samples every peak is drawn, and not every one between.") : "");
     const u = new uPlot(options, [curve.times, ...names.map((name) => curve.responses[name])], box);
     u.over.append(head);

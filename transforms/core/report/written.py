@@ -1,6 +1,6 @@
 """Writing the report of an output, by the job's last stage and for outputs of earlier jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from clipscout.transforms.core.report import contents, curves, page, plots
@@ -10,8 +10,8 @@ from clipscout.transforms.core.storage.tracks import TrackFiles
 _SCORES = "report/scores"
 
 
-def write(output: str, summary: Mapping[str, Any]) -> str:
-    """Writes the page and the plots of a finished output, and returns the page's path below it.
+def write(output: str, summary: Mapping[str, Any]) -> frozenset[str]:
+    """Writes the page and the plots of a finished output, and returns the keys of the videos that it shows.
 
     Args:
       output: The output folder.
@@ -21,14 +21,15 @@ def write(output: str, summary: Mapping[str, Any]) -> str:
       StorageError: Its manifests cannot be read, or the report cannot be written.
     """
     data = contents.collected(output, summary)
-    files = {f"{output_file}": text for output_file, text in _plots(data)}
+    files = dict(_plots(data))
     for stale in {f"{_SCORES}/{name}" for name in filesystem.list_files(filesystem.join(output, _SCORES))} - set(files):
         filesystem.delete(filesystem.join(output, stale))
     for name, text in files.items():
         filesystem.write_bytes(filesystem.join(output, name), text.encode())
     about = f"finished {summary.get('finished', '')} by Clipscout {summary.get('version', '')}"
     filesystem.write_bytes(filesystem.join(output, page.INDEX), page.rendered(data, about))
-    return page.INDEX
+    key = data["videos"]["fields"].index("key")
+    return frozenset(row[key] for row in data["videos"]["rows"])
 
 
 def _plots(data: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -44,8 +45,8 @@ def _plots(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     return files
 
 
-def restore_curves(output: str) -> int:
-    """Makes the curves of an output that has none from its score tracks; returns how many were made.
+def restore_curves(output: str, keys: Container[str]) -> int:
+    """Makes the curves that videos lack from their score tracks; returns how many were made.
 
     What is gone with a track cannot be drawn; nor can an action whose responses were never stored, since another run's
     outputs answered for it.
@@ -53,22 +54,22 @@ def restore_curves(output: str) -> int:
     Raises:
       StorageError: The storage did not answer.
     """
-    by_video: dict[str, tuple[str, dict[str, list[str]]]] = {}
+    by_video: dict[str, str] = {}
     for span in contents.rows(output, "spans"):
-        fingerprint, actions = by_video.setdefault(span["key"], (span.get("scores", ""), {}))
-        for ask in span["asks"]:
-            actions.setdefault(ask["action"], []).extend(ask["labels"])
+        if span["key"] in keys:
+            by_video[span["key"]] = span.get("scores", "")
     made = 0
     for video in contents.rows(output, "videos"):
-        fingerprint, actions = by_video.get(video["key"], ("", {}))
-        for ask in video["asks"]:
-            actions.setdefault(ask["action"], []).extend(ask["labels"])
-        if fingerprint and video["content"] and not curves.read(output, video["key"]):
-            made += _restored(output, fingerprint, video, actions)
+        fingerprint = by_video.get(video["key"])
+        if fingerprint and not curves.read(output, video["key"]):
+            made += _restored(output, fingerprint, video)
     return made
 
 
-def _restored(output: str, fingerprint: str, video: Mapping[str, Any], actions: Mapping[str, list[str]]) -> bool:
+def _restored(output: str, fingerprint: str, video: Mapping[str, Any]) -> bool:
+    actions: dict[str, list[str]] = {}
+    for ask in video["asks"]:
+        actions.setdefault(ask["action"], []).extend(ask["labels"])
     content_key = naming.content_key(video["content"], video["size_bytes"])
     stored = tracks.read(TrackFiles(output, fingerprint, content_key).track())
     if stored is None:

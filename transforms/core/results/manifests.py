@@ -19,6 +19,8 @@ from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoR
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 #: What `spans.csv` has beside them, where one of its rows needs it.
 _MORE_COLUMNS, _ADDRESS, _CLASSES = ("url", "path", "classes"), slice(5, 7), slice(7, 8)
+#: Columns of `spans_by_score.csv` after the rank.
+_BY_SCORE = ("action", "score", "clip", "start_seconds", "end_seconds", "source", "title", "licence", "key", "id")
 NO_SPAN, NOT_SELECTED = "no_span", "not_selected"
 
 _TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
@@ -140,7 +142,6 @@ def span_row(
       video: The video it is a span of.
       identity: `classifier`, `scores` and `settings`: by what the span was found.
     """
-    facts = {**video.request.listed, **video.facts}
     return {
         "id": naming.span_id(span.action, span.key, span.start_seconds, span.end_seconds),
         "action": span.action,
@@ -166,14 +167,22 @@ def span_row(
         "clip_audio_missing_seconds": clip.audio_missing_seconds if clip else None,
         "clip_sha256": clip.sha256 if clip else "",
         "clip_flags": list(clip.flags) if clip else [],
-        "source": naming.printable(video.request.source),
-        "title": str(facts.get("title") or ""),
-        "channel": channel_name(facts),
-        "licence": str(facts.get("licence") or facts.get("license") or ""),
+        **origin(video),
         "content": video.content,
         **{name: (identity or {}).get(name, "") for name in ("classifier", "scores", "settings")},
         "asks": [_ask(ask) for ask in video.request.asks if ask.action == span.action],
         "facts": video.facts,
+    }
+
+
+def origin(video: Video) -> dict[str, str]:
+    """Returns where a video comes from, and under which licence, as its site says it."""
+    facts = {**video.request.listed, **video.facts}
+    return {
+        "source": naming.printable(video.request.source),
+        "title": str(facts.get("title") or ""),
+        "channel": channel_name(facts),
+        "licence": str(facts.get("licence") or facts.get("license") or ""),
     }
 
 
@@ -239,4 +248,25 @@ def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:
     for row in ((*KINETICS_COLUMNS, *_MORE_COLUMNS), *rows):
         label, video_id, *others = (cell for part in shown for cell in row[part])  # an id may begin with a minus
         writer.writerow([spreadsheets.defused(label), video_id, *map(spreadsheets.defused, others)])
+    return text.getvalue().encode()
+
+
+def by_score_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns a span's row for `by_score_csv`."""
+    return tuple(f"{row[name]:.6g}" if name == "score" else str(row[name]) for name in _BY_SCORE)
+
+
+def by_score_csv(rows: Sequence[Sequence[str]]) -> bytes:
+    """Returns `spans_by_score.csv`: the spans of each action strongest first, with their rank over all videos.
+
+    For a person with a spreadsheet; formulas are disarmed as in `kinetics_csv`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("action_rank", *_BY_SCORE))
+    rank, before = 0, ""
+    for action, *others in rows:
+        rank = rank + 1 if action == before else 1
+        before = action
+        writer.writerow([rank, *map(spreadsheets.defused, (action, *others))])
     return text.getvalue().encode()
