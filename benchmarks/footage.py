@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from demo.run_demo import sample_videos
+from demo.footage import sample_videos
 
 VIDEOS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
 #: Package, and whether its videos lie in the source archive only: that of moviepy holds all of Big Buck Bunny.

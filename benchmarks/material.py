@@ -9,13 +9,15 @@ from typing import Any
 
 import av
 
-from demo.run_demo import SCENES, sample_videos, scene_frames
+from demo.assemble import scene_frames
+from demo.footage import sample_videos
+from demo.minute import SCENES
 
 LABELS = [f"label {place}" for place in range(400)]
 
 
 def video(folder: Path, name: str, width: int, height: int, rate: int, seconds: float) -> Path:
-    """Returns an H.264 video of the demo's scenes, over and over; it is made once."""
+    """Returns an H.264 video of the minute's scenes, over and over; it is made once."""
     target = folder / f"{name}.mp4"
     if target.exists():
         return target

@@ -1,60 +1,92 @@
-"""A picture of one video: what the classifier said of an action at each sample, and the spans that became clips."""
+"""An SVG of a video: its scenes as a strip of tiles, and below it what the classifier said of each action over time."""
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
 
-import pyarrow.parquet as pq
-
-from clipscout.transforms.core.storage import naming
-
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 900, 220, 44, 34
-
-
-def track_of(output: Path, key: str, labels: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Returns the times in seconds and the responses of an action's labels, from the score track of a video."""
-    videos = [json.loads(line) for line in (output / "videos.jsonl").read_text().splitlines()]
-    (video,) = [video for video in videos if video["key"] == key]
-    content_key = naming.content_key(video["content"], video["size_bytes"])
-    (path,) = (output / "scores").glob(f"*/{content_key}.parquet")
-    track = pq.read_table(path)
-    wanted = [set(of) for of in json.loads(pq.read_metadata(path).metadata[b"clipscout"])["wanted"]]
-    return track.column("time_seconds").to_pylist(), track.column(f"response_{wanted.index(set(labels))}").to_pylist()
+_WIDTH, _LEFT, _RIGHT = 900, 44, 10
+_TILES_TOP, _TILES_HEIGHT = 8, 70
+_CHARTS_TOP, _CHART_HEIGHT, _CHART_STEP = 106, 76, 104
+_COLOURS = ("#1f5fa8", "#7a3b9a", "#1d7a4c")
 
 
-def svg(times: Sequence[float], responses: Sequence[float], spans: Sequence[tuple[float, float]]) -> str:
-    """Returns a curve over time, in seconds, with the spans as bands behind it."""
-    seconds, most = max(times), max(responses) * 1.1
+@dataclass(frozen=True)
+class Tile:
+    """A scene: its title, where it lies in seconds, and a picture of it as JPEG; None where none may be shown."""
 
-    def x(time: float) -> float:
-        return _LEFT + time / seconds * (_WIDTH - _LEFT - 10)
+    title: str
+    start_seconds: float
+    end_seconds: float
+    jpeg: bytes | None
 
+
+@dataclass(frozen=True)
+class Curve:
+    """The responses of an action at times in seconds, and its spans as (start, end)."""
+
+    action: str
+    times: Sequence[float]
+    responses: Sequence[float]
+    spans: Sequence[tuple[float, float]]
+
+
+def svg(tiles: Sequence[Tile], curves: Sequence[Curve], threshold: float, notices: str) -> str:
+    """Returns the picture; responses are drawn from 0 to 1, the threshold as a dashed line, spans as bands."""
+    seconds = tiles[-1].end_seconds
+    height = _CHARTS_TOP + _CHART_STEP * len(curves) + 16
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" '
+        'font-size="12" fill="#444">',
+        f"<desc>{escape(notices)}</desc>",
+        f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
+    ]
+    for tile in tiles:
+        lines += _tile(tile, seconds)
+    for place, curve in enumerate(curves):
+        top = _CHARTS_TOP + _CHART_STEP * place + 18
+        lines += _chart(curve, _COLOURS[place % len(_COLOURS)], top, threshold, seconds)
+    for time in range(0, int(seconds) + 1, 10):
+        lines.append(f'<text x="{_x(time, seconds):.1f}" y="{height - 6}" text-anchor="middle">{time} s</text>')
+    return "\n".join([*lines, "</svg>\n"])
+
+
+def _x(time: float, seconds: float) -> float:
+    return _LEFT + time / seconds * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _tile(tile: Tile, seconds: float) -> Iterator[str]:
+    left, right = _x(tile.start_seconds, seconds), _x(tile.end_seconds, seconds)
+    middle = (left + right) / 2
+    place = f'x="{left + 1:.1f}" y="{_TILES_TOP}" width="{right - left - 2:.1f}" height="{_TILES_HEIGHT}"'
+    if tile.jpeg is None:
+        yield f'<rect {place} fill="#e4e4e4"/>'
+        centre = _TILES_TOP + _TILES_HEIGHT / 2 + 4
+        yield f'<text x="{middle:.1f}" y="{centre}" text-anchor="middle" font-size="11" fill="#888">not shown</text>'
+    else:
+        data = base64.b64encode(tile.jpeg).decode()
+        yield f'<image {place} preserveAspectRatio="xMidYMid slice" href="data:image/jpeg;base64,{data}"/>'
+    below = _TILES_TOP + _TILES_HEIGHT + 14
+    yield f'<text x="{middle:.1f}" y="{below}" text-anchor="middle" font-size="11">{escape(tile.title)}</text>'
+
+
+def _chart(curve: Curve, colour: str, top: float, threshold: float, seconds: float) -> Iterator[str]:
     def y(score: float) -> float:
-        return _HEIGHT - _BOTTOM - score / most * (_HEIGHT - _BOTTOM - 10)
+        return top + _CHART_HEIGHT * (1 - score)
 
-    bands = [
-        f'<rect x="{x(start):.1f}" y="10" width="{x(end) - x(start):.1f}" height="{y(0) - 10:.1f}" fill="#ffd28a"/>'
-        for start, end in spans
-    ]
-    curve = " ".join(f"{x(time):.1f},{y(score):.1f}" for time, score in zip(times, responses, strict=True))
-    ticks = [
-        f'<text x="{x(time):.1f}" y="{_HEIGHT - 14}" text-anchor="middle">{time} s</text>'
-        for time in range(0, int(seconds) + 1, 10)
-    ]
-    levels = [
-        f'<text x="{_LEFT - 6}" y="{y(score) + 4:.1f}" text-anchor="end">{score:.1f}</text>'
-        f'<line x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y(score):.1f}" y2="{y(score):.1f}" stroke="#ddd"/>'
-        for score in (level / 10 for level in range(int(most * 10) + 1))
-    ]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-            'font-size="12" fill="#444">',
-            f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-            *bands,
-            *levels,
-            f'<polyline points="{curve}" fill="none" stroke="#1f5fa8" stroke-width="2"/>',
-            *ticks,
-            "</svg>\n",
-        ]
-    )
+    yield f'<text x="{_LEFT}" y="{top - 5}" fill="{colour}" font-weight="bold">{escape(curve.action)}</text>'
+    for start, end in curve.spans:
+        left, width = _x(start, seconds), _x(end, seconds) - _x(start, seconds)
+        yield f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_CHART_HEIGHT}" fill="#ffd28a"/>'
+    for score in (0, 1):
+        yield f'<text x="{_LEFT - 6}" y="{y(score) + 4:.1f}" text-anchor="end">{score}</text>'
+        yield _level(y(score), "#ddd")
+    yield f'<text x="{_LEFT - 6}" y="{y(threshold) + 4:.1f}" text-anchor="end">{threshold:g}</text>'
+    yield _level(y(threshold), "#999", 'stroke-dasharray="4 4"')
+    points = zip(curve.times, curve.responses, strict=True)
+    line = " ".join(f"{_x(time, seconds):.1f},{y(score):.1f}" for time, score in points)
+    yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+
+def _level(y: float, colour: str, more: str = "") -> str:
+    return f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{colour}" {more}/>'

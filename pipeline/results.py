@@ -1,19 +1,19 @@
 """What an output folder holds, as tables and as something to look at."""
 
-import base64
 import html
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clipscout.pipeline import closing
+from clipscout.pipeline import closing, shown
 from clipscout.transforms.core.storage import filesystem, manifest_files, strict_json
 
 _MOST_SHOWN = 24
-_STYLE = "display:inline-block;width:240px;margin:0 8px 12px 0;vertical-align:top;font-size:12px;overflow-wrap:anywhere"
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,28 @@ class Results:
     def __str__(self) -> str:
         return "\n".join(closing.lines(self.output, self.summary)).strip("\n")
 
-    def show(self, limit: int = _MOST_SHOWN) -> None:
-        """Shows the strongest spans: in a notebook with their pictures, elsewhere as lines."""
-        try:
-            from IPython import get_ipython
-            from IPython.display import HTML, display
-        except ImportError:
-            shell = None
-        else:
-            shell = get_ipython()
-        if shell is not None and hasattr(shell, "kernel"):
-            display(HTML(self._html(limit)))
+    def show(self, span: Mapping[str, Any] | str | None = None, limit: int = _MOST_SHOWN) -> None:
+        """Shows the strongest spans, or one of them: in a notebook with pictures and curves, elsewhere as lines.
+
+        Args:
+          span: A row of `spans` (or its id): it is shown with its clip, ready to play. None is for the strongest.
+          limit: Most spans that are shown.
+
+        Raises:
+          KeyError: No span has that id.
+          StorageError: There are no results.
+        """
+        chosen = [self._span(span)] if span is not None else self._strongest(limit)
+        shell = _shell()
+        if shell is None:
+            for row in chosen:
+                times = f"{row['start_seconds']:8.2f} - {row['end_seconds']:8.2f} s"
+                line = f"{row['score']:.3f}  {times}  {row['action']}  {row['clip'] or row['source']}"
+                print(closing.printable(line))
             return
-        for span in self._strongest(limit):
-            times = f"{span['start_seconds']:8.2f} - {span['end_seconds']:8.2f} s"
-            line = f"{span['score']:.3f}  {times}  {span['action']}  {span['clip'] or span['source']}"
-            print(closing.printable(line))
+        from IPython.display import HTML, display
+
+        display(HTML(shown.one(self.output, chosen[0]) if span is not None else self._html(limit)))
 
     def _repr_html_(self) -> str:
         return self._html(_MOST_SHOWN)
@@ -92,23 +98,15 @@ class Results:
         return self.spans.sort_by([("score", "descending"), ("id", "ascending")]).slice(0, limit).to_pylist()
 
     def _html(self, limit: int) -> str:
-        """Returns the strongest spans as HTML, their posters within it; what the web said of them is text in it."""
-        cells = [f"<pre>{html.escape(str(self))}</pre>"]
-        for span in self._strongest(limit):
-            name = html.escape(str(span["action"]))
-            where = html.escape(str(span["clip"] or span["source"]))
-            times = f"{span['start_seconds']:.2f} - {span['end_seconds']:.2f} s, score {span['score']:.3f}"
-            caption = f"<b>{name}</b><br>{times}<br>{where}"
-            cells.append(f'<div style="{_STYLE}">{self._poster(span["poster"])}{caption}</div>')
-        return "".join(cells)
+        return f"<pre>{html.escape(str(self))}</pre>{shown.grid(self.output, self._strongest(limit))}"
 
-    def _poster(self, name: str) -> str:
-        try:
-            data = filesystem.read_bytes(filesystem.join(self.output, name)) if name else b""
-        except filesystem.StorageError:
-            data = b""
-        text = base64.b64encode(data).decode()
-        return f'<img src="data:image/jpeg;base64,{text}" alt="" style="width:100%"><br>' if data else ""
+    def _span(self, span: Mapping[str, Any] | str) -> dict[str, Any]:
+        """Returns the row of a span, of which another row or the id is given."""
+        name = span if isinstance(span, str) else span["id"]
+        for row in self.spans.to_pylist():
+            if row["id"] == name:
+                return dict(row)
+        raise KeyError(f"no span of {self.output} has the id {name!r}")
 
     def _table(self, manifest: str) -> pa.Table:
         # threads of pyarrow that still run when a short program ends abort it ("terminate called without ...")
@@ -121,3 +119,23 @@ class Results:
             where = filesystem.join(self.output, manifest + ending)
             raise filesystem.StorageError(f"{where}: no results are there; no job has ended in this folder")
         return [filesystem.read_bytes(filesystem.join(self.output, name)) for name in names]
+
+
+def show(output: "Results | str | os.PathLike[str]", span: Mapping[str, Any] | str | None = None) -> None:
+    """Shows what an output holds, or one span of it; see `Results.show`.
+
+    Args:
+      output: The output folder, or its results.
+      span: A row of its spans, or its id; None is for the strongest spans.
+    """
+    (output if isinstance(output, Results) else Results(os.fspath(output))).show(span)
+
+
+def _shell() -> Any:
+    """Returns the notebook that this process is the kernel of; None elsewhere."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return shell if hasattr(shell, "kernel") else None

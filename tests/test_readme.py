@@ -8,7 +8,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from demo import run_demo
+from demo import minute
 from tests.jobs import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -24,8 +24,7 @@ def blocks(heading, language=""):
 def own_videos(tmp_path_factory):
     """A folder of a user who has four videos."""
     folder = tmp_path_factory.mktemp("readme")
-    run_demo.prepare(folder)
-    (folder / "videos_in").rename(folder / "videos")
+    minute.prepare(folder / "videos")
     return folder
 
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from demo.run_demo import sample_videos
+from demo.footage import sample_videos
 from tests.conftest import PLUGINS, read_jsonl
 from tests.jobs import ROOT
 

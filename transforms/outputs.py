@@ -114,8 +114,7 @@ def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
 
 @dataclass
 class WriteManifests(beam.PTransform):
-    """Writes `videos*.jsonl`, `spans*.jsonl`, the same as Parquet, `spans.csv`, `spans_by_score.csv` and
-    `failures*.jsonl`.
+    """Writes `videos*.jsonl`, `spans*.jsonl`, the same as Parquet, both CSV files of spans, and `failures*.jsonl`.
 
     Attributes:
       output: The output folder.

@@ -7,16 +7,20 @@ from typing import Any
 import apache_beam as beam
 
 from clipscout.transforms.core.report import curves, written
+from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Flush, ScoredVideo
 
 
 class _SaveCurve(beam.DoFn):
     def __init__(self, output: str) -> None:
         self._output = output
+        self._metrics = StageMetrics("SaveCurves")
 
     def process(self, scored: ScoredVideo | Flush) -> Iterator[str]:
         if isinstance(scored, ScoredVideo):
-            curves.write(self._output, curves.of_track(scored.track))
+            with self._metrics.time("save-msec"):
+                curves.write(self._output, curves.of_track(scored.track))
+            self._metrics.count("out-curves")
             yield scored.key
 
 

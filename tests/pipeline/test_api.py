@@ -20,7 +20,7 @@ import clipscout
 from clipscout.pipeline.api import arguments, query_file
 from clipscout.transforms.core.results import manifests
 from clipscout.transforms.core.storage import leases
-from demo.run_demo import sample_videos
+from demo.footage import sample_videos
 from tests.conftest import read_jsonl
 from tests.jobs import ROOT, scene_video
 

@@ -5,6 +5,7 @@ and what `NEEDED` names. Launcher, job service and a pool of workers are three p
 network but loopback.
 """
 
+import csv
 import json
 import os
 import shlex
@@ -176,11 +177,14 @@ def test_nothing_of_the_build_is_left_in_the_image(builder, container):
 
 def test_a_worker_of_the_image_runs_the_demo_without_a_network(builder, container, work, tmp_path):
     queries = run_demo.prepare(work / "demo")
-    status, here = run_rows(tmp_path, read_jsonl(queries), "lite0")
+    with queries.open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    _, classifier, *more = run_demo.SETTINGS
+    status, here = run_rows(tmp_path, rows, classifier, *more)
     assert status == 0
 
     there, mounts = work / "demo/results", [work / "demo"]
-    job = [f"--input={queries}", f"--output={there}", "--classifier=lite0", "--shots=ignore", "--runner=PortableRunner"]
+    job = [f"--input={queries}", f"--output={there}", *run_demo.SETTINGS, "--shots=ignore", "--runner=PortableRunner"]
     job += ["--job_endpoint=localhost:8099", "--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
     status = alone(
         work / "log",

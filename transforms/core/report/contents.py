@@ -17,7 +17,8 @@ SPAN_FIELDS = (
     "shot_boundaries", "clip", "poster", "clip_start_seconds", "clip_flags", "source", "title", "channel", "licence",
 )  # fmt: skip
 VIDEO_FIELDS = (
-    "key", "outcome", "code", "source", "uri", "duration_seconds", "samples", "spans", "best_responses", "flags", "notes",
+    "key", "outcome", "code", "source", "uri", "duration_seconds", "samples", "spans", "best_responses", "flags",
+    "notes",
 )  # fmt: skip
 
 

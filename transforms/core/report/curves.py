@@ -108,6 +108,19 @@ def _numbers(values: np.ndarray) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
 
 
+def at_most(drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Returns a curve for a small picture: the highest response of each of so many parts of the time."""
+    step = max(1, -(-len(drawn["times"]) // count))
+    if step == 1:
+        return dict(drawn)
+    starts = range(0, len(drawn["times"]), step)
+    highest = {
+        action: [max((value for value in row[at : at + step] if value is not None), default=None) for at in starts]
+        for action, row in drawn["responses"].items()
+    }
+    return {**drawn, "times": [drawn["times"][at] for at in starts], "responses": highest, "thinned": True}
+
+
 def write(output: str, drawn: Mapping[str, Any]) -> None:
     """Stores a curve where the page looks for it."""
     data = f"{_BEFORE}{strict_json.text(drawn)}{_AFTER}".encode()

@@ -56,9 +56,8 @@ def histogram(action: str, scores: Sequence[float], threshold: float = 0.0) -> s
     parts = []
     for place, number in enumerate(bins):
         height = 150 * math.log1p(number) / most
-        parts.append(
-            f'<rect x="{40 + 12 * place}" y="{190 - height:.1f}" width="11" height="{height:.1f}" fill="{_COLOURS[0]}"/>'
-        )
+        size = f'x="{40 + 12 * place}" y="{190 - height:.1f}" width="11" height="{height:.1f}"'
+        parts.append(f'<rect {size} fill="{_COLOURS[0]}"/>')
     for part in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(_text(40 + 600 * part, 208, f"{best * part**2:.2g}", "middle"))
     if threshold > 0:
