@@ -5,8 +5,8 @@
     results = clipscout.mine([{"action": "riding a bike", "path": "videos/*.mp4"}], "out", classifier="lite0")
     results.spans.to_pandas()
 
-`mine`, `Results`, `show`, `labels`, `Job`, `Mine`, `OptionsError`, `JobError` and `StorageError` are described in docs/api.md.
-They are imported when they are asked for, so that `import clipscout` takes no time.
+`mine`, `Results`, `show`, `labels`, `Job`, `Mine`, `OptionsError`, `JobError` and `StorageError` are described in
+docs/api.md. They are imported when they are asked for, so that `import clipscout` takes no time.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Spans as HTML that stands by itself: what a notebook shows. Texts of the web are text in it, pictures lie within it."""
+"""Spans as HTML that stands by itself, for notebooks: pictures lie within it, and what the web said is text in it."""
 
 import base64
 import html
@@ -33,7 +33,8 @@ def one(output: str, span: Mapping[str, Any]) -> str:
     player = f'<video src="{source}" controls loop style="max-width:100%"></video><br>' if source else ""
     picture = "" if player else _embedded(output, span["poster"], "image/jpeg")
     image = f'<img src="{picture}" alt="" style="max-width:100%"><br>' if picture else ""
-    return f'<div style="max-width:720px">{player}{image}{_caption(span)}{_curve(curves.read(output, span["key"]), span)}</div>'
+    curve = _curve(curves.read(output, span["key"]), span)
+    return f'<div style="max-width:720px">{player}{image}{_caption(span)}{curve}</div>'
 
 
 def _caption(span: Mapping[str, Any]) -> str:

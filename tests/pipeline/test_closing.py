@@ -7,6 +7,7 @@ import pytest
 from clipscout.pipeline import closing
 from clipscout.pipeline.run import main
 from clipscout.transforms.core.results import funnel, highlights
+from clipscout.transforms.core.results.highlights import cut_off
 from clipscout.transforms.failures import Failure
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, run_rows, scene_video, summary_of
@@ -81,6 +82,42 @@ def test_each_action_tells_its_clips_and_scores():
     ]
 
 
+SPREAD = {
+    "rows": 1,
+    "own_min_scores": 0,
+    "spans": 9,
+    "clips": 9,
+    "best": 0.9,
+    "median": 0.02,
+    "best_per_video": {"videos": 5, "quantiles": {"0.1": 0.001, "0.25": 0.01, "0.5": 0.02, "0.75": 0.3, "0.9": 0.85}},
+    "kept_at": {"0.01": 9, "0.02": 5, "0.05": 3, "0.1": 3, "0.2": 3, "0.5": 1, "0.9": 0},
+}
+
+
+def test_the_distribution_of_scores_is_told():
+    assert about("actions", lines(actions={"a": SPREAD})) == [
+        "a  9 clips, best score 0.9, median 0.02",
+        "  best response per video: 0.001 at 10%, 0.02 at 50%, 0.85 at 90% of 5",
+        "  spans that a --min_score keeps: 5 at 0.02, 3 at 0.2, 1 at 0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("own", "settings", "expected"),
+    [
+        (0, {}, ["6 of 9 spans score below 0.1, and no threshold was set"]),
+        (0, {"min_score": 0.01}, []),
+        (1, {}, []),
+    ],
+    ids=["no threshold", "the option", "the row's"],
+)
+def test_weak_spans_are_told_where_nobody_chose_a_threshold(own, settings, expected):
+    told = lines(actions={"a": {**SPREAD, "own_min_scores": own}}, settings=settings)
+    found = [line for line in told if line.startswith("weak")]
+    assert [line.partition(" ")[2].strip() for line in found] == expected
+    assert any("--min_score=0.1 --replace" in line for line in told) == bool(expected)
+
+
 def test_of_very_many_actions_those_without_clips_are_told():
     some = {"rows": 1, "spans": 2, "clips": 2, "best": 0.5, "median": 0.5}
     actions = {f"action {n:03}": {**some, "clips": 0 if n == 77 else 2} for n in range(100)}
@@ -148,7 +185,7 @@ def test_what_becomes_of_earlier_clips_is_told_truly(stale, cleaning, waiting, e
     cleaning = {**BARE["cleaning"], **cleaning}
     told = lines(**{**failed(*failures), "stale_clips": stale, "cleaning": cleaning})
     after = told[told.index(next(line for line in told if line.startswith("new"))) + 1 :]
-    assert [line for line in after if not line.startswith(("clips  ", "manifests  "))] == expected
+    assert [line for line in after if not line.startswith(("clips  ", "report  ", "manifests  "))] == expected
 
 
 @pytest.fixture
@@ -164,8 +201,10 @@ def test_a_job_tells_actions_failures_and_what_to_do(tmp_path, colour_spec, two_
     told = capsys.readouterr().out.splitlines()
     assert "requests   2 unique, 0 excluded, 0 filtered, 0 failed, 2 in place, 0 stored" in told
     scores = sorted(row["score"] for row in read_jsonl(output / "spans.jsonl"))
-    best, median = f"{scores[-1]:.3g}", f"{(float(f'{scores[0]:.3g}') + float(f'{scores[1]:.3g}')) / 2:.3g}"
-    assert about("actions", told) == [f"red  2 clips, best score {best}, median {median}"]
+    (first, *more) = about("actions", told)
+    assert first == f"red  2 clips, best score {scores[-1]:.3g}, median {cut_off(scores[0]):.3g}"
+    assert [line.strip().partition(":")[0] for line in more] == ["best response per video"]
+    assert not any(line.startswith("weak") for line in told)
     assert about("failures", told) == [f"no_match: {tmp_path}/queries.jsonl:2: no file matches '{tmp_path}/none.mp4'"]
     assert about("next", told) == ["1 no_match: correct these rows, or take them out, and run the same command again"]
     assert about("new", told) == ["2 clips, 2 score tracks"]

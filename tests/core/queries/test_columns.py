@@ -31,6 +31,10 @@ NEAR_MISSES = {
         {"action": "red", "query": "q", "max_video": 3},
         "did you mean 'max_videos' by the column 'max_video'?",
     ),
+    "min_scores": (
+        {"action": "red", "query": "q", "min_scores": 0.3},
+        "did you mean 'min_score' by the column 'min_scores'?",
+    ),
     "two": (
         {"actions": "red", "ulr": URL},
         "did you mean 'action' by the column 'actions' and 'url' by the column 'ulr'?",
@@ -53,6 +57,9 @@ GOOD = b'{"action": "after", "query": "q"}\n'
         ({"action": "red", "query": "q"}, {"classes": (), "max_videos": None, "extra": {}}),
         ({"action": "red", "query": "q", "max_videos": 3}, {"max_videos": 3}),
         ({"action": "red", "query": "q", "max_videos": " 12"}, {"max_videos": 12}),
+        ({"action": "red", "query": "q", "min_score": " 0.25"}, {"min_score": 0.25, "extra": {}}),
+        ({"action": "red", "query": "q", "min_score": 0}, {"min_score": 0.0}),
+        ({"action": "red", "query": "q"}, {"min_score": None}),
         ({"action": "red", "label": "x", "query": "q"}, {"action": "red", "extra": {"label": "x"}}),
         ({"action": "滑雪", "query": "été"}, {"action": "滑雪", "query": "été"}),
         (
@@ -62,7 +69,8 @@ GOOD = b'{"action": "after", "query": "q"}\n'
     ],
     ids=[
         "label", "youtube_id", "id as url", "url", "path", "empty sources", "classes list", "classes text",
-        "defaults", "max_videos", "max_videos text", "label beside action", "unicode", "extra",
+        "defaults", "max_videos", "max_videos text",
+        "min_score", "min_score 0", "no min_score", "label beside action", "unicode", "extra",
     ],
 )  # fmt: skip
 def test_columns(fields, expected):
@@ -112,6 +120,10 @@ BAD_OBJECTS = {
     "max_videos without end": ({"action": "red", "query": "q", "max_videos": 10_001}, "from 1 to 10000"),
     "max_videos text": ({"action": "red", "query": "q", "max_videos": "many"}, "max_videos is 'many'"),
     "max_videos fraction": ({"action": "red", "query": "q", "max_videos": 1.5}, "max_videos is 1.5"),
+    "min_score text": ({"action": "red", "query": "q", "min_score": "high"}, "min_score is 'high', expected a number"),
+    "min_score negative": ({"action": "red", "query": "q", "min_score": -0.1}, "min_score is -0.1"),
+    "min_score nan": ({"action": "red", "query": "q", "min_score": "nan"}, "min_score is 'nan'"),
+    "min_score truth": ({"action": "red", "query": "q", "min_score": True}, "min_score is True"),
     "max_videos truth": ({"action": "red", "query": "q", "max_videos": True}, "max_videos is True"),
     "classes is a number": ({"action": "red", "query": "q", "classes": 5}, "classes is 5"),
     "classes hold a number": ({"action": "red", "query": "q", "classes": ["a", 5]}, "classes is ['a', 5]"),

@@ -178,7 +178,8 @@ def summed(*records):
     by_kind = (
         (funnel.row_tallies if isinstance(record, ActionQuery) else funnel.tallies)(record) for record in records
     )
-    for name, value in (pair for pairs in by_kind for pair in pairs):
+    proposed = (funnel.proposal_tallies(record) for record in records if isinstance(record, VideoSpans))
+    for name, value in (pair for pairs in (*by_kind, *proposed) for pair in pairs):
         totals[name] = highlights.added(totals.get(name), value)
     return funnel.assemble(totals)
 
@@ -202,17 +203,40 @@ def test_the_words_fit_how_a_video_came(one, expected, reused):
 
 
 def test_actions_and_what_was_reused_are_told():
-    proposal = VideoSpans(video(FILE, FILE.path), (span(FILE, 0.5), span(FILE, 0.25)), 1.0, 2, reused=True)
+    spans, strongest = (span(FILE, 0.5), span(FILE, 0.25)), (("a.b", 0.0123), ("red", 0.5))
+    proposal = VideoSpans(video(FILE, FILE.path), spans, 1.0, 2, reused=True, strongest=strongest)
     scored = ScoredVideo(proposal.video, track(), reused=True)
     queries = [
         ActionQuery("red", "q:1", path="a"),
-        ActionQuery("red", "q:2", path="b"),
+        ActionQuery("red", "q:2", path="b", min_score=0.2),
         ActionQuery("a.b", "q:3", path="c"),
     ]
     summary = summed(*queries, scored, proposal, clip(FILE, 0.5, reused=True), clip(FILE, 0.25))
     assert summary["actions"] == {
-        "a.b": {"rows": 1, "spans": 0, "clips": 0, "best": None, "median": None},
-        "red": {"rows": 2, "spans": 2, "clips": 2, "best": 0.5, "median": 0.375},
+        "a.b": {
+            "rows": 1,
+            "own_min_scores": 0,
+            "spans": 0,
+            "clips": 0,
+            "best": None,
+            "median": None,
+            "best_per_video": {"videos": 1, "quantiles": dict.fromkeys(("0.1", "0.25", "0.5", "0.75", "0.9"), 0.0123)},
+            "kept_at": {},
+        },
+        "red": {
+            "rows": 2,
+            "own_min_scores": 1,
+            "spans": 2,
+            "clips": 2,
+            "best": 0.5,
+            "median": 0.25,
+            "best_per_video": {"videos": 1, "quantiles": dict.fromkeys(("0.1", "0.25", "0.5", "0.75", "0.9"), 0.5)},
+            "kept_at": {
+                **dict.fromkeys(("0.01", "0.02", "0.05", "0.1", "0.2"), 2),
+                **dict.fromkeys(("0.3", "0.5"), 1),
+                **dict.fromkeys(("0.7", "0.9"), 0),
+            },
+        },
     }
     assert summary["reused"] == {"videos": 0, "tracks": 1, "clips": 1}
 

@@ -69,3 +69,13 @@ def test_removed_by_of_no_samples():
 def test_a_rule_of_no_known_kind_is_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         SpanSettings(**wrong)
+
+
+@pytest.mark.parametrize("mode", ["peaks", "segments"])
+def test_an_action_with_a_threshold_of_its_own_keeps_to_it(mode):
+    track = track_of([0, 1, 2, 3, 4, 5], [0.1, 0.1, 0.9, 0.1, 0.1, 0.1], 6, actions=("free", "strict", "usual"))
+    settings = SpanSettings(clip_seconds=1, top_k=1, min_score=0.5, mode=mode)
+    min_scores = {"free": 0.0, "strict": 0.95}
+    assert [span.action for span in propose(track, settings, min_scores=min_scores)] == ["free", "usual"]
+    below = {action: row["below_min_score"] for action, row in removed_by(track, settings, {}, min_scores).items()}
+    assert below == {"free": 0, "strict": 6, "usual": 5}

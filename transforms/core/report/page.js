@@ -95,7 +95,7 @@
   };
   const shows = { all: "all", kept: "those that stay", fallen: "those that fall out", flagged: "those with flags" };
   function select(label, options, value, change) {
-    return h("label", {}, label, h("select", { onchange: (event) => change(event.target.value) },
+    return h("label", {}, label, h("select", { "aria-label": label, onchange: (event) => change(event.target.value) },
       Object.entries(options).map(([key, text]) => h("option", { value: key, selected: key === value }, text))));
   }
   function clips() {
@@ -114,7 +114,7 @@
         h("ul", { class: "grid", onkeydown: moveAmongCards }, shown.map(card)), pager(pages, redraw));
     });
     const change = (name) => (value) => { state[name] = value; state.page = 0; if (name === "action") threshold(panel, ofAction(), redraw); redraw(); };
-    const search = h("input", { type: "search", id: "search", value: state.text, oninput: (event) => change("text")(event.target.value) });
+    const search = h("input", { type: "search", id: "search", "aria-label": "search", value: state.text, oninput: (event) => change("text")(event.target.value) });
     threshold(panel, ofAction(), redraw);
     redraw();
     return [
@@ -247,7 +247,7 @@
       more.replaceChildren(...(pages > 1 ? [h("div", { class: "pager" }, h("button", { disabled: !page, onclick: to(page - 1) }, "previous"), h("button", { disabled: page + 1 === pages, onclick: to(page + 1) }, "next"))] : []));
     });
     redraw();
-    return [h("h2", {}, "Videos"), h("div", { class: "tools" }, h("label", {}, "search", h("input", { type: "search", id: "search", oninput: (event) => { text = event.target.value.toLowerCase(); page = 0; redraw(); } }))), said,
+    return [h("h2", {}, "Videos"), h("div", { class: "tools" }, h("label", {}, "search", h("input", { type: "search", id: "search", "aria-label": "search", oninput: (event) => { text = event.target.value.toLowerCase(); page = 0; redraw(); } }))), said,
       h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Videos" }, h("table", {}, h("thead", {}, h("tr", {}, ["video", "outcome", "spans", "best response", "source"].map((name) => h("th", { scope: "col" }, name)))), body)), more];
   }
 
