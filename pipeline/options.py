@@ -98,7 +98,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("device", _SCORE, "auto", "auto|cpu|cuda", "Where the classifier runs. auto takes a GPU where there is one; cuda stops the job where there is none."),
     Option("clip_seconds", _SPANS, "10", "number", "Length of a span, half on each side of the peak. At the video's edges it is shifted; it is shorter only if the video is.", 0.1, 3600),
     Option("top_k", _SPANS, "2", "integer", "Most spans per video and action.", 1, 1000),
-    Option("min_score", _SPANS, "0", "number", "Weakest response that may become a span.", 0, 1e9),
+    Option("min_score", _SPANS, "0", "number", "Weakest response that may become a span; a row's own column min_score wins. The page report/index.html helps to choose one.", 0, 1e9),
     Option("min_gap_seconds", _SPANS, None, "number", "Least distance between two peaks of one action. Default: clip_seconds.", 0, 86_400),
     Option("edges", _SPANS, "shift", "shift|clamp", "A span that would pass the video's edge is shifted to keep its length, or clamped (the notebook's way, which is shorter)."),
     Option("smooth_seconds", _SPANS, "0", "number", "Width of a moving average over the responses, before anything is picked; 0 for none.", 0, 3600),

@@ -191,7 +191,7 @@
       h("span", { class: "soft" }, `rank ${span.rank}; ${seconds(span.start_seconds)} to ${seconds(span.end_seconds)}`),
       h("span", { class: "soft wrap" }, `best label: ${span.top_label} ${fixed(span.top_score)}`),
       span.title ? h("span", { class: "wrap" }, span.title) : null,
-      sourceName(span.source),
+      isWeb(span.source) ? sourceName(span.source) : h("span", { class: "wrap", title: span.source }, span.source.split("/").pop()),
       span.licence ? h("span", { class: "soft wrap" }, span.licence) : null,
       flags.length ? h("span", { class: "soft wrap" }, flags.join(", ")) : null,
       link(videoLink(span.key, span.peak_seconds), "responses over time")));
