@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import material
 from benchmarks.flow import Flow
+from benchmarks.pages import Pages
 from benchmarks.processes import CORES, RIVALS_FOLDER, install, measure
 from benchmarks.shots import Shots
 
@@ -197,6 +198,7 @@ def main() -> None:
         **dict.fromkeys(("scoring", "kinds", "decoding", "cutting", "memory", "workers"), Bench),
         **dict.fromkeys(("lanes", "overlap", "first_clip", "small_files"), Flow),
         "shots": Shots,
+        "report": Pages,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("folder", type=Path)

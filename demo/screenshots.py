@@ -30,7 +30,7 @@ def mine(folder: Path) -> Path:
 
 
 def draw(page: Path, docs: Path) -> None:
-    """Writes the pictures of the clips with a threshold, at the width of a desk, and of a video at that of a phone."""
+    """Writes pictures of the clips with a threshold, at a desk's width, and of a video, at a phone's; and a plot."""
     with running_chromium() as browser, opening(browser) as opened:
         desk = opened(page, viewport={"width": 1180, "height": 760}).page
         desk.goto(f"{page.as_uri()}#/clips")
@@ -43,6 +43,7 @@ def draw(page: Path, docs: Path) -> None:
         phone.get_by_role("link", name="responses over time").first.click()
         phone.wait_for_timeout(2500)
         phone.screenshot(path=docs / "report_phone.jpg", type="jpeg", quality=72)
+    shutil.copyfile(page.parent / "scores/on_a_bike.svg", docs / "scores.svg")
 
 
 if __name__ == "__main__":
