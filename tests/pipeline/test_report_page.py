@@ -11,7 +11,7 @@ from clipscout.transforms.core.report import page as report_page
 from demo.footage import sample_videos
 from tests.browser import axe_violations
 from tests.conftest import read_jsonl
-from tests.jobs import arguments
+from tests.jobs import arguments, scene_video
 from tests.programs import until
 from tests.servers import folder_server
 
@@ -171,6 +171,25 @@ def test_the_slider_counts_what_a_run_with_that_threshold_gives(opened, ran, spa
     page.get_by_label("show", exact=True).select_option("those that fall out")
     page.wait_for_timeout(100)
     assert {*shown(page)} == {span["id"] for span in spans} - {span["id"] for span in rerun}
+
+
+def test_the_slider_counts_thresholds_of_rows_too(tmp_path, open_page, colour_spec):
+    scene_video(tmp_path / "a.mp4", ("grey", 2), ("red", 2), ("blue", 2))
+    asks = {"none": [None], "own": [0.0], "both": [None, 0.0], "high": [0.99]}
+    rows = [
+        {"action": action, "classes": ["green"] if action == "both" else ["red"], "path": f"{tmp_path}/{where}.mp4"}
+        | ({} if score is None else {"min_score": score})
+        for action, scores in asks.items()
+        for score, where in zip(scores, "a?", strict=False)
+    ]
+    given = arguments(tmp_path, rows, colour_spec, "--clip_seconds=1", "--top_k=3", "--cut=none")
+    assert main(given) == 0
+    page = open_page(tmp_path / "output/report/index.html").page
+    page.evaluate("location.hash = '#/clips'")
+    option, (clips, _) = moved(page, 0.5)
+    assert "which wins over the option" in page.locator(".threshold").inner_text()
+    assert main([*given, option, "--replace"]) == 0
+    assert len(read_jsonl(tmp_path / "output/spans.jsonl")) == clips
 
 
 def test_a_click_on_the_curve_seeks_and_the_pointer_tells_the_best_label(opened, ran):

@@ -15,6 +15,7 @@ _LONGEST_TEXT, _SHORTENED = 300, ("title", "channel", "licence", "notes")
 SPAN_FIELDS = (
     "id", "action", "key", "start_seconds", "end_seconds", "peak_seconds", "score", "rank", "top_label", "top_score",
     "shot_boundaries", "clip", "poster", "clip_start_seconds", "clip_flags", "source", "title", "channel", "licence",
+    "own_min_score", "option_holds",
 )  # fmt: skip
 VIDEO_FIELDS = (
     "key", "outcome", "code", "source", "uri", "duration_seconds", "samples", "spans", "best_responses", "flags",
@@ -48,7 +49,10 @@ def collected(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
             "version": summary.get("version", ""),
             "weak": funnel.WEAK_SCORE,
         },
-        "spans": {"fields": SPAN_FIELDS, "rows": [_fields(span, SPAN_FIELDS) for span in spans]},
+        "spans": {
+            "fields": SPAN_FIELDS,
+            "rows": [_fields({**span, **_thresholds(span)}, SPAN_FIELDS) for span in spans],
+        },
         "videos": {
             "fields": VIDEO_FIELDS,
             "rows": [_fields(video, VIDEO_FIELDS) for video in _videos(output, {span["key"] for span in spans})],
@@ -66,6 +70,13 @@ def rows(output: str, manifest: str) -> Iterator[dict[str, Any]]:
     for name in manifest_files.find(output, manifest, manifest_files.JSON_LINES):
         with filesystem.local_copy(filesystem.join(output, name)) as path, open(path, encoding="utf-8") as lines:
             yield from map(json.loads, lines)
+
+
+def _thresholds(span: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the lowest threshold that a row of a span names itself, and whether the option holds for another row."""
+    named = [ask.get("min_score") for ask in span.get("asks", ())]
+    own = [score for score in named if score is not None]
+    return {"own_min_score": min(own, default=None), "option_holds": len(own) == 0 or len(own) < len(named)}
 
 
 def _caps(counts: Mapping[str, int]) -> dict[str, int]:

@@ -33,8 +33,10 @@
   const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   const below = (path) => "../" + path.split("/").map(encodeURIComponent).join("/");
   const isWeb = (source) => /^https?:\/\//i.test(source);
+  // the threshold as the option: where rows have one of their own, that holds, or the lower of both
+  const thresholdOf = (span) => (span.own_min_score == null ? state.min : span.option_holds ? Math.min(state.min, span.own_min_score) : span.own_min_score);
   // scores are single precision, and so is the threshold that they are compared with in a job
-  const isKept = (span) => span.score >= Math.fround(state.min);
+  const isKept = (span) => span.score >= Math.fround(thresholdOf(span));
   const link = (to, ...text) => h("a", { href: to }, ...text);
   const videoLink = (key, at) => `#/video/${encodeURIComponent(key)}${at === undefined ? "" : `?at=${at}`}`;
   const sourceName = (source) => (isWeb(source) ? h("a", { class: "wrap", href: source, rel: "noopener noreferrer", target: "_blank" }, source) : h("span", { class: "wrap" }, source));
@@ -169,6 +171,7 @@
       h("div", { class: "tools", style: "margin:.6em 0 0" }, h("label", {}, "threshold", exact), remain,
         h("span", {}, option, " ", h("button", { onclick: () => copy(option) }, "Copy")),
         state.action ? h("span", {}, "or the cell ", h("code", {}, "min_score"), " of its rows: ", cell, " ", h("button", { onclick: () => copy(cell) }, "Copy")) : null),
+      chosen.some((span) => span.own_min_score != null) ? h("p", { class: "soft" }, "Some rows have a threshold of their own in their column min_score, which wins over the option.") : null,
       total > chosen.length ? h("p", { class: "soft" }, `The strongest ${chosen.length.toLocaleString("en")} of ${counted(total, "span")} are on this page; counts are of these.`) : null,
       h("p", { class: "soft", style: "margin:.4em 0 0" }, "The same command with this option and --replace leaves out what falls out; nothing is scored again.")));
   }
