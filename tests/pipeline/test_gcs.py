@@ -105,6 +105,10 @@ def test_a_job_on_object_storage_with_faults_gives_the_local_results(
         "DownloadVideos": {"unreadable_video": 1},
         "FindVideos": {"excluded": 1, "no_match": 1},
     }
+    # a browser shows the page from there
+    with gcs.bucket_of(there) as (bucket, folder, _):
+        kinds = {blob.name.rpartition(".")[2]: blob.content_type for blob in bucket.list_blobs(prefix=f"{folder}/out/")}
+    assert (kinds["html"], kinds["svg"], kinds["mp4"]) == ("text/html", "image/svg+xml", "video/mp4")
     # the weights are the same wherever they lie, and are fetched once per machine
     assert remote["settings"]["scores"] == local["settings"]["scores"]
     assert [path.suffix for path in (tmp_path / "cache/weights").iterdir() if path.suffix != ".lock"] == [".pt"]

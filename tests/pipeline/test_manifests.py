@@ -42,7 +42,7 @@ def test_both_forms_say_the_same(finished, name, columns):
     assert table.schema.names == list(columns) == list(rows[0])
     for row, flat in zip(rows, table.to_pylist(), strict=True):
         for column, value in row.items():
-            said = json.loads(flat[column]) if column in ("asks", "listed", "facts") else flat[column]
+            said = json.loads(flat[column]) if column in manifests._OBJECTS else flat[column]
             assert said == value, column
 
 

@@ -30,6 +30,8 @@ from clipscout.transforms.core.storage.gcs import bucket_of, download, object_at
 
 #: How the names of files begin that are still written; a run that is killed leaves them.
 UNFINISHED = ".writing-"
+#: What a browser only shows under its own content type.
+_SHOWN_BY_BROWSERS = (".html", ".svg", ".js")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -130,7 +132,8 @@ def write_bytes(uri: str, data: bytes) -> None:
         with explained(uri), _replacing(uri) as file:
             file.write(data)
         return
-    kind = mimetypes.guess_type(uri)[0] or "application/octet-stream"  # a browser shows no page of another
+    is_shown = uri.endswith(_SHOWN_BY_BROWSERS)
+    kind = (mimetypes.guess_type(uri)[0] if is_shown else None) or "application/octet-stream"
     with object_at(uri) as (blob, patience):
         blob.upload_from_string(data, content_type=kind, checksum="crc32c", **patience)
 
