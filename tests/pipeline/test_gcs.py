@@ -18,7 +18,8 @@ from tests.web_server import Running
 STRANGE, ALIKE = "a b#1?ü.mp4", "a b#1_ü.mp4"  # the one, as a glob, matches the other
 COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t2147483647\tsession\thush\n"
 OPTIONS = ("--clip_seconds=2", "--min_score=0.5", "--shots=ignore", "--allow_private_hosts=127.0.0.1")
-MANIFESTS = ("spans.jsonl", "spans.parquet", "spans.csv", "videos.jsonl", "videos.parquet", "failures.jsonl")
+MANIFESTS = ("spans.jsonl", "spans.parquet", "spans.csv", "spans_by_score.csv", "videos.jsonl", "videos.parquet")
+MANIFESTS += ("failures.jsonl",)
 
 
 @pytest.fixture
@@ -135,7 +136,8 @@ def test_a_second_run_fetches_scores_and_cuts_nothing(places, cloud, site):
     assert run(there) == 0
     assert site.log() == asked
     put = {name.removeprefix("remote/out/") for kind, name in cloud.requests if kind in ("upload", "start")}
-    assert {name for name in put if not name.startswith(".clipscout-")} == {*MANIFESTS, "job.json", "summary.json"}
+    made = {name for name in put if not name.startswith((".clipscout-", "report/"))}
+    assert made == {*MANIFESTS, "job.json", "summary.json"}
     read = Counter(name for kind, name in cloud.requests if kind == "read" and name.endswith((".mp4", ".pt")))
     # the facts of files that are used in place are kept; one that failed is looked into again
     assert read == {f"remote/in/{ALIKE}": 1}
