@@ -5,6 +5,7 @@ from typing import Any
 
 from clipscout.transforms.core.report import page
 from clipscout.transforms.core.results import funnel
+from clipscout.transforms.core.results.highlights import cut_off
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.failures import remedy
 
@@ -96,7 +97,7 @@ def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if found["spans"] != found["clips"]:
             text += f" of {counted(found['spans'], 'span')}"
         if found["spans"]:
-            text += f", best score {found['best']:.3g}, median {found['median']:.3g}"
+            text += f", best score {cut_off(found['best']):g}, median {found['median']:.3g}"
         lines += [text, *_distribution(found)]
     yield from beside("actions", lines)
 
@@ -109,6 +110,8 @@ def _distribution(found: Mapping[str, Any]) -> Iterator[str]:
         low, middle, high = (f"{quantiles[part]:.3g}" for part in ("0.1", "0.5", "0.9"))
         yield f"  best response per video: {low} at 10%, {middle} at 50%, {high} at 90% of {best['videos']}"
     highest = {number: threshold for threshold, number in kept.items()}
+    if found.get("own_min_scores", 0) == found["rows"]:
+        return  # the option means nothing to them
     steps = [f"{number} at {threshold}" for number, threshold in highest.items() if 0 < number < found["spans"]]
     if steps:
         yield f"  spans that a --min_score keeps: {', '.join(steps)}"

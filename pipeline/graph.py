@@ -40,7 +40,7 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch, flow, gates)
     score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
     scored = fetched.stream | "ScoreVideos" >> score
-    scored.tracks | "SaveCurves" >> SaveCurves(config.output)
+    scored.tracks | "SaveCurves" >> SaveCurves(config.output, config.spans.smooth_seconds)
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection, flow)
     better = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)

@@ -1,7 +1,6 @@
 """`clipscout report OUTPUT`: the report of an output that is there already, old or moved."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 
@@ -27,11 +26,12 @@ def main(argv: Sequence[str]) -> int:
         return _refused("report needs the output folder of a job: clipscout report OUTPUT")
     # after the page of help, which is there at once
     from clipscout.transforms.core.report import page, written
-    from clipscout.transforms.core.storage import filesystem
+    from clipscout.transforms.core.storage import filesystem, strict_json
 
     try:
-        summary = json.loads(filesystem.read_bytes(filesystem.join(chosen.output, "summary.json")))
-        restored = written.restore_curves(chosen.output, written.write(chosen.output, summary))
+        summary = strict_json.loads(filesystem.read_bytes(filesystem.join(chosen.output, "summary.json")))
+        keys = written.write(chosen.output, summary)
+        restored = written.restore_curves(chosen.output, keys, summary["settings"])
     except filesystem.StorageError as error:
         return _refused(f"{chosen.output}: no report can be made: {error}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

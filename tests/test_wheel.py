@@ -76,6 +76,7 @@ def test_an_installed_wheel_mines_from_a_folder_with_modules_of_the_same_names(i
     run, site, folder = installed
     shutil.copyfile(sample_videos() / "bikes.mp4", folder / "a.mp4")
     (folder / "q.csv").write_text("action,path,classes\nriding a bike,*.mp4,mountain bike\n")
+    (folder / "statistics.py").write_text(OWN)  # a module of Python's that ours import
     assert run(site / "bin/clipscout", "--version").startswith("clipscout ")
     given = ("--input=q.csv", "--output=out", "--clip_seconds=2", "--top_k=1", "--progress=none")
     assert "clips      1 written" in run(site / "bin/clipscout", "mine", *given)
@@ -84,5 +85,6 @@ def test_an_installed_wheel_mines_from_a_folder_with_modules_of_the_same_names(i
     # with worker processes, and from Python
     told = run(site / "bin/clipscout", "mine", *given, "--output=two", "--workers=2")
     assert "clips      1 written" in told
+    (folder / "statistics.py").unlink()  # -c and notebooks import from the folder that they run in
     program = "import clipscout; print(clipscout.__file__, clipscout.Results('out').spans.num_rows)"
     assert run(sys.executable, "-c", program) == f"{site}/clipscout/__init__.py 1\n"

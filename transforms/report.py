@@ -12,14 +12,14 @@ from clipscout.transforms.records import Flush, ScoredVideo
 
 
 class _SaveCurve(beam.DoFn):
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, output: str, smooth_seconds: float) -> None:
+        self._output, self._smooth_seconds = output, smooth_seconds
         self._metrics = StageMetrics("SaveCurves")
 
     def process(self, scored: ScoredVideo | Flush) -> Iterator[str]:
         if isinstance(scored, ScoredVideo):
             with self._metrics.time("save-msec"):
-                curves.write(self._output, curves.of_track(scored.track))
+                curves.write(self._output, curves.of_track(scored.track, self._smooth_seconds))
             self._metrics.count("out-curves")
             yield scored.key
 
@@ -30,13 +30,15 @@ class SaveCurves(beam.PTransform):
 
     Attributes:
       output: The output folder.
+      smooth_seconds: Width of the moving average that spans are picked from; 0 for none.
     """
 
     output: str
+    smooth_seconds: float = 0.0
 
     def expand(self, tracks: beam.PCollection) -> beam.PCollection:
         """Takes ScoredVideo; returns the keys of the videos. A Flush is left out."""
-        return tracks | "Save" >> beam.ParDo(_SaveCurve(self.output))
+        return tracks | "Save" >> beam.ParDo(_SaveCurve(self.output, self.smooth_seconds))
 
 
 @dataclass

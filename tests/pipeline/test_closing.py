@@ -202,7 +202,7 @@ def test_a_job_tells_actions_failures_and_what_to_do(tmp_path, colour_spec, two_
     assert "requests   2 unique, 0 excluded, 0 filtered, 0 failed, 2 in place, 0 stored" in told
     scores = sorted(row["score"] for row in read_jsonl(output / "spans.jsonl"))
     (first, *more) = about("actions", told)
-    assert first == f"red  2 clips, best score {scores[-1]:.3g}, median {cut_off(scores[0]):.3g}"
+    assert first == f"red  2 clips, best score {cut_off(scores[-1]):g}, median {cut_off(scores[0]):.3g}"
     assert [line.strip().partition(":")[0] for line in more] == ["best response per video"]
     assert not any(line.startswith("weak") for line in told)
     assert about("failures", told) == [f"no_match: {tmp_path}/queries.jsonl:2: no file matches '{tmp_path}/none.mp4'"]

@@ -1,13 +1,14 @@
 """The report of a real run in a real browser: it plays, seeks, sorts, filters, and its threshold is a job's."""
 
-import json
 import re
 import shutil
 
 import pytest
 
 from clipscout.pipeline.run import main
+from clipscout.transforms.core.report import curves
 from clipscout.transforms.core.report import page as report_page
+from clipscout.transforms.core.results.highlights import cut_off
 from demo.footage import sample_videos
 from tests.browser import axe_violations
 from tests.conftest import read_jsonl
@@ -74,6 +75,7 @@ def test_cards_stand_strongest_first_and_can_be_sorted_and_filtered(opened, span
     page = opened("#/clips").page
     strongest = [span["id"] for span in sorted(spans, key=lambda span: (-span["score"], span["id"]))]
     assert shown(page) == strongest
+    assert "null" not in page.locator("main").inner_text()
     page.get_by_label("sort", exact=True).select_option("weakest first")
     page.wait_for_timeout(100)
     assert shown(page) == [span["id"] for span in sorted(spans, key=lambda span: (span["score"], span["id"]))]
@@ -96,7 +98,7 @@ def test_a_card_tells_what_is_known(opened, spans):
         best["source"].rpartition("/")[2],
         best["top_label"],
         f"rank {best['rank']}",
-        f"{best['score']:.3g}",
+        f"{cut_off(best['score']):g}",
     ):
         assert part in text
     until(lambda: page.evaluate("document.querySelector('.card img').naturalWidth > 0"))
@@ -153,8 +155,13 @@ def moved(page, score):
         score,
     )
     page.wait_for_timeout(100)
-    numbers = re.findall(r"(\d+) of \d+ (?:clip|video)s?", page.locator(".threshold output").inner_text())
-    return page.get_by_label("as an option").input_value(), tuple(map(int, numbers))
+    return page.get_by_label("as an option").input_value(), remaining(page)
+
+
+def remaining(page):
+    """Returns how many clips and videos are said to remain."""
+    numbers = re.findall(r"(\d+) of \d+ (?:clip|span|video)s?", page.locator(".threshold output").inner_text())
+    return tuple(map(int, numbers))
 
 
 @pytest.mark.parametrize("score", [0.0005, 0.02, 0.4])
@@ -192,6 +199,66 @@ def test_the_slider_counts_thresholds_of_rows_too(tmp_path, open_page, colour_sp
     assert len(read_jsonl(tmp_path / "output/spans.jsonl")) == clips
 
 
+def test_the_cell_of_an_action_is_what_its_rows_then_give(tmp_path, open_page, colour_spec):
+    scene_video(tmp_path / "a.mp4", ("grey", 2), ("red", 2), ("blue", 2))
+    row = {"action": "own", "classes": ["red"], "path": f"{tmp_path}/a.mp4"}
+    more = ("--clip_seconds=1", "--top_k=3", "--cut=none", "--min_score=0.9")
+    assert main(arguments(tmp_path, [{**row, "min_score": 1e-9}], colour_spec, *more)) == 0
+    page = open_page(tmp_path / "output/report/index.html").page
+    page.evaluate("location.hash = '#/clips?action=own'")
+    until(lambda: page.locator(".threshold output").count() == 1)
+    assert page.get_by_label("threshold as a number").input_value() == "1e-9"
+    assert page.get_by_label("as an option").count() == 0  # it means nothing to these rows
+    page.get_by_label("threshold as a number").fill("0.5")
+    page.keyboard.press("Tab")
+    cell = page.get_by_label("as the cell min_score of a row").input_value()
+    (clips, _) = remaining(page)
+    assert main(arguments(tmp_path, [{**row, "min_score": cell}], colour_spec, *more)) == 0
+    assert len(read_jsonl(tmp_path / "output/spans.jsonl")) == clips < 3
+    # a threshold below that of the run: what it would bring is not there
+    page.get_by_label("threshold as a number").fill("0")
+    page.keyboard.press("Tab")
+    assert "are not in this output" in page.locator(".threshold").inner_text()
+
+
+def test_without_clips_the_videos_themselves_are_the_pictures(tmp_path, open_page, ran):
+    rows = [{"action": "riding a bike", "path": f"{ran[0]}/videos/bikes.mp4", "classes": LABELS["riding a bike"]}]
+    assert main(arguments(tmp_path, rows, "lite0", "--clip_seconds=2", "--cut=none")) == 0
+    one = open_page(tmp_path / "output/report/index.html")
+    one.page.evaluate("location.hash = '#/clips'")
+    until(lambda: one.page.evaluate("document.querySelector('.card video')?.readyState >= 2"))
+    strongest = max(read_jsonl(tmp_path / "output/spans.jsonl"), key=lambda span: span["score"])
+    assert one.page.evaluate("document.querySelector('.card video').currentTime") == strongest["peak_seconds"]
+    assert "2 spans" in one.page.locator("main").inner_text()
+    one.page.locator(".card .screen").first.click()
+    until(lambda: one.page.evaluate("document.querySelector('.player')?.currentTime") == strongest["peak_seconds"])
+    assert (one.errors, one.external()) == ([], [])
+
+
+def test_strange_names_and_places_are_answered(tmp_path, open_page, colour_spec):
+    names = ["__proto__", "constructor", "2024", "a/b%c#d?e'f\"g", "x" * 200]
+    video = tmp_path / "a #1% 'b'.mp4"
+    scene_video(video, ("grey", 1), ("red", 2), ("blue", 1))
+    rows = [{"action": name, "classes": ["red"], "path": str(video)} for name in names]
+    assert main(arguments(tmp_path, rows, colour_spec, "--clip_seconds=1", "--top_k=1")) == 0
+    one = open_page(tmp_path / "output/report/index.html", viewport={"width": 390, "height": 800})
+    page = one.page
+    for place in ("#/constructor", "#/__proto__", "#/video/%", "#/video/none"):
+        page.evaluate("place => location.hash = place", place)
+        page.wait_for_timeout(50)
+        assert page.locator("main h2").count() >= 1
+    page.evaluate("location.hash = '#/clips'")
+    until(lambda: page.locator(".card").count() == len(names))
+    assert page.get_by_label("action", exact=True).locator("option").first.inner_text() == "all actions"
+    until(lambda: page.evaluate("document.querySelector('.card img').naturalWidth > 0"))
+    page.get_by_role("link", name="responses over time").first.click()
+    until(lambda: page.locator(".plot canvas").count() == 1)
+    assert {text.strip() for text in page.locator(".legend button").all_inner_texts()} == {*names}
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    until(lambda: page.evaluate("document.querySelector('.player').readyState >= 1"))
+    assert (one.errors, one.external()) == ([], [])
+
+
 def test_a_click_on_the_curve_seeks_and_the_pointer_tells_the_best_label(opened, ran):
     page = opened("#/clips").page
     page.get_by_label("search", exact=True).fill("bikes")
@@ -204,7 +271,7 @@ def test_a_click_on_the_curve_seeks_and_the_pointer_tells_the_best_label(opened,
     page.mouse.up()
     until(lambda: abs(page.evaluate("document.querySelector('.player').currentTime") - 7.5) < 0.6)
     (track,) = (ran[0] / "output/report/curves").glob("file-bikes*.js")
-    curve = json.loads(track.read_text().removeprefix("clipscout.curve(").removesuffix(");\n"))
+    curve = curves.read(str(ran[0] / "output"), track.stem)
     nearest = curve["times"].index(page.evaluate("document.querySelector('.player').currentTime"))
     said = page.locator("[data-pointer]").inner_text()
     assert f"best label {curve['names'][curve['labels'][nearest]]}" in said
@@ -264,6 +331,8 @@ def test_ten_thousand_clips_open_at_once_and_hostile_texts_are_texts(tmp_path, o
     assert "page 1 of 167" in one.page.locator("main").inner_text()
     one.page.get_by_role("button", name="next").click()
     until(lambda: shown(one.page)[:1] == ["id60"])
+    assert one.page.evaluate("document.activeElement.textContent") == "next"  # and not lost with the button
+    assert "null" not in one.page.locator("main").inner_text()
     one.page.get_by_label("action", exact=True).select_option("action 3")
     until(lambda: "1,429 clips" in one.page.locator("main").inner_text())
     assert one.page.locator("main script, main [onerror]").count() == 0

@@ -35,6 +35,10 @@ NEAR_MISSES = {
         {"action": "red", "query": "q", "min_scores": 0.3},
         "did you mean 'min_score' by the column 'min_scores'?",
     ),
+    "minscore": (
+        {"action": "red", "query": "q", "MinScore": 0.3},
+        "did you mean 'min_score' by the column 'MinScore'?",
+    ),
     "two": (
         {"actions": "red", "ulr": URL},
         "did you mean 'action' by the column 'actions' and 'url' by the column 'ulr'?",
@@ -59,7 +63,7 @@ GOOD = b'{"action": "after", "query": "q"}\n'
         ({"action": "red", "query": "q", "max_videos": " 12"}, {"max_videos": 12}),
         ({"action": "red", "query": "q", "min_score": " 0.25"}, {"min_score": 0.25, "extra": {}}),
         ({"action": "red", "query": "q", "min_score": 0}, {"min_score": 0.0}),
-        ({"action": "red", "query": "q"}, {"min_score": None}),
+        ({"action": "red", "query": "q", "win_score": 3}, {"min_score": None, "extra": {"win_score": 3}}),
         ({"action": "red", "label": "x", "query": "q"}, {"action": "red", "extra": {"label": "x"}}),
         ({"action": "滑雪", "query": "été"}, {"action": "滑雪", "query": "été"}),
         (
@@ -70,7 +74,7 @@ GOOD = b'{"action": "after", "query": "q"}\n'
     ids=[
         "label", "youtube_id", "id as url", "url", "path", "empty sources", "classes list", "classes text",
         "defaults", "max_videos", "max_videos text",
-        "min_score", "min_score 0", "no min_score", "label beside action", "unicode", "extra",
+        "min_score", "min_score 0", "a score of the user's", "label beside action", "unicode", "extra",
     ],
 )  # fmt: skip
 def test_columns(fields, expected):

@@ -1,8 +1,8 @@
 """A process that starts others by forking itself, with what they need imported.
 
 yt-dlp takes a second to import, and each lane has a child; Beam and torch take several, and each worker process has
-them. The server starts no thread (a fork beside threads
-may deadlock), opens no connection, and ends when its program does.
+them. The server starts no thread (a fork beside threads may deadlock; those that libraries begin with their import are
+made for forks), opens no connection, and ends when its program does.
 """
 
 import contextlib
@@ -25,6 +25,15 @@ _RUNNING = -(1 << 32)
 _SHORTEST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.005, 0.1
 
 
+def python_command(module: str, *arguments: str) -> list[str]:
+    """Returns the command of a process of ours, which finds modules where this one does.
+
+    `-m` would put the working folder first, where a `statistics.py` of the user's takes the place of Python's own.
+    """
+    finds_there = os.getcwd() in map(os.path.abspath, sys.path)
+    return [sys.executable, *(() if finds_there else ("-P",)), "-m", module, *arguments]
+
+
 class ForkServer:
     """The program's side. Thread-safe.
 
@@ -42,7 +51,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._socket.settimeout(patience_seconds)  # a time-out is an OSError too
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "clipscout.transforms.core.child.fork_server", str(theirs.fileno()), main, *modules],
+            python_command(__name__, str(theirs.fileno()), main, *modules),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -24,7 +24,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from clipscout.transforms.core.child.fork_server import Forked, ForkServer
+from clipscout.transforms.core.child.fork_server import Forked, ForkServer, python_command
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.core.storage.errors import DISK_FULL
 
@@ -116,7 +116,7 @@ def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
 
 def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "clipscout.transforms.core.child.entry", str(descriptor)],
+        python_command("clipscout.transforms.core.child.entry", str(descriptor)),
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -83,14 +83,20 @@ def _meant(taken: Mapping[str, Any], others: Iterable[str]) -> str:
     """Returns which of ours a row's other columns were probably meant to be; nothing where it lacks none of them."""
     lacks_source = not any(taken[name] for name in ("query", "url", "path"))
     wanted = [*(() if taken["action"] else _ACTION), *(_SOURCE if lacks_source else ())]
-    optional = [name for name in _OPTIONAL if taken[name] in (None, ())]
+    optional = [name for name in _OPTIONAL if taken[name] in (None, ()) and name != "min_score"]
     found = []
     for other in others:
         folded = re.sub(r"[\s-]+", "_", other.lower())
         close = difflib.get_close_matches(folded, wanted, n=1, cutoff=_ALIKE)
         close = close or difflib.get_close_matches(folded, optional, n=1, cutoff=_CLEARLY_MEANT)
+        # main_score and win_score are near it, and the user's own
+        close = close or ["min_score"] * (taken["min_score"] is None and _is_min_score(folded))
         found += [f"{name!r} by the column {other!r}" for name in close]
     return f"; did you mean {' and '.join(found)}?" if found else ""
+
+
+def _is_min_score(name: str) -> bool:
+    return name.replace("_", "").removesuffix("s") == "minscore"
 
 
 def _text(value: Any, column: str) -> str:

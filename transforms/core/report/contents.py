@@ -67,7 +67,11 @@ def rows(output: str, manifest: str) -> Iterator[dict[str, Any]]:
     Raises:
       StorageError: It cannot be read.
     """
-    for name in manifest_files.find(output, manifest, manifest_files.JSON_LINES):
+    names = manifest_files.find(output, manifest, manifest_files.JSON_LINES)
+    if not names:
+        where = filesystem.join(output, manifest + manifest_files.JSON_LINES)
+        raise filesystem.StorageError(f"{where}: the manifest is not there", "not_found")
+    for name in names:
         with filesystem.local_copy(filesystem.join(output, name)) as path, open(path, encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 

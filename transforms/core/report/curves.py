@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from clipscout.transforms.core.spans import peaks
 from clipscout.transforms.core.storage import filesystem, strict_json
 from clipscout.transforms.records import Scores, ScoreTrack
 
 FOLDER = "report/curves"
-#: More samples are thinned out: each part of the curve keeps its highest and its lowest.
-MOST_SAMPLES = 6000
+#: More samples are thinned out: each part of the curve keeps its highest and its lowest. Of very many actions those are
+#: kept whose responses are highest somewhere in the video.
+MOST_SAMPLES, MOST_ACTIONS = 6000, 24
 _DIGITS = 4
 #: A page that was opened from disk may load scripts and no data.
-_BEFORE, _AFTER = "clipscout.curve(", ");\n"
+_BEFORE, _AFTER = "clipscout.curve(JSON.parse(", "));\n"
 
 
 def path_of(key: str) -> str:
@@ -22,15 +24,23 @@ def path_of(key: str) -> str:
     return f"{FOLDER}/{key}.js"
 
 
-def of_track(track: ScoreTrack) -> dict[str, Any]:
-    """Returns the curve of a track; see `curve`."""
-    responses = {action: track.responses[:, column] for column, action in enumerate(track.actions)}
+def of_track(track: ScoreTrack, smooth_seconds: float = 0.0) -> dict[str, Any]:
+    """Returns the curve of a track; see `curve`. It is smoothed as spans are picked from it."""
+    responses = {
+        action: peaks.smooth(track.times, track.responses[:, column], smooth_seconds)
+        for column, action in enumerate(track.actions)
+    }
     samples = track.times, track.top_labels, track.top_scores
     return curve(track.key, *samples, responses, track.shot_boundaries, track.decoded_seconds)
 
 
 def of_stored(
-    key: str, scores: Scores, actions: Mapping[str, Sequence[str]], boundaries: Sequence[float], seconds: float
+    key: str,
+    scores: Scores,
+    actions: Mapping[str, Sequence[str]],
+    boundaries: Sequence[float],
+    seconds: float,
+    smooth_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Returns the curve of a stored track, with those of its actions that were scored when it was stored.
 
@@ -40,10 +50,11 @@ def of_stored(
       actions: The labels that stand for each action.
       boundaries: Times of shot boundaries in seconds.
       seconds: End of the last decoded frame.
+      smooth_seconds: Width of the moving average that spans are picked from; 0 for none.
     """
     known = {action: tuple(sorted(set(labels))) for action, labels in actions.items()}
     responses = {
-        action: scores.responses[:, scores.wanted.index(labels)]
+        action: peaks.smooth(scores.times, scores.responses[:, scores.wanted.index(labels)], smooth_seconds)
         for action, labels in known.items()
         if labels in scores.wanted
     }
@@ -73,8 +84,11 @@ def curve(
     Returns:
       `key`, `seconds`, `shots`; `times`, and for each of these `labels` (as places in `names`), `label_scores`, and in
       `responses` each action's: numbers of four digits, None where the response is not finite; `thinned`, whether
-      samples were left out.
+      samples were left out; `left_out`, how many actions were.
     """
+    kept = sorted(responses, key=lambda action: -np.max(np.nan_to_num(responses[action]), initial=0))[:MOST_ACTIONS]
+    left_out = len(responses) - len(kept)
+    responses = {action: values for action, values in responses.items() if action in kept}
     chosen = _thinned(np.stack(list(responses.values())) if responses else top_scores[None])
     names = sorted({top_labels[index] for index in chosen})
     places = {name: place for place, name in enumerate(names)}
@@ -83,6 +97,7 @@ def curve(
         "seconds": round(seconds, 3),
         "shots": [round(time, 3) for time in boundaries],
         "thinned": len(chosen) < len(times),
+        "left_out": left_out,
         "times": [round(float(times[index]), 3) for index in chosen],
         "names": names,
         "labels": [places[top_labels[index]] for index in chosen],
@@ -96,7 +111,7 @@ def _thinned(rows: np.ndarray) -> list[int]:
     count = rows.shape[1]
     if count <= MOST_SAMPLES:
         return list(range(count))
-    edges = np.linspace(0, count, MOST_SAMPLES // (2 * len(rows)) + 1).astype(int)
+    edges = np.linspace(0, count, max(1, MOST_SAMPLES // (2 * len(rows))) + 1).astype(int)
     kept = set[int]()
     for row in np.where(np.isfinite(rows), rows, 0.0):
         for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
@@ -123,7 +138,8 @@ def at_most(drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 def write(output: str, drawn: Mapping[str, Any]) -> None:
     """Stores a curve where the page looks for it."""
-    data = f"{_BEFORE}{strict_json.text(drawn)}{_AFTER}".encode()
+    # as text within the script: in its own syntax a name such as __proto__ would be another thing
+    data = f"{_BEFORE}{json.dumps(strict_json.text(drawn), ensure_ascii=False)}{_AFTER}".encode()
     filesystem.write_bytes(filesystem.join(output, path_of(drawn["key"])), data)
 
 
@@ -135,10 +151,11 @@ def read(output: str, key: str) -> dict[str, Any] | None:
     """
     try:
         text = filesystem.read_bytes(filesystem.join(output, path_of(key))).decode()
-        return dict(json.loads(text.removeprefix(_BEFORE).removesuffix(_AFTER)))
+        found = json.loads(json.loads(text.removeprefix(_BEFORE).removesuffix(_AFTER)))
+        return found if isinstance(found, dict) and {"times", "responses", "shots", "seconds"} <= {*found} else None
     except filesystem.StorageError as error:
         if error.code != "not_found":
             raise
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError):
         pass
     return None

@@ -35,47 +35,51 @@ def write(output: str, summary: Mapping[str, Any]) -> frozenset[str]:
 def _plots(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     summary, fields = data["summary"], data["spans"]["fields"]
     action, score = fields.index("action"), fields.index("score")
-    scores: dict[str, list[float]] = {}
+    own, option_holds = fields.index("own_min_score"), fields.index("option_holds")
+    usual = summary["settings"].get("min_score") or 0.0
+    scores, thresholds = dict[str, list[float]](), dict[str, float]()
     for row in data["spans"]["rows"]:
         scores.setdefault(row[action], []).append(row[score])
-    threshold = summary["settings"].get("min_score") or 0.0
+        held = usual if row[own] is None else min(usual, row[own]) if row[option_holds] else row[own]
+        thresholds[row[action]] = min(held, thresholds.get(row[action], held))
     files = [("report/funnel.svg", plots.funnel(summary["funnel"]))]
     for name, found in sorted(scores.items()):
-        files.append((f"{_SCORES}/{naming.action_folder(name)}.svg", plots.histogram(name, found, threshold)))
+        files.append((f"{_SCORES}/{naming.action_folder(name)}.svg", plots.histogram(name, found, thresholds[name])))
     return files
 
 
-def restore_curves(output: str, keys: Container[str]) -> int:
+def restore_curves(output: str, keys: Container[str], settings: Mapping[str, Any]) -> int:
     """Makes the curves that videos lack from their score tracks; returns how many were made.
 
     What is gone with a track cannot be drawn; nor can an action whose responses were never stored, since another run's
     outputs answered for it.
 
+    Args:
+      output: The output folder.
+      keys: The videos that are looked at.
+      settings: Those of the run, from its summary.
+
     Raises:
       StorageError: The storage did not answer.
     """
-    by_video: dict[str, str] = {}
-    for span in contents.rows(output, "spans"):
-        if span["key"] in keys:
-            by_video[span["key"]] = span.get("scores", "")
     made = 0
     for video in contents.rows(output, "videos"):
-        fingerprint = by_video.get(video["key"])
-        if fingerprint and not curves.read(output, video["key"]):
-            made += _restored(output, fingerprint, video)
+        if video["key"] in keys and video["samples"] and not curves.read(output, video["key"]):
+            made += _restored(output, video, settings)
     return made
 
 
-def _restored(output: str, fingerprint: str, video: Mapping[str, Any]) -> bool:
+def _restored(output: str, video: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     actions: dict[str, list[str]] = {}
     for ask in video["asks"]:
         actions.setdefault(ask["action"], []).extend(ask["labels"])
     content_key = naming.content_key(video["content"], video["size_bytes"])
-    stored = tracks.read(TrackFiles(output, fingerprint, content_key).track())
+    stored = tracks.read(TrackFiles(output, settings["scores"], content_key).track())
     if stored is None:
         return False
     boundaries, seconds = stored.report["shot_boundaries"], stored.report["decoded_seconds"]
-    drawn = curves.of_stored(video["key"], stored.scores, actions, boundaries, seconds)
+    smooth_seconds = settings.get("smooth_seconds") or 0.0
+    drawn = curves.of_stored(video["key"], stored.scores, actions, boundaries, seconds, smooth_seconds)
     if not drawn["responses"]:
         return False
     curves.write(output, drawn)
