@@ -141,8 +141,6 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
             stop.say()
             return EXIT_FAILED_JOB
         return _failed(beam_options, error)
-    finally:
-        supervisor.close_ahead()
 
 
 def _lease(config: Config, beam_options: PipelineOptions, stop: Stops) -> contextlib.AbstractContextManager[object]:
@@ -283,7 +281,7 @@ def run(config: Config, beam_options: ClipscoutOptions) -> PipelineResult:
     if not config.dataflow:
         preflight.begin(config)
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
-        supervisor.start_ahead(2)  # the prober and the decoder of this process; they start beside the graph
+        supervisor.start_ahead()  # beside the graph
     own = beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers > 1
     pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)

@@ -13,7 +13,6 @@ from clipscout.pipeline import cloud, graph, preflight, run
 from clipscout.pipeline.api import OptionsError, arguments, query_file
 from clipscout.pipeline.config import Config, ConfigError
 from clipscout.pipeline.results import Results
-from clipscout.transforms.core.child import supervisor
 from clipscout.transforms.core.storage import leases
 
 
@@ -58,7 +57,6 @@ class Job:
                 raise OptionsError([f"--output: {error}"]) from None
             if self.config.dataflow:
                 cloud.settle(self.config, self.beam_options)
-            stack.callback(supervisor.close_ahead)
             preflight.begin(self.config)
             self._stack = stack.pop_all()
         return self

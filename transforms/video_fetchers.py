@@ -284,7 +284,7 @@ class WebFetcher(VideoFetcher):
     def __init__(self, settings: FetchSettings, store: VideoStore, gate: Gate) -> None:
         self._fetcher, self._gate = Fetcher(settings.web, settings.politeness), gate
         self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="clipscout-"))
-        super().__init__(settings, store, Child(settings.probe, self._scratch, forked=True))
+        super().__init__(settings, store, Child(settings.probe, self._scratch))
 
     def kill(self) -> None:
         """Makes `work` end soon."""

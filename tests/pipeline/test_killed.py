@@ -63,6 +63,7 @@ def killed(command, output, files, least, kill_more=lambda: None):
             os.killpg(job.pid, signal.SIGKILL)
         kill_more()
         job.wait()
+        time.sleep(0.5)  # worker processes are in a session of their own, and end when they see it
     return len(tracks(output))
 
 

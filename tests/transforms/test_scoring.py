@@ -75,10 +75,13 @@ class Killer:
             time.sleep(0.002)
 
 
-def children():
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            yield from map(int, (task / "children").read_text().split())
+def children(of="self"):
+    """Yields the processes that this one started, and those that these started."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{of}/task").iterdir():
+            for pid in (task / "children").read_text().split():
+                yield int(pid)
+                yield from children(pid)
 
 
 def open_files(pid):

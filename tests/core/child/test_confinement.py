@@ -122,8 +122,8 @@ def test_a_child_is_not_told_the_secrets_of_the_environment(tmp_path, monkeypatc
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     source = make_video(tmp_path / "a.mp4", 5)
-    for forked in (False, True):
-        child = Child(Limits(), forked=forked)
+    for web in (False, True):
+        child = Child(Limits(), web=web)
         list(child.call("video.probing:probe", {"path": source}))
         with open(f"/proc/{child._process.pid}/environ", "rb") as file:
             told = file.read()

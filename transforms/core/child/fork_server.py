@@ -1,8 +1,8 @@
 """A process that starts others by forking itself, with what they need imported.
 
-yt-dlp takes a second to import, and each lane has a child; Beam and torch take several, and each worker process has
-them. The server starts no thread (a fork beside threads may deadlock; those that libraries begin with their import are
-made for forks), opens no connection, and ends when its program does.
+PyAV takes a third of a second to import, yt-dlp one, and each lane has a child; Beam and torch take several, and each
+worker process has them. The server starts no thread (a fork beside threads may deadlock; those that libraries begin
+with their import are made for forks), opens no connection, and ends when its program does.
 """
 
 import contextlib
@@ -49,13 +49,15 @@ class ForkServer:
     ) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
+        # in memory: the server outlives folders for temporary files
+        self._log = open(os.memfd_create("clipscout-fork-server"), "w+b")  # noqa: SIM115 - closed in close()
         self._socket.settimeout(patience_seconds)  # a time-out is an OSError too
         self._popen = subprocess.Popen(
             python_command(__name__, str(theirs.fileno()), main, *modules),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=self._log,
             env=dict(environment),
             start_new_session=True,
         )
@@ -78,11 +80,21 @@ class ForkServer:
             status = self._answer()
         return None if status == _RUNNING else status
 
+    def last_words(self) -> str:
+        """Returns the last line that the server wrote before it ended; empty where there is none, or it lives."""
+        with contextlib.suppress(subprocess.TimeoutExpired, OSError, ValueError):
+            self._popen.wait(1)
+            self._log.seek(0)
+            lines = self._log.read()[-2000:].decode(errors="replace").split("\n")
+            return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ""
+
     def close(self) -> None:
-        """Ends the server; its children stay."""
+        """Ends the server; its children stay. Safe to call any number of times."""
         self._socket.close()
         self._popen.kill()
         self._popen.wait()
+        self._log.close()
 
     def _answer(self) -> int:
         answer = self._socket.recv(_MESSAGE.size)

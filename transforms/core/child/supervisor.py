@@ -1,6 +1,6 @@
 """The one supervised child process: decoding, cutting and downloading of hostile input run in it.
 
-The child is a fresh, light interpreter (`python -m clipscout.transforms.core.child.entry`) without Beam or torch. It
+The child is forked from a light interpreter without Beam or torch, which has what it needs imported (`fork_server`). It
 lives as long as its DoFn, works on one request at a time and answers with a stream of messages. The parent bounds its
 memory, watches its signs of life, and replaces it after a crash, a hang or an overrun: those reach the caller as
 ChildError.
@@ -24,7 +24,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from clipscout.transforms.core.child.fork_server import Forked, ForkServer, python_command
+from clipscout.transforms.core.child.fork_server import Forked, ForkServer
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.core.storage.errors import DISK_FULL
 
@@ -90,12 +90,10 @@ class Limits:
     requests: int = 200
 
 
-#: What forked children have imported: to fetch, and to look into what was fetched.
-_FORKED = (
-    "clipscout.transforms.core.web.downloader",
-    "clipscout.transforms.core.web.fetch_tasks",
-    "clipscout.transforms.core.video.probing",
-)
+#: What children have imported before they are forked: those that look into files, and those that ask the web, which
+#: need yt-dlp (a second).
+_MEDIA = tuple(f"clipscout.transforms.core.{name}" for name in ("video.decode", "video.probing", "clips.cutting"))
+_WEB = tuple(f"clipscout.transforms.core.web.{name}" for name in ("downloader", "fetch_tasks"))
 
 
 def _environment() -> dict[str, str]:
@@ -107,47 +105,53 @@ def _environment() -> dict[str, str]:
     return {**kept, **own, "MALLOC_PERTURB_": "255"}
 
 
-@lru_cache(maxsize=1)
-def _fork_server(environment: tuple[tuple[str, str], ...]) -> ForkServer:
-    server = ForkServer("clipscout.transforms.core.child.entry:main", _FORKED, dict(environment))
+@lru_cache(maxsize=2)
+def _server(modules: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> ForkServer:
+    server = ForkServer("clipscout.transforms.core.child.entry:main", modules, dict(environment))
     atexit.register(server.close)  # as long as the program lives its next job has no second to wait for it
     return server
 
 
-def _spawn(descriptor: int, log: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        python_command("clipscout.transforms.core.child.entry", str(descriptor)),
-        pass_fds=[descriptor],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env=_environment(),
-        start_new_session=True,
-    )
+def _fork(modules: tuple[str, ...], descriptor: int, log: int) -> Forked:
+    """Starts a child with a connection and a file for what it prints.
 
-
-def _fork(descriptor: int, log: int) -> Forked:
+    Raises:
+      ChildStartError: There is none to be had.
+    """
     environment = tuple(sorted(_environment().items()))
     with _FORKING:  # one server for all who begin at once
-        try:
-            return _fork_server(environment).start(descriptor, log)
-        except OSError:  # it was killed, or ran out of memory: one more try with a new one
-            _fork_server(environment).close()
-            _fork_server.cache_clear()
-            return _fork_server(environment).start(descriptor, log)
+        for _ in range(MOST_ATTEMPTS):  # it was killed, or ran out of memory: one more try with a new one
+            server = _server(modules, environment)
+            try:
+                return server.start(descriptor, log)
+            except OSError as error:
+                why = server.last_words() or str(error)
+                server.close()
+                _server.cache_clear()
+        raise ChildStartError(f"child processes do not start: {why}")
+
+
+def start_ahead() -> None:
+    """Lets what children of this process need be imported, so that none of them waits for it."""
+    with _FORKING:
+        _server(_MEDIA, tuple(sorted(_environment().items())))
 
 
 class _Process:
     """A child's process, its end of the connection, and what it wrote to its terminal."""
 
-    def __init__(self, *, forked: bool = False) -> None:
+    def __init__(self, modules: tuple[str, ...]) -> None:
         self.connection, theirs = Pipe(duplex=True)
         self.status = 0
         # errors of libraries go to a file that only a post-mortem reads, so that a chatty child never blocks
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        start = _fork if forked else _spawn
         with theirs:
-            self._popen: subprocess.Popen[bytes] | Forked = start(theirs.fileno(), self._log.fileno())
+            try:
+                self._forked = _fork(modules, theirs.fileno(), self._log.fileno())
+            except ChildStartError:
+                self.connection.close()
+                self._log.close()
+                raise
 
     def begin(self, limits: Limits, folder: str | None) -> None:
         """Sets the limits, and where it may write, and waits until the child is ready.
@@ -174,7 +178,7 @@ class _Process:
     def post_mortem(self) -> ChildError:
         """Returns why the child is gone."""
         try:
-            status = self.status = self._popen.wait(timeout=5)
+            status = self.status = self._forked.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return ChildError("crashed", "the child closed its connection")
         self._log.seek(0)
@@ -188,40 +192,18 @@ class _Process:
         """Ends the child and everything it started."""
         self.connection.close()
         self.kill()
-        self._popen.wait()
+        self._forked.wait()
         self._log.close()
 
     def kill(self) -> None:
         """Kills the child and everything it started."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+            os.killpg(self._forked.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int:
         """The child's process id."""
-        return self._popen.pid
-
-
-#: Children that were started before they are needed.
-_ahead: list[_Process] = []
-
-
-def start_ahead(count: int) -> None:
-    """Starts children that the next `Child`s of this process take over, so that none of them waits for its start."""
-    while len(_ahead) < count:
-        _ahead.append(_Process())
-
-
-def close_ahead() -> None:
-    """Ends the children that nobody took."""
-    while _ahead:
-        _ahead.pop().close()
-
-
-def _next_process() -> _Process:
-    with contextlib.suppress(IndexError):  # taken without a look before, since threads of a worker take at once
-        return _ahead.pop(0)
-    return _Process()
+        return self._forked.pid
 
 
 class Child:
@@ -230,11 +212,11 @@ class Child:
     Args:
       limits: What it may use.
       folder: The only place that it may write to, empty for none; it has no network then. None lets it do both.
-      forked: Whether it comes from a server that has yt-dlp imported; there may be one for each of many lanes.
+      web: Whether it asks the web, and so has yt-dlp imported; else it looks into files.
     """
 
-    def __init__(self, limits: Limits, folder: str | None = "", *, forked: bool = False) -> None:
-        self._forked, self._folder = forked, folder
+    def __init__(self, limits: Limits, folder: str | None = "", *, web: bool = False) -> None:
+        self._modules, self._folder = _WEB if web else _MEDIA, folder
         self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
@@ -326,7 +308,7 @@ class Child:
 
     def _start(self) -> None:
         self.close()
-        self._process, self._served = _Process(forked=True) if self._forked else _next_process(), 0
+        self._process, self._served = _Process(self._modules), 0
         try:
             self._process.begin(self._limits, self._folder)
         except (ChildError, ChildStartError):

@@ -113,7 +113,7 @@ class Fetcher:
         self._secrets = secret_texts.secrets_of(self._settings.get("cookies", ""), self._settings.get("proxy", ""))
         self._politeness = politeness
         limits = Limits(web.deadline_seconds, web.deadline_seconds, web.memory_bytes, requests=50)
-        self.child = Child(limits, None, forked=True)
+        self.child = Child(limits, None, web=True)
 
     def close(self) -> None:
         """Ends the child."""
