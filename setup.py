@@ -60,6 +60,7 @@ setup(
             "scikit-image",
             "pandas",
             "playwright",
+            "python-hcl2",
         ],
     },
     classifiers=[

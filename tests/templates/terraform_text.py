@@ -1,12 +1,14 @@
-"""Reads Terraform files that `terraform fmt` is content with: blocks, attributes as text, and nothing else."""
+"""Reads Terraform files with python-hcl2: blocks with their labels, and attributes as the text of their expressions."""
 
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hcl2
+
 FOLDER = Path(__file__).parents[2] / "templates/schedule"
-_HEAD = re.compile(r'(\w+)((?: "[^"]*")*) \{')
+_MARK = "__is_block__"
 
 
 @dataclass
@@ -27,50 +29,42 @@ class Block:
         return [block for block in self.blocks if block.kind == kind]
 
 
-def _open(text):
-    bare = re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
-    return sum(bare.count(sign) for sign in "([{") - sum(bare.count(sign) for sign in ")]}")
-
-
-def _read(lines, into):
-    while lines:
-        line = lines.pop(0).strip()
-        if line == "}":
-            return into
-        if not line or line.startswith("#"):
-            continue
-        if head := _HEAD.fullmatch(line):
-            into.blocks.append(_read(lines, Block(head[1], tuple(re.findall('"([^"]*)"', head[2])))))
-            continue
-        name, equals, value = line.partition(" =")
-        if not equals or not re.fullmatch(r'\w+|"[^"]+"', name.strip()):
-            raise ValueError(f"neither a block nor an attribute: {line!r}")
-        while _open(value) > 0 and lines:
-            value += "\n" + lines.pop(0).strip()
-        if _open(value) or name.strip() in into.attributes:
-            raise ValueError(f"{line!r}: brackets do not match, or the name is given twice")
-        into.attributes[name.strip()] = value.strip()
-    if into.kind:
-        raise ValueError(f"the block {into.kind} {into.address()} does not end")
-    return into
-
-
 def read(folder=FOLDER):
-    """Returns a block of everything in a folder's .tf files.
+    """Returns a block of everything in a folder's .tf files."""
+    whole = Block("")
+    for path in sorted(folder.glob("*.tf")):
+        whole.blocks += _block("", (), hcl2.loads(path.read_text())).blocks
+    return whole
 
-    Raises:
-      ValueError: A line is nothing of what is known.
-    """
-    return parse("\n".join(path.read_text() for path in sorted(folder.glob("*.tf"))))
+
+def _block(kind, labels, content):
+    made = Block(kind, labels)
+    for name, value in content.items():
+        if isinstance(value, list) and value and all(_is_block(one) for one in value):
+            made.blocks += [_labelled(name, (), one) for one in value]
+        elif not name.startswith("__"):
+            made.attributes[name] = _text(value)
+    return made
 
 
-def parse(text):
-    """Returns a block of everything in a text.
+def _labelled(kind, labels, content):
+    """Goes down the labels of a block, which hcl2 gives as quoted keys, to what it holds."""
+    while _MARK not in content:
+        ((label, content),) = content.items()
+        labels += (label.strip('"'),)
+    return _block(kind, labels, content)
 
-    Raises:
-      ValueError: A line is nothing of what is known.
-    """
-    return _read(text.splitlines(), Block(""))
+
+def _is_block(value):
+    while isinstance(value, dict) and _MARK not in value and len(value) == 1:
+        (value,) = value.values()
+    return isinstance(value, dict) and _MARK in value
+
+
+def _text(value):
+    """Returns an expression without the braces that hcl2 puts around it; what is quoted stays so."""
+    whole = re.fullmatch(r"\$\{(.*)\}", value, re.DOTALL) if isinstance(value, str) else None
+    return whole[1] if whole else value if isinstance(value, str) else json.dumps(value)
 
 
 def rendered(template, values):
