@@ -19,9 +19,7 @@ setup(
     # installed, all of it lies in the one package `clipscout` (ARCHITECTURE.md); in a checkout links lead there
     packages=["clipscout", *(f"clipscout.{name}" for name in find_packages(include=("pipeline*", "transforms*")))],
     package_dir={"clipscout.pipeline": "pipeline", "clipscout.transforms": "transforms"},
-    package_data={
-        "clipscout.transforms.core": [*(f"report/*.{kind}" for kind in ("html", "css", "js", "j2")), "report/vendor/*"]
-    },
+    package_data={"clipscout.transforms.core": ["report/*.css", "report/*.j2", "report/script/*", "report/vendor/*"]},
     entry_points={"console_scripts": ["clipscout = clipscout.pipeline.cli:main"]},
     install_requires=[
         "apache-beam[gcp]==2.77.0",

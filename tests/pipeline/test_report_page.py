@@ -51,13 +51,28 @@ def opened(ran, open_page):
     def at(place="", **options):
         one = open_page(ran[0] / "output/report/index.html", **options)
         pages.append(one)
-        one.page.evaluate("place => location.hash = place", place)
-        one.page.wait_for_timeout(100)
+        if place:
+            go(one.page, place)
         return one
 
     yield at
     for one in pages:
         assert (one.errors, one.external()) == ([], [])
+
+
+def go(page, place):
+    """Goes to a place of the page, and waits until it is drawn."""
+    page.evaluate(
+        "place => new Promise(drawn => { addEventListener('hashchange', () => setTimeout(() => requestAnimationFrame("
+        "() => requestAnimationFrame(drawn))), { once: true }); if (location.hash === place) drawn();"
+        "location.hash = place; })",
+        place,
+    )
+
+
+def drawn(page):
+    """Waits until what was asked for is drawn."""
+    page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(drawn))))")
 
 
 def shown(page):
@@ -77,13 +92,13 @@ def test_cards_stand_strongest_first_and_can_be_sorted_and_filtered(opened, span
     assert shown(page) == strongest
     assert "null" not in page.locator("main").inner_text()
     page.get_by_label("sort", exact=True).select_option("weakest first")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert shown(page) == [span["id"] for span in sorted(spans, key=lambda span: (span["score"], span["id"]))]
     page.get_by_label("action", exact=True).select_option("riding a bike")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert {*shown(page)} == {span["id"] for span in spans if span["action"] == "riding a bike"}
     page.get_by_label("search", exact=True).fill("bikes unicycle")
-    page.wait_for_timeout(100)
+    drawn(page)
     found = [span for span in spans if span["action"] == "riding a bike" and span["top_label"] == "unicycle"]
     assert {*shown(page)} == {span["id"] for span in found}
     assert 0 < len(found) < len(spans)
@@ -108,7 +123,7 @@ def test_a_card_tells_what_is_known(opened, spans):
 def test_a_clip_plays_from_disk_and_from_a_server(ran, open_page, place):
     if place == "disk":
         one = open_page(ran[0] / "output/report/index.html")
-        one.page.evaluate("location.hash = '#/clips'")
+        go(one.page, "#/clips")
         one.page.locator(".card .screen").first.click()
         assert plays(one.page, ".card video")
         assert (one.errors, one.external()) == ([], [])
@@ -130,7 +145,7 @@ def test_the_keyboard_alone_suffices(opened):
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    until(lambda: page.evaluate("location.hash") == "#/clips")
+    until(lambda: page.locator("#search").count() == 1)
     page.keyboard.press("/")
     page.keyboard.type("wearing")
     until(lambda: len(shown(page)) == 6)
@@ -154,7 +169,7 @@ def moved(page, score):
         "slider.dispatchEvent(new Event('input', { bubbles: true })); }",
         score,
     )
-    page.wait_for_timeout(100)
+    drawn(page)
     return page.get_by_label("as an option").input_value(), remaining(page)
 
 
@@ -176,7 +191,7 @@ def test_the_slider_counts_what_a_run_with_that_threshold_gives(opened, ran, spa
     assert (len(rerun), len({span["key"] for span in rerun})) == (clips, videos)
     assert 0 < clips < len(spans)
     page.get_by_label("show", exact=True).select_option("those that fall out")
-    page.wait_for_timeout(100)
+    drawn(page)
     assert {*shown(page)} == {span["id"] for span in spans} - {span["id"] for span in rerun}
 
 
@@ -192,7 +207,7 @@ def test_the_slider_counts_thresholds_of_rows_too(tmp_path, open_page, colour_sp
     given = arguments(tmp_path, rows, colour_spec, "--clip_seconds=1", "--top_k=3", "--cut=none")
     assert main(given) == 0
     page = open_page(tmp_path / "output/report/index.html").page
-    page.evaluate("location.hash = '#/clips'")
+    go(page, "#/clips")
     option, (clips, _) = moved(page, 0.5)
     assert "which wins over the option" in page.locator(".threshold").inner_text()
     assert main([*given, option, "--replace"]) == 0
@@ -205,7 +220,7 @@ def test_the_cell_of_an_action_is_what_its_rows_then_give(tmp_path, open_page, c
     more = ("--clip_seconds=1", "--top_k=3", "--cut=none", "--min_score=0.9")
     assert main(arguments(tmp_path, [{**row, "min_score": 1e-9}], colour_spec, *more)) == 0
     page = open_page(tmp_path / "output/report/index.html").page
-    page.evaluate("location.hash = '#/clips?action=own'")
+    go(page, "#/clips?action=own")
     until(lambda: page.locator(".threshold output").count() == 1)
     assert page.get_by_label("threshold as a number").input_value() == "1e-9"
     assert page.get_by_label("as an option").count() == 0  # it means nothing to these rows
@@ -225,7 +240,7 @@ def test_without_clips_the_videos_themselves_are_the_pictures(tmp_path, open_pag
     rows = [{"action": "riding a bike", "path": f"{ran[0]}/videos/bikes.mp4", "classes": LABELS["riding a bike"]}]
     assert main(arguments(tmp_path, rows, "lite0", "--clip_seconds=2", "--cut=none")) == 0
     one = open_page(tmp_path / "output/report/index.html")
-    one.page.evaluate("location.hash = '#/clips'")
+    go(one.page, "#/clips")
     until(lambda: one.page.evaluate("document.querySelector('.card video')?.readyState >= 2"))
     strongest = max(read_jsonl(tmp_path / "output/spans.jsonl"), key=lambda span: span["score"])
     assert one.page.evaluate("document.querySelector('.card video').currentTime") == strongest["peak_seconds"]
@@ -244,10 +259,9 @@ def test_strange_names_and_places_are_answered(tmp_path, open_page, colour_spec)
     one = open_page(tmp_path / "output/report/index.html", viewport={"width": 390, "height": 800})
     page = one.page
     for place in ("#/constructor", "#/__proto__", "#/video/%", "#/video/none"):
-        page.evaluate("place => location.hash = place", place)
-        page.wait_for_timeout(50)
+        go(page, place)
         assert page.locator("main h2").count() >= 1
-    page.evaluate("location.hash = '#/clips'")
+    go(page, "#/clips")
     until(lambda: page.locator(".card").count() == len(names))
     assert page.get_by_label("action", exact=True).locator("option").first.inner_text() == "all actions"
     until(lambda: page.evaluate("document.querySelector('.card img').naturalWidth > 0"))
@@ -326,7 +340,7 @@ def test_ten_thousand_clips_open_at_once_and_hostile_texts_are_texts(tmp_path, o
     one = open_page(path)
     loaded = one.page.evaluate("performance.getEntriesByType('navigation')[0].domComplete")
     assert loaded < 10_000  # 2 s are aimed at; `make bench` and the closing note measure, this only notices a hang
-    one.page.evaluate("location.hash = '#/clips'")
+    go(one.page, "#/clips")
     until(lambda: one.page.locator(".card").count() == 60)
     assert "page 1 of 167" in one.page.locator("main").inner_text()
     one.page.get_by_role("button", name="next").click()
@@ -359,7 +373,6 @@ def test_a_page_without_clips_says_so(tmp_path, open_page, failures):
     path.write_bytes(report_page.rendered(data, ""))
     one = open_page(path)
     for place in ("", "clips", "videos", "failures", "video/none"):
-        one.page.evaluate("place => location.hash = '#/' + place", place)
-        one.page.wait_for_timeout(100)
+        go(one.page, f"#/{place}")
         assert one.page.locator("main h2").count() >= 1
     assert one.errors == []

@@ -14,6 +14,8 @@ from clipscout.transforms.core.storage import strict_json
 
 INDEX = "report/index.html"
 _FILES = resources.files(__package__)
+#: The parts of the page's script, in their order: they share what they declare.
+_SCRIPT = ("common", "clips", "video", "main")
 #: What the page may load: itself, curves beside it, posters and clips below the output, the user's own videos.
 _POLICY = (
     "default-src 'none'; script-src {hashes} 'self' file:; style-src 'unsafe-inline'; img-src 'self' file: data:; "
@@ -28,7 +30,8 @@ def rendered(data: Mapping[str, Any], about: str) -> bytes:
       data: What `contents.collected` returns; texts in it may be hostile.
       about: A line on the job: when it ended, by which version.
     """
-    scripts = [_FILES.joinpath(name).read_text() for name in ("vendor/uPlot.iife.min.js", "page.js")]
+    own = "".join(_FILES.joinpath(f"script/{name}.js").read_text() for name in _SCRIPT)
+    scripts = [_FILES.joinpath("vendor/uPlot.iife.min.js").read_text(), f'(() => {{\n"use strict";\n{own}}})();\n']
     style = "\n".join(_FILES.joinpath(name).read_text() for name in ("vendor/uPlot.min.css", "page.css"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(_FILES.joinpath("page.html.j2").read_text())
