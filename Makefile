@@ -1,6 +1,8 @@
 # make demo | test | lint | bench | image: each sets up all it needs on a machine with Python 3.11 and make, and redoes only what changed.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
+# of the tests: one more than there are cores, up to four, since many wait for a site, a signal or a browser
+PROCESSES ?= $(shell n=$$(nproc); if [ $$n -gt 3 ]; then echo 4; else echo $$((n + 1)); fi)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # several environments with one home: a pip that asks for input would hang
@@ -24,7 +26,7 @@ demo: $(READY)
 
 # a file of tests goes to one process as a whole; a single test is run without all this, by `pytest FILE -k NAME`
 test: $(READY) chromium
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 # what the browser tests drive; where it cannot be installed a line says so, and they are skipped
 chromium:
