@@ -48,7 +48,7 @@ def posted(workflow):
 
 def test_the_schedule_hands_over_what_the_workflow_reads():
     (local,) = read().all("locals")
-    names = re.findall(r"^(\w+)\s+=", local.attributes["execution"], re.MULTILINE)
+    names = re.findall(r"[{,] ?(\w+) = ", local.attributes["execution"])
     assert names == ["argument", *argument()]
     source = (FOLDER / "workflow.yaml").read_text()
     assert set(re.findall(r"\bargs\.(\w+)", source)) == set(argument())
