@@ -52,10 +52,10 @@ const link = (to, ...text) => h("a", { href: to }, ...text);
 const videoLink = (key, at) => `#/video/${encodeURIComponent(key)}${at === undefined ? "" : `?at=${at}`}`;
 const fileAt = (path) => `file://${path.split("/").map(encodeURIComponent).join("/")}`;
 function sourceName(source, isShort) {
-  const text = isShort && !isWeb(source) ? source.split("/").pop() : source;
-  if (isWeb(source)) return h("a", { class: "wrap clamp", href: source, rel: "noopener noreferrer", target: "_blank" }, text);
-  if (location.protocol === "file:" && source.startsWith("/")) return h("a", { class: "wrap clamp", href: fileAt(source), title: source }, text);
-  return h("span", { class: "wrap clamp", title: source }, text);
+  const text = isShort && !isWeb(source) ? source.split("/").pop() : source, style = isShort ? "wrap clamp" : "wrap";
+  if (isWeb(source)) return h("a", { class: style, href: source, rel: "noopener noreferrer", target: "_blank" }, text);
+  if (location.protocol === "file:" && source.startsWith("/")) return h("a", { class: style, href: fileAt(source), title: source }, text);
+  return h("span", { class: style, title: source }, text);
 }
 function say(text) { document.getElementById("said").textContent = text; }
 function later(draw) {
