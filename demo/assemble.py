@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 
 RATE = 25
+#: A thread that looks ahead would make the bytes another each time.
+_ENCODER = {"crf": "20", "preset": "veryfast", "x264-params": "sync-lookahead=0"}
 
 
 def write(target: Path, frames: Iterable[av.VideoFrame], width: int, height: int) -> None:
@@ -15,7 +17,7 @@ def write(target: Path, frames: Iterable[av.VideoFrame], width: int, height: int
         return
     half_written = target.with_name(f".{target.name}")
     with av.open(str(half_written), "w") as output:
-        stream = output.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "veryfast"})
+        stream = output.add_stream("libx264", rate=RATE, options=_ENCODER)
         stream.codec_context.thread_count = 2  # what x264 writes depends on it: the same on every machine
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, frame in enumerate(frames):

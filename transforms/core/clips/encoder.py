@@ -17,7 +17,8 @@ from clipscout.transforms.core.video.colours import Converter, Tags
 from clipscout.transforms.core.video.frames import Picture
 
 TICKS_PER_SECOND = 90_000
-_ENCODER = {"preset": "veryfast", "crf": "20", "a53cc": "0"}
+#: With a thread of its own for looking ahead the encoder decides by what that one has seen yet: bytes would differ.
+_ENCODER = {"preset": "veryfast", "crf": "20", "a53cc": "0", "x264-params": "sync-lookahead=0"}
 _HDR_ENCODER = {"preset": "veryfast", "crf": "22", "x265-params": "log-level=none:pools=none:frame-threads=1"}
 #: Pictures whose shape differs by less fill the clip: sizes are rounded to even numbers.
 _SAME_RATIO = 0.02
