@@ -97,8 +97,12 @@ def without_places(text):
     """Returns a manifest's rows without what names a place, in an order that no place shapes, and their scores."""
     rows = [json.loads(line) for line in filter(None, text.split("\n"))]
     bare = [{name: value for name, value in row.items() if name not in (*PLACES, *SCORES)} for row in rows]
+    for row in bare:
+        row["best_responses"] = sorted(row.get("best_responses", ()))
     order = sorted(range(len(rows)), key=lambda place: repr(bare[place]))
-    return [bare[place] for place in order], [rows[place].get(name, 0) for place in order for name in SCORES]
+    scores = [rows[place].get(name, 0) for place in order for name in SCORES]
+    best = [score for place in order for _, score in sorted(rows[place].get("best_responses", {}).items())]
+    return [bare[place] for place in order], scores + best
 
 
 def assert_same_rows(text, other):
