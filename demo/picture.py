@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import av
-import pyarrow.parquet as pq
 
-from clipscout.transforms.core.storage import naming
+from clipscout.transforms.core.report import curves
 from demo import draw
 from demo.footage import BY_NAME
 from demo.scenes import ACTIONS, MIN_SCORE, SCENES, UNTRIMMED, Scene
@@ -37,22 +36,13 @@ def of_untrimmed(folder: Path, spans: Sequence[Mapping[str, Any]], publishable: 
             shown = BY_NAME[scene.name].notice or not publishable
             jpeg = _thumbnail(container, _moment(scene, here)) if shown else None
             tiles.append(draw.Tile(_title(scene), scene.start_seconds, scene.end_seconds, jpeg))
-    curves = []
-    for action, labels in ACTIONS.items():
+    stored = curves.read(str(folder / "results"), here[0]["key"])
+    assert stored is not None  # the job wrote it
+    charts = []
+    for action in ACTIONS:
         bands = [(span["start_seconds"], span["end_seconds"]) for span in here if span["action"] == action]
-        curves.append(draw.Curve(action, *track_of(folder / "results", UNTRIMMED, labels), bands))
-    return draw.svg(tiles, curves, MIN_SCORE, _notices())
-
-
-def track_of(output: Path, name: str, labels: Sequence[str]) -> tuple[list[float], list[float]]:
-    """Returns the times in seconds and the responses of an action's labels, from the score track of a video."""
-    videos = [json.loads(line) for line in (output / "videos.jsonl").read_text().splitlines()]
-    (video,) = [video for video in videos if Path(video["source"]).name == name]
-    content_key = naming.content_key(video["content"], video["size_bytes"])
-    (path,) = (output / "scores").glob(f"*/{content_key}.parquet")
-    track = pq.read_table(path)
-    wanted = [set(of) for of in json.loads(pq.read_metadata(path).metadata[b"clipscout"])["wanted"]]
-    return track.column("time_seconds").to_pylist(), track.column(f"response_{wanted.index(set(labels))}").to_pylist()
+        charts.append(draw.Curve(action, stored["times"], stored["responses"][action], bands))
+    return draw.svg(tiles, charts, MIN_SCORE, _notices())
 
 
 def _moment(scene: Scene, spans: Sequence[Mapping[str, Any]]) -> float:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipscout.pipeline import closing, shown
-from clipscout.transforms.core.storage import filesystem, manifest_files, strict_json
+from clipscout.transforms.core.storage import filesystem, manifest_files
 
 _MOST_SHOWN = 24
 
@@ -51,10 +51,7 @@ class Results:
         Raises:
           StorageError: There are no results.
         """
-        lines: list[str] = []
-        for data in self._files("failures", manifest_files.JSON_LINES):
-            lines += data.decode().split("\n")  # splitlines would split at what a text may hold
-        return [strict_json.loads(line) for line in lines if line]
+        return list(manifest_files.rows(self.output, "failures"))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -116,8 +113,7 @@ class Results:
     def _files(self, manifest: str, ending: str) -> list[bytes]:
         names = manifest_files.find(self.output, manifest, ending)
         if not names:
-            where = filesystem.join(self.output, manifest + ending)
-            raise filesystem.StorageError(f"{where}: no results are there; no job has ended in this folder")
+            raise manifest_files.missing(self.output, manifest + ending)
         return [filesystem.read_bytes(filesystem.join(self.output, name)) for name in names]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clipscout.transforms.core.child import supervisor
 from clipscout.transforms.core.child.supervisor import ChildError
 from clipscout.transforms.failures import CATEGORIES, CODES
 
@@ -206,6 +207,18 @@ def test_everything_is_imported_by_the_name_that_it_has_when_installed():
         for path in (ROOT / folder).rglob("*.py"):
             named = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
             assert not {"pipeline", "transforms"} & {*named}, path
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [(supervisor._MEDIA, {"yt_dlp", "torch", "apache_beam"}), (supervisor._WEB, {"av", "torch", "apache_beam"})],
+    ids=["files", "web"],
+)
+def test_children_import_nothing_that_they_do_not_need(modules, unwanted):
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
+    command = [sys.executable, "-c", program, "clipscout.transforms.core.child.entry", *modules]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert unwanted & {*done.stdout.split()} == set()
 
 
 def test_every_json_file_has_the_one_writer():

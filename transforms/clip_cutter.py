@@ -255,7 +255,8 @@ class ClipCutter:
             if not found or not self._is_whole(*found[:2]):
                 return None
             clip, sizes, record = found
-            if {name: record.get(name) for name in _about(proposal, span)} != _about(proposal, span):
+            about = _about(proposal, span)
+            if {name: record.get(name) for name in about} != about:
                 self._keep(proposal, clip, record["made"], sizes)
             return clip
         except filesystem.StorageError:  # cut it again

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import av
 import pytest
 
+from clipscout.transforms.core.report import curves
 from demo import footage, picture, run_demo
 from demo.scenes import ACTIONS, MIN_SCORE, PLACES, SCENES, UNTRIMMED
 from tests.conftest import read_jsonl
@@ -52,7 +53,8 @@ def test_videos_that_show_no_action_have_no_span(demo):
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_scenes_of_other_things_are_far_below_the_threshold(action, demo):
-    times, responses = picture.track_of(demo / "results", UNTRIMMED, ACTIONS[action])
+    curve = curves.read(str(demo / "results"), by_source(demo / "results")[UNTRIMMED]["key"])
+    times, responses = curve["times"], curve["responses"][action]
     for scene in SCENES:
         inside = [
             score

@@ -12,7 +12,6 @@ import queue
 import resource
 import select
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -68,7 +67,6 @@ def main(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(descriptor)
     try:
-        importlib.import_module("clipscout.transforms.core.video.containers")  # while nobody waits yet
         rule = json.loads(connection.recv_bytes())
     except EOFError:
         return
@@ -119,7 +117,3 @@ def _die_with_parent(descriptor: int) -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

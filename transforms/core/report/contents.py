@@ -1,12 +1,11 @@
 """What the page shows, from the manifests of an output: the strongest spans, their videos, what failed."""
 
 import heapq
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clipscout.transforms.core.results import funnel
-from clipscout.transforms.core.storage import filesystem, manifest_files
+from clipscout.transforms.core.storage import manifest_files
 from clipscout.transforms.failures import CODES, remedy
 
 #: More spans are not shown, nor more videos that have none.
@@ -15,7 +14,7 @@ _LONGEST_TEXT, _SHORTENED = 300, ("title", "channel", "licence", "notes")
 SPAN_FIELDS = (
     "id", "action", "key", "start_seconds", "end_seconds", "peak_seconds", "score", "rank", "top_label", "top_score",
     "shot_boundaries", "clip", "poster", "clip_start_seconds", "clip_flags", "source", "title", "channel", "licence",
-    "own_min_score", "option_holds",
+    "own_min_score", "option_holds", "held_to",
 )  # fmt: skip
 VIDEO_FIELDS = (
     "key", "outcome", "code", "source", "uri", "duration_seconds", "samples", "spans", "best_responses", "flags",
@@ -31,27 +30,25 @@ def collected(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
       summary: The content of its summary.json.
 
     Returns:
-      `summary` (funnel, actions, version, times), `spans` and `videos` (the names of their fields, and rows of these),
+      `summary` (funnel, actions, settings), `spans` and `videos` (the names of their fields, and rows of these),
       `failures` (code, category, number, examples, remedy; the commonest first).
 
     Raises:
       StorageError: The manifests cannot be read.
     """
     caps = _caps({action: numbers["spans"] for action, numbers in summary["actions"].items()})
-    spans = _strongest(rows(output, "spans"), caps)
+    usual = summary.get("settings", {}).get("min_score") or 0.0
+    spans = _strongest(manifest_files.rows(output, "spans"), caps)
     return {
         "summary": {
             "funnel": summary["funnel"],
             "actions": summary["actions"],
-            "dropped": summary.get("dropped", {}),
             "settings": summary.get("settings", {}),
-            "finished": summary.get("finished", ""),
-            "version": summary.get("version", ""),
             "weak": funnel.WEAK_SCORE,
         },
         "spans": {
             "fields": SPAN_FIELDS,
-            "rows": [_fields({**span, **_thresholds(span)}, SPAN_FIELDS) for span in spans],
+            "rows": [_fields({**span, **_thresholds(span, usual)}, SPAN_FIELDS) for span in spans],
         },
         "videos": {
             "fields": VIDEO_FIELDS,
@@ -61,26 +58,17 @@ def collected(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def rows(output: str, manifest: str) -> Iterator[dict[str, Any]]:
-    """Yields the rows of a manifest, one file in memory at a time.
+def _thresholds(span: Mapping[str, Any], usual: float) -> dict[str, Any]:
+    """Returns what a span was held to, by the rule of `VideoRequest.min_scores`, and what that is made of.
 
-    Raises:
-      StorageError: It cannot be read.
+    That is the lowest threshold that a row names itself, and whether the option holds for another row.
     """
-    names = manifest_files.find(output, manifest, manifest_files.JSON_LINES)
-    if not names:
-        where = filesystem.join(output, manifest + manifest_files.JSON_LINES)
-        raise filesystem.StorageError(f"{where}: the manifest is not there", "not_found")
-    for name in names:
-        with filesystem.local_copy(filesystem.join(output, name)) as path, open(path, encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
-
-
-def _thresholds(span: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the lowest threshold that a row of a span names itself, and whether the option holds for another row."""
-    named = [ask.get("min_score") for ask in span.get("asks", ())]
-    own = [score for score in named if score is not None]
-    return {"own_min_score": min(own, default=None), "option_holds": len(own) == 0 or len(own) < len(named)}
+    named = [ask.get("min_score") for ask in span.get("asks", ())] or [None]
+    return {
+        "own_min_score": min((score for score in named if score is not None), default=None),
+        "option_holds": None in named,
+        "held_to": min(usual if score is None else score for score in named),
+    }
 
 
 def _caps(counts: Mapping[str, int]) -> dict[str, int]:
@@ -108,7 +96,7 @@ def _strongest(spans: Iterator[dict[str, Any]], caps: Mapping[str, int]) -> list
 def _videos(output: str, wanted: set[str]) -> list[dict[str, Any]]:
     """Returns the videos of the spans, and of the others those with the best responses."""
     found, others = [], list[tuple[float, int, dict[str, Any]]]()
-    for number, video in enumerate(rows(output, "videos")):
+    for number, video in enumerate(manifest_files.rows(output, "videos")):
         if video["key"] in wanted:
             found.append(video)
             continue

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from clipscout.transforms.core.report import contents, curves, page, plots
-from clipscout.transforms.core.storage import filesystem, naming, tracks
+from clipscout.transforms.core.storage import filesystem, manifest_files, naming, tracks
 from clipscout.transforms.core.storage.tracks import TrackFiles
 
 _SCORES = "report/scores"
@@ -35,13 +35,11 @@ def write(output: str, summary: Mapping[str, Any]) -> frozenset[str]:
 def _plots(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     summary, fields = data["summary"], data["spans"]["fields"]
     action, score = fields.index("action"), fields.index("score")
-    own, option_holds = fields.index("own_min_score"), fields.index("option_holds")
-    usual = summary["settings"].get("min_score") or 0.0
+    held_to = fields.index("held_to")
     scores, thresholds = dict[str, list[float]](), dict[str, float]()
     for row in data["spans"]["rows"]:
         scores.setdefault(row[action], []).append(row[score])
-        held = usual if row[own] is None else min(usual, row[own]) if row[option_holds] else row[own]
-        thresholds[row[action]] = min(held, thresholds.get(row[action], held))
+        thresholds[row[action]] = min(row[held_to], thresholds.get(row[action], row[held_to]))
     files = [("report/funnel.svg", plots.funnel(summary["funnel"]))]
     for name, found in sorted(scores.items()):
         files.append((f"{_SCORES}/{naming.action_folder(name)}.svg", plots.histogram(name, found, thresholds[name])))
@@ -63,7 +61,7 @@ def restore_curves(output: str, keys: Container[str], settings: Mapping[str, Any
       StorageError: The storage did not answer.
     """
     made = 0
-    for video in contents.rows(output, "videos"):
+    for video in manifest_files.rows(output, "videos"):
         if video["key"] in keys and video["samples"] and not curves.read(output, video["key"]):
             made += _restored(output, video, settings)
     return made

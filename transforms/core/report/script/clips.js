@@ -61,7 +61,7 @@ function threshold(panel, chosen, redraw) {
   const total = state.action ? data.summary.actions[state.action].spans : Object.values(data.summary.actions).reduce((sum, of) => sum + of.spans, 0);
   const ownRows = chosen.some((span) => span.own_min_score != null), optionWorks = !state.action || chosen.some((span) => span.option_holds || span.own_min_score == null);
   const now = () => (state.action ? thresholdOf(chosen[0]) : state.option);
-  const ran = state.action ? heldBy(chosen[0], RUN_MIN) : RUN_MIN;
+  const ran = state.action ? chosen[0].held_to : RUN_MIN;
   const at = (step) => Number(score(best * (step / STEPS) ** 2));
   const step = (value) => Math.round(Math.sqrt(Math.min(1, value / best)) * STEPS);
   const bins = Array(BINS).fill(0);

@@ -26,7 +26,7 @@ function overview() {
 function weakNote() {
   // of scores that are no probabilities the summary has no such step
   const steps = (span) => data.summary.actions[span.action].kept_at?.[digits(data.summary.weak)] != null;
-  const weak = spans.filter((span) => heldBy(span, RUN_MIN) === 0 && steps(span) && span.score < Math.fround(data.summary.weak)).length;
+  const weak = spans.filter((span) => span.held_to === 0 && steps(span) && span.score < Math.fround(data.summary.weak)).length;
   if (!weak) return null;
   return h("p", {}, `No threshold was set: ${counted(weak, "span")} of ${spans.length.toLocaleString("en")} on this page score below ${digits(data.summary.weak)}. `,
     link("#/clips", "Look at the clips and choose one."));
