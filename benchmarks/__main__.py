@@ -13,11 +13,21 @@ from benchmarks import material
 from benchmarks.flow import Flow
 from benchmarks.pages import Pages
 from benchmarks.processes import CORES, RIVALS_FOLDER, install, measure
+from benchmarks.scale import Scale
 from benchmarks.shots import Shots
 
 STRIDE, TWO_PER_SECOND, KEYFRAMES = '{"frame_stride": 2}', '{"fps": 2}', '{"keyframes": true}'
 #: Enough that what two workers need to start is not most of it.
 _WORKERS_VIDEOS = 60
+#: Model to how many samples (windows) are scored in a measurement.
+_ENGINE_MODELS = {
+    "lite0": 512,
+    "mobilenet_v3_small": 4096,
+    "resnet50": 256,
+    "densenet121": 256,
+    "r3d_18": 16,
+    "open_clip:ViT-S-32": 512,
+}
 RIVALS = {"opencv": "opencv-python-headless", "decord": "decord", "torchcodec": "torchcodec"}
 
 
@@ -112,6 +122,32 @@ class Bench:
             unit = "windows" if architecture == "r3d_18" else "frames"
             yield f"| {architecture} | {rates[1]:,.1f} {unit}/s | {rates[0]:,.1f}/s | {rates[0] / rates[1]:.2f} |"
 
+    def engines(self) -> Iterator[str]:
+        """Each model in torch and in OpenVINO, all cores, at its own input size."""
+        yield "| model at its own input size | torch fp32 | OpenVINO fp32 | ratio | OpenVINO bf16 | ratio |"
+        yield "|---|---|---|---|---|---|"
+        ways = [("torch", "fp32"), ("openvino", "fp32"), *([("openvino", "bf16")] if _has_bf16() else [])]
+        for name, samples in _ENGINE_MODELS.items():
+            spec = name if name == "lite0" else material.natural_classifier(self.folder, name)
+            rates = []
+            for engine, precision in ways:
+                found = measure("inference", spec, precision, samples, "own", 0, engine, repeat=self.repeat)
+                rates.append(found["samples"] / found["seconds"])
+            ratios = "".join(f" | {rate:,.1f}/s | {rate / rates[0]:.2f}x" for rate in rates[1:])
+            yield f"| {name} | {rates[0]:,.1f}/s{ratios} |"
+
+    def default_job(self) -> Iterator[str]:
+        """What a user gets who sets nothing: lite0, 2 samples/s, 16 videos of 4 minutes, clips cut; whole commands."""
+        source = material.video(self.folder, "144p_4min", 256, 144, 15, 240)
+        queries = material.queries(self.folder, "default", material.variants(self.folder, source, 16), "mountain bike")
+        yield "| engine | whole command | ratio |"
+        yield "|---|---|---|"
+        seconds = {}
+        for engine in ("torch", "auto"):
+            output = self.folder / f"default_{engine}"
+            seconds[engine] = measure("command", queries, output, f"--engine={engine}")["seconds"]
+            yield f"| {engine} | {seconds[engine]:.1f} s | {seconds['torch'] / seconds[engine]:.2f}x |"
+
     def decoding(self) -> Iterator[str]:
         """Sampling at 720p against bare decoding and other libraries."""
         yield "| sampling of 720p_4min, one thread | frames of video/s | against bare decoding |"
@@ -195,10 +231,13 @@ def _has_bf16() -> bool:
 def main() -> None:
     """Runs the chosen parts and prints their tables."""
     parts = {
-        **dict.fromkeys(("scoring", "kinds", "decoding", "cutting", "memory", "workers"), Bench),
+        **dict.fromkeys(
+            ("scoring", "kinds", "engines", "default_job", "decoding", "cutting", "memory", "workers"), Bench
+        ),
         **dict.fromkeys(("lanes", "overlap", "first_clip", "small_files"), Flow),
         "shots": Shots,
         "report": Pages,
+        "scale": Scale,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("folder", type=Path)

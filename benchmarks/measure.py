@@ -85,7 +85,9 @@ def bare_decode(video: str) -> dict[str, Any]:
     return timed(work)
 
 
-def inference(spec: str, precision: str, samples: str, resize: str, threads: str = "0") -> dict[str, Any]:
+def inference(
+    spec: str, precision: str, samples: str, resize: str, threads: str = "0", engine: str = "auto"
+) -> dict[str, Any]:
     """(c) the loaded classifier alone, on random frames in batches of 64 (a video model: on windows, 4 at a time)."""
     import dataclasses
 
@@ -100,7 +102,7 @@ def inference(spec: str, precision: str, samples: str, resize: str, threads: str
     shape: tuple[int, ...] = (count, *((chosen.window.frames,) if chosen.window else ()), *size)
     if resize == "native":
         chosen, shape = dataclasses.replace(chosen, preprocessing=specs.NOTEBOOK_PREPROCESSING), (64, 144, 256, 3)
-    classifier = loading.load(specs.LoadSettings(chosen, "auto", precision, int(threads)))
+    classifier = loading.load(specs.LoadSettings(chosen, "auto", precision, int(threads), engine=engine))
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for _ in range(3):
         classifier.outputs(frames)
@@ -154,7 +156,7 @@ def fetching(spec: str, queries: str, output: str, *options: str) -> dict[str, A
     from clipscout.transforms.core.web import addresses
     from clipscout.transforms.core.web.lanes import Gate, Lanes, worked_off
     from clipscout.transforms.records import Ask, VideoRequest
-    from clipscout.transforms.video_fetchers import WebFetcher
+    from clipscout.transforms.web_fetcher import WebFetcher
 
     shutil.rmtree(output, ignore_errors=True)
     settings = run.configure(["--input", queries, "--output", output, "--classifier", spec, *options])[0].fetch
@@ -213,6 +215,18 @@ def ffmpeg(video: str, mode: str, folder: str, program: str) -> dict[str, Any]:
     return timed(work)
 
 
+def command(queries: str, output: str, *options: str) -> dict[str, Any]:
+    """The whole command as a user types it, with its imports, in an empty output."""
+    shutil.rmtree(output, ignore_errors=True)
+    given = ["mine", f"--input={queries}", f"--output={output}", "--progress=none", *options]
+
+    def work() -> int:
+        subprocess.run([sys.executable, "-m", "clipscout", *given], check=True, capture_output=True)
+        return 1
+
+    return timed(work)
+
+
 def library(name: str, video: str, fps: str) -> dict[str, Any]:
     """Samples at `fps`, 128x128 RGB, with a library that users would pick instead."""
     from benchmarks import rivals
@@ -225,6 +239,18 @@ def shots(video: str, folder: str) -> dict[str, Any]:
     from benchmarks import shot_detectors
 
     return shot_detectors.compare(video, folder)
+
+
+def bookkeeping(folder: str, videos: str, held: str) -> dict[str, Any]:
+    """The real graph on records of so many videos without media; with the requests that a storage would have had."""
+    from benchmarks import scale
+
+    def work() -> int:
+        found.update(scale.job_of(Path(folder), int(videos), int(held)))
+        return int(videos)
+
+    found: dict[str, Any] = {}
+    return {**timed(work), **found}
 
 
 if __name__ == "__main__":

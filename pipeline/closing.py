@@ -31,6 +31,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
         "",
         *_actions(summary["actions"]),
         *_weak(summary),
+        *_engines(summary["engines"]),
         *_reuse(summary),
         *_cleaning(summary),
         *([f"clips      {clips}"] if summary["funnel"]["clips"]["written"] or summary["stale_clips"] else []),
@@ -127,6 +128,14 @@ def _weak(summary: Mapping[str, Any]) -> Iterator[str]:
     total = sum(spans for spans, _ in kept)
     yield f"weak       {weak} of {counted(total, 'span')} score below {_WEAK}, and no threshold was set"
     yield f"{'':<11}the same command with --min_score={_WEAK} --replace leaves them out; nothing is scored again"
+
+
+def _engines(engines: Mapping[str, int]) -> Iterator[str]:
+    """Yields what ran the classifier, of this run and of those whose scores it took over."""
+    if len(engines) > 1:
+        engines = {f"{name} ({counted(number, 'video')})": number for name, number in engines.items()}
+    if engines:
+        yield f"scored by  {', '.join(engines)}"
 
 
 def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:

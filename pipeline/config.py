@@ -16,7 +16,7 @@ from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import LOCAL_RUNNER, OPTIONS
 from clipscout.pipeline.values import Values, resolved
 from clipscout.transforms.clip_cutter import CutSettings
-from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING
+from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, openvino_version
 from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.core.spans.selecting import RULES, SelectionSettings
 from clipscout.transforms.core.storage import naming
@@ -87,6 +87,8 @@ class Config:
     gpu: str
     gpu_mode: str
     preflight_only: bool
+    forecast_video_seconds: float
+    forecast_samples_per_second: float | None
     max_failure_ratio: float
     progress: str
 
@@ -105,6 +107,7 @@ class Config:
             "sample_fps": sampling.fps,
             "sampling": "keyframes" if sampling.keyframes else "frames",
             "precision": self.scoring.precision,
+            "engine": self.scoring.rounding,
             "max_frames": self.scoring.max_frames,
             "response": self.scoring.response,
             "prompts": list(prompts.templates) if prompts else None,
@@ -188,6 +191,7 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
     if choices["precision"] == "fp16" and choices["device"] == "cpu":
         message = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
         faults.append(Fault(message, ("precision", "device")))
+    faults += _engine_faults(choices)
     if choices["gpu"] == "none" and choices["gpu_mode"] == "pool":
         faults.append(Fault("--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'", ("gpu_mode", "gpu")))
     if faults or spec is None or sampling is None:
@@ -214,6 +218,8 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         gpu=choices["gpu"],
         gpu_mode=choices["gpu_mode"],
         preflight_only=flags["preflight_only"],
+        forecast_video_seconds=numbers["forecast_video_seconds"],
+        forecast_samples_per_second=max(0.0, numbers["forecast_samples_per_second"]) or None,
         max_failure_ratio=numbers["max_failure_ratio"],
         progress=choices["progress"],
     )
@@ -227,6 +233,20 @@ def is_local(runner: str) -> bool:
 def is_dataflow(runner: str) -> bool:
     """Tells whether the name of a runner is Dataflow's."""
     return runner.lower().rpartition(".")[2].removesuffix("runner") in ("dataflow", "testdataflow")
+
+
+def _engine_faults(choices: Mapping[str, str]) -> list[Fault]:
+    if choices["engine"] != "openvino":
+        return []
+    faults = []
+    if openvino_version() is None:
+        faults.append(of("engine", "is 'openvino', which is not installed: pip install 'clipscout[cpu]'"))
+    for name, value in (("device", "cuda"), ("precision", "fp16")):
+        if choices[name] == value:
+            faults.append(Fault(f"--engine=openvino runs on a CPU, and --{name} is {value!r}", ("engine", name)))
+    if choices["gpu"] != "none":
+        faults.append(Fault(f"--engine=openvino runs on a CPU, and --gpu is {choices['gpu']!r}", ("engine", "gpu")))
+    return faults
 
 
 def _check_spans(numbers: Mapping[str, float], choices: Mapping[str, str], faults: list[Fault]) -> None:

@@ -18,6 +18,7 @@ from clipscout.transforms.report import SaveCurves, WriteReport
 from clipscout.transforms.scoring import ScoreVideos
 from clipscout.transforms.selection import SelectSpans
 from clipscout.transforms.spans import ProposeSpans
+from clipscout.transforms.totals import Count, as_it_is
 
 
 class Outputs(NamedTuple):
@@ -55,12 +56,15 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
         found.merged, fetched.videos, spans, cut.clips, cut.not_wanted, failures,
     ) | "AllRecords" >> beam.Flatten()  # fmt: skip
     written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
-    counted = records | "Tally" >> beam.FlatMap(funnel.tallies)
     # each side of an equation of the funnel is counted where it is made, not where it goes
-    rows = (read.queries, read.failures) | "Rows" >> beam.Flatten() | "TallyRows" >> beam.FlatMap(funnel.row_tallies)
-    scored_tallies = scored.tracks | "TallyScored" >> beam.FlatMap(funnel.tallies)
-    proposed_tallies = proposals | "TallyProposed" >> beam.FlatMap(funnel.proposal_tallies)
-    tallies = (rows, found.tallies, scored_tallies, proposed_tallies, counted) | "AllTallies" >> beam.Flatten()
+    tallies = (
+        read.queries | "CountRows" >> Count(funnel.row_tallies),
+        read.failures | "CountBadRows" >> Count(funnel.row_tallies),
+        found.tallies | "CountFound" >> Count(as_it_is),
+        scored.tracks | "CountScored" >> Count(funnel.tallies),
+        proposals | "CountProposed" >> Count(funnel.proposal_tallies),
+        records | "CountRecords" >> Count(funnel.tallies),
+    ) | "AllTallies" >> beam.Flatten()
     # who launches a job from a template is not there when it runs
     beside = job_record.record(config.shaping()) if config.dataflow else {}
     write = WriteSummary(config.output, config.about(), config.replace, beside)

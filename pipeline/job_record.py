@@ -13,7 +13,7 @@ from clipscout.transforms.core.storage import filesystem, kept, naming, strict_j
 _RECORD = "job.json"
 _VERSION = 2
 #: What shapes the classifier's outputs; whether these differ is told by their fingerprint, `scores`, which knows more.
-SCORED = ("classifier", "preprocessing", "frame_stride", "sample_fps", "sampling", "precision", "max_frames")
+SCORED = ("classifier", "preprocessing", "frame_stride", "sample_fps", "sampling", "precision", "engine", "max_frames")
 #: Options of which a record holds what follows from them and not their own default.
 _RESOLVED = ("classifier", "prompts", "background_prompts", "min_gap_seconds", "sample_fps")
 _OPTIONS = {option.name: option for option in OPTIONS}

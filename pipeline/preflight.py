@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from clipscout.pipeline import cloud, job_record, replacing, rows_ahead
+from clipscout.pipeline import cloud, job_record, portable, replacing, rows_ahead
 from clipscout.pipeline.config import Config, ConfigError, judged
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.rows_ahead import Rows
@@ -26,8 +26,8 @@ from clipscout.transforms.inference import batch_sizes
 from clipscout.transforms.queries import files_of_folder, match_files
 
 _PROBE_SECONDS = 10
-#: What a machine without the job's GPU scores as a trial.
-_FEW_ITEMS = 8
+#: What a CPU scores as a trial: a whole batch, which tells whether memory holds it, takes long there for windows.
+_FEW_ITEMS = 3
 
 
 class Found(NamedTuple):
@@ -37,11 +37,13 @@ class Found(NamedTuple):
       faults: The reasons why the job would fail; none means go.
       rows: What was seen of the rows.
       plan: What `--replace` will do to the output, as lines; nothing without it.
+      notes: What the user should know though the job can start.
     """
 
     faults: list[Fault]
     rows: Rows
     plan: list[str]
+    notes: list[str]
 
 
 def check(config: Config, beam_options: PipelineOptions) -> list[Fault]:
@@ -58,12 +60,12 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
       unjudged: Options that cannot be used; what is found of what stands in their place is left out.
     """
     places = _place_faults(config, beam_options)
-    faults = [*cloud.faults(config, beam_options), *places, *_secret_faults(config)]
+    faults = [*cloud.faults(config, beam_options), *portable.faults(beam_options), *places, *_secret_faults(config)]
     rows, asks_web = Rows(), True
     if not any("input" in fault.options for fault in places):
         try:
             labels = None if "classifier" in unjudged else config.scoring.spec.labels
-            rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times)
+            rows = rows_ahead.look(config.inputs, labels, config.spans.within_row_times, config.preflight_only)
             faults += rows.faults()
             asks_web = rows.asks_web or not rows.complete
         except filesystem.StorageError as error:
@@ -75,9 +77,11 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     if usable:
         record_faults, plan = _record(config)
         faults += record_faults
+    notes: list[str] = []
     if "classifier" not in unjudged:
-        faults += _classifier_faults(config, look=usable)
-    return Found([fault for fault in faults if unjudged.isdisjoint(fault.options)], rows, plan)
+        classifier_faults, notes = _tried_classifier(config, look=usable)
+        faults += classifier_faults
+    return Found([fault for fault in faults if unjudged.isdisjoint(fault.options)], rows, plan, notes)
 
 
 def check_rest(error: ConfigError) -> list[Fault]:
@@ -206,25 +210,34 @@ def _record(config: Config) -> tuple[list[Fault], list[str]]:
     return [of("output", message)], []
 
 
-def _classifier_faults(config: Config, *, look: bool) -> list[Fault]:
-    """Loads the classifier and scores a blank batch, unless a look shows that the output has scores of this one."""
+def _tried_classifier(config: Config, *, look: bool) -> tuple[list[Fault], list[str]]:
+    """Loads the classifier and scores a blank batch, unless a look shows that the output has scores of this one.
+
+    Returns:
+      Its faults, and what is to be known of it.
+    """
     try:
-        stored = filesystem.list_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else []
+        stored = filesystem.walk_files(config.output, f"scores/{config.scoring.fingerprint()}/") if look else ()
+        has_scores = any(name.endswith(".parquet") for name in stored)
     except filesystem.StorageError as error:
-        return [of("output", f": {error}")]
-    if any(name.endswith(".parquet") for name in stored):
-        return []
+        return [of("output", f": {error}")], []
+    if has_scores:
+        return [], []
     settings = config.scoring.load_settings()
     _, items = batch_sizes(settings, config.scoring.batch_size)
     if config.gpu != "none" or config.dataflow:  # workers have the GPU; here the weights and their shapes are tried
-        settings, items = replace(settings, device="cpu", precision="fp32"), min(items, _FEW_ITEMS)
+        settings = replace(settings, device="cpu", precision="fp32")
     try:
         with tally.doing("importing PyTorch", slow_seconds=10):
             from clipscout.transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
 
         model = loading.load(settings)
+        items = min(items, _FEW_ITEMS) if model.device == "cpu" else items
         with tally.doing(f"trying out {settings.spec.name} on a batch of {items}", slow_seconds=10):  # of windows: long
             model.try_out(items)
     except (SpecError, filesystem.StorageError) as error:
-        return [of("classifier", f": {error}")]
-    return []
+        return [of("classifier", f": {error}")], []
+    notes = [f"{settings.spec.name} runs in torch: {model.why_torch}"] if model.why_torch else []
+    if model.precision != settings.precision:
+        notes.append(f"this processor has no {settings.precision}: {settings.spec.name} runs in {model.precision}")
+    return [], notes

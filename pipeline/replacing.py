@@ -26,7 +26,8 @@ def plan(config: Config, changes: Mapping[str, str]) -> list[str]:
     Raises:
       StorageError: The output cannot be read.
     """
-    files, last = list(stale.own_files(config.output)), _last_failures(config.output)
+    files = Counter(name.rpartition(".")[2] for name in stale.own_files(config.output))
+    last = _last_failures(config.output)
     if not changes and not files and last is None:
         return ["replace    nothing is there yet that could be replaced"]
     return [
@@ -68,10 +69,9 @@ def _other_spans(config: Config, changed: Set[str]) -> bool:
     return bool(changed & {*spans, *asdict(config.selection), *SCORED, *_ASKED})
 
 
-def _clips(config: Config, changed: Set[str], files: list[str]) -> Iterator[str]:
-    """Yields what becomes of the clips that are there."""
-    kinds = Counter(name.rpartition(".")[2] for name in files)
-    if not files:
+def _clips(config: Config, changed: Set[str], kinds: Counter[str]) -> Iterator[str]:
+    """Yields what becomes of the clips that are there, by the endings of their files."""
+    if not kinds:
         yield "none are there"
         return
     others = [counted(kinds[suffix], noun) for suffix, noun in (("jpg", "poster"), ("json", "record")) if kinds[suffix]]

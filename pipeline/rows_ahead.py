@@ -29,6 +29,7 @@ class Rows:
       remedies: What can be done about those whose fault is not in the row itself, each once.
       complete: Whether these were all rows.
       asks_web: Whether one of them asks a site.
+      good: Those that can be used, where they were to be kept.
     """
 
     read: int = 0
@@ -37,6 +38,7 @@ class Rows:
     remedies: list[str] = field(default_factory=list)
     complete: bool = True
     asks_web: bool = False
+    good: list[ActionQuery] = field(default_factory=list)
 
     def faults(self) -> list[Fault]:
         """Returns why a job of these rows need not be started: there is none, or not one of them can be used."""
@@ -64,13 +66,14 @@ class Rows:
         return list(beside("rows", lines))
 
 
-def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bool = False) -> Rows:
+def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bool = False, keep: bool = False) -> Rows:
     """Judges the rows of all query files, until it takes too long.
 
     Args:
       patterns: Paths or globs of query files.
       labels: The classifier's labels, none for a zero-shot classifier; None where they are not known.
       with_times: Whether the rows' times count.
+      keep: Whether those that can be used are kept.
 
     Raises:
       StorageError: The storage did not answer.
@@ -81,7 +84,9 @@ def look(patterns: Sequence[str], labels: tuple[str, ...] | None, with_times: bo
         judged = item if isinstance(item, Failure) else _judged(item, index)
         rows.read += 1
         rows.asks_web |= isinstance(item, ActionQuery) and not item.path
-        if isinstance(judged, Failure):
+        if isinstance(judged, ActionQuery):
+            rows.good += [judged] if keep else []
+        else:
             rows.bad += 1
             rows.messages += [judged.message] if len(rows.messages) < _SHOWN else []
             if judged.category == "config" and (cure := remedy(judged.code)) not in rows.remedies:

@@ -27,7 +27,7 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from clipscout.pipeline import closing, cloud, counters, graph, loopback, options, preflight
+from clipscout.pipeline import closing, cloud, counters, forecast, graph, loopback, options, portable, preflight
 from clipscout.pipeline.beam_options import ClipscoutOptions, beam_parser
 from clipscout.pipeline.config import Config, ConfigError, from_options
 from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS, Fault, of
@@ -183,7 +183,10 @@ def _announce(config: Config, found: preflight.Found) -> None:
     """Says before anything is done which rows will be left out, and what will be replaced."""
     if not config.preflight_only:
         _complain(*found.rows.warning())
+    _complain(*found.notes)
     lines = [*(found.rows.lines() if config.preflight_only else ()), *found.plan]
+    if config.preflight_only:
+        lines += forecast.lines(config, found.rows)
     for line in lines:
         print(closing.printable(line), flush=True)
 
@@ -283,6 +286,7 @@ def run(config: Config, beam_options: ClipscoutOptions) -> PipelineResult:
     if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
         supervisor.start_ahead()  # beside the graph
     own = beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers > 1
+    portable.settle(beam_options)
     pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)
     result = pipeline.run()

@@ -10,7 +10,13 @@ from clipscout.pipeline.values import WAYS_TO_SAMPLE, Values
 from clipscout.transforms.clip_cutter import CutSettings
 from clipscout.transforms.core.child.supervisor import Limits
 from clipscout.transforms.core.classifiers.resolve import resolve
-from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, ClassifierSpec, Prompts, SpecError
+from clipscout.transforms.core.classifiers.specs import (
+    NOTEBOOK_PREPROCESSING,
+    ClassifierSpec,
+    Prompts,
+    SpecError,
+    openvino_version,
+)
 from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.core.video.sampling import Sampling
 from clipscout.transforms.core.web.client import WebSettings
@@ -91,11 +97,15 @@ def scoring(
     dataflow: bool,
 ) -> ScoringSettings:
     """Returns how frames are decoded and scored."""
+    on_gpu, threads = choices["gpu"] != "none", int(numbers["threads"])
+    copies = int(numbers["model_copies"])
+    device = "cpu" if choices["engine"] == "openvino" else "cuda" if on_gpu else "auto"
+    device = device if choices["device"] == "auto" else choices["device"]
     return ScoringSettings(
         spec=spec,
         sampling=sampling,
         response=choices["response"],
-        device="cuda" if choices["gpu"] != "none" and choices["device"] == "auto" else choices["device"],
+        device=device,
         batch_size=int(numbers["batch_size"]),
         stall_seconds=numbers["stall_seconds"],
         memory_bytes=int(numbers["decode_memory_mb"]) << 20,
@@ -103,12 +113,29 @@ def scoring(
         max_frames=int(numbers["max_frames"]),
         segment_seconds=numbers["segment_seconds"],
         precision=choices["precision"],
-        threads=int(numbers["threads"]) or cores(numbers, dataflow),
+        threads=threads or cores(numbers, dataflow),
+        # a copy that processes share has the cores of all of them, or its part of the machine
+        model_threads=threads or (0 if copies else cores(numbers, dataflow)),
         keep_outputs=flags["keep_outputs"] or spec.prompts is not None,  # embeddings are small, and answer any prompt
         trust_checkpoint=flags["trust_checkpoint"],
-        model_copies=int(numbers["model_copies"]),
+        engine=choices["engine"],
+        rounding=_rounding(choices, "cpu" if dataflow and device == "auto" else device),
+        model_copies=copies,
         retry_codes=retry_codes,
     )
+
+
+def _rounding(choices: Mapping[str, str], device: str) -> str:
+    """Returns the engine whose rounding the outputs of a lower precision show."""
+    if choices["precision"] == "fp32":
+        return "auto"
+    if choices["precision"] != "bf16" or choices["engine"] == "torch" or openvino_version() is None:
+        return "torch"
+    if device == "auto":
+        from clipscout.transforms.core.classifiers.torch_engine import resolve_device  # torch: seconds
+
+        device = resolve_device(device)
+    return "torch" if device == "cuda" else "openvino"
 
 
 def cores(numbers: Mapping[str, float], dataflow: bool) -> int:

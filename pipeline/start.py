@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,6 +12,15 @@ from clipscout.pipeline import stops, worker_server
 from clipscout.pipeline.progress import Display, asked_for
 from clipscout.pipeline.scratch import Scratch, remove_left
 from clipscout.transforms.core import tally
+
+
+def leave_torch_for_later() -> None:
+    """Lets Beam's RunInference do without its model manager, which it can, and which imports torch and scipy.
+
+    These take two thirds of a start, also where every score is there already. For programs of ours alone: whoever
+    builds a pipeline of their own may want the manager.
+    """
+    sys.modules.setdefault("apache_beam.ml.inference.model_manager", None)  # type: ignore[arg-type]
 
 
 def start(argv: Sequence[str]) -> NoReturn:
@@ -29,6 +39,7 @@ def start(argv: Sequence[str]) -> NoReturn:
         with Display(asked_for(argv)) as display:
             stop.on_end = display.abandon
             with tally.doing("starting", slow_seconds=float("inf")):
+                leave_torch_for_later()
                 from clipscout.pipeline import run
             stop.gentle = True
             status = run.stoppable(argv, stop, display)

@@ -1,5 +1,7 @@
 """Videos made for tests: every frame carries its number, so that what was decoded or cut can be named exactly."""
 
+import contextlib
+import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -66,6 +68,17 @@ def shape_pixels(width, height):
     return configure
 
 
+@contextlib.contextmanager
+def usual_priority():
+    """SVT-AV1 gives the thread that opens it real-time priority where it may, which all that this starts inherits."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@usual_priority()
 def make_video(
     path,
     frames=50,

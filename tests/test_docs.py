@@ -1,20 +1,12 @@
 """The documents say what is: codes, options and files that they name exist, and every code is told."""
 
-import argparse
 import re
 from pathlib import Path
 
 import pytest
-from apache_beam.options.pipeline_options import (
-    DebugOptions,
-    DirectOptions,
-    GoogleCloudOptions,
-    SetupOptions,
-    StandardOptions,
-    WorkerOptions,
-)
 
 from clipscout.pipeline import options
+from clipscout.pipeline.beam_options import beam_parser
 from clipscout.pipeline.options import OPTIONS
 from clipscout.transforms.core.classifiers import spec_file
 from clipscout.transforms.core.results import manifests
@@ -82,11 +74,8 @@ def test_documents_name_only_options_that_exist():
 
 
 def beam_options():
-    """Returns the names of Beam's own options."""
-    parser = argparse.ArgumentParser(conflict_handler="resolve", allow_abbrev=False)
-    for kind in (WorkerOptions, GoogleCloudOptions, DebugOptions, StandardOptions, DirectOptions, SetupOptions):
-        kind._add_argparse_args(parser)
-    return {name.lstrip("-") for action in parser._actions for name in action.option_strings}
+    """Returns the names of the options of Beam and its runners."""
+    return {name.lstrip("-") for action in beam_parser()._actions for name in action.option_strings}
 
 
 def test_every_option_has_help_and_a_default_or_a_reason():

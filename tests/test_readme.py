@@ -1,13 +1,16 @@
 """The README as a new user follows it: its commands and programs run, in their order, and print what it shows."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 
 import pyarrow.parquet as pq
 import pytest
 
+from clipscout import __version__
 from demo import minute
 from tests.jobs import ROOT
 
@@ -31,16 +34,38 @@ def own_videos(tmp_path_factory):
 def run(folder, command):
     program, *given = shlex.split(command.replace("\\\n", " "))
     assert program in ("clipscout", "python")
-    done = subprocess.run(
-        [sys.executable, *(("-m", "clipscout") if program == "clipscout" else ()), *given],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return output_of([sys.executable, *(("-m", "clipscout") if program == "clipscout" else ()), *given], folder)
+
+
+def output_of(command, folder, environment=None):
+    """Runs a program to its end, which has to be good; returns what it printed."""
+    told = {"capture_output": True, "text": True, "timeout": 200, "check": False}
+    done = subprocess.run(command, cwd=folder, env=environment, **told)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_install_lines_lead_to_the_command(tmp_path):
+    """All that they would download is what the tests run on, in the versions of the lock file; apt-get only tells."""
+    (lines,) = blocks("Install")
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    (shims / "sudo").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/sudo.txt\n')
+    (shims / "sudo").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(shims), os.path.dirname(sys.executable), os.environ["PATH"]]),
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say yes: setuptools is here too
+        "GIT_CONFIG_COUNT": "1",  # the checkout may be another user's
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    script = "set -e\n" + lines.replace("REPOSITORY", shlex.quote(str(ROOT))) + "command -v clipscout\n"
+    printed = output_of(["bash", "-c", script], tmp_path, environment)
+    assert printed.endswith(f"clipscout {__version__}\n{tmp_path}/clipscout/.venv/bin/clipscout\n")
+    assert (tmp_path / "sudo.txt").read_text() == "apt-get install git make python3 python3-venv\n"
 
 
 def test_five_minutes_with_ones_own_videos(own_videos):

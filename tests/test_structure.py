@@ -20,7 +20,7 @@ OURS = {"pipeline", "transforms", "templates", "demo", "benchmarks", "tests"}
 LEAVES = {"transforms.failures", "transforms.metrics", "transforms.records"}
 LEAVES |= {f"transforms.records.{name}" for name in ("requests", "samples", "spans")}
 #: What even those may import: these import nothing of ours.
-FREE = {"transforms.core.storage.naming", "transforms.core.tally"}
+FREE = {"transforms.core.storage.naming", "transforms.core.tally", "transforms.core.intervals"}
 #: The rooms of the core, from the ground up: each imports those before it only. What has the network
 #: looks into no file: `web` comes before `video`.
 ROOMS = ("storage", "child", "web", "video", "queries", "classifiers", "spans", "clips", "results", "report")
@@ -82,7 +82,9 @@ def room_of(module):
 
 def test_every_module_of_the_core_lies_in_a_room():
     modules = {module_name(path) for path in (ROOT / "transforms/core").rglob("*.py")}
-    assert {name for name in modules if room_of(name) is None} == {"transforms.core", "transforms.core.tally"}
+    assert {name for name in modules if room_of(name) is None} == {
+        *("transforms.core", "transforms.core.intervals", "transforms.core.tally")
+    }
     for room in ROOMS:
         assert len(ast.get_docstring(ast.parse((ROOT / "transforms/core" / room / "__init__.py").read_text()))) > 100
 
@@ -112,6 +114,17 @@ def test_no_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize("path", sorted((ROOT / "transforms/core").rglob("*.py")), ids=module_name)
 def test_core_does_not_import_beam(path):
     assert {name for name in imported_modules(path) if name.split(".")[0] == "apache_beam"} == set()
+
+
+def test_a_job_starts_without_torch():
+    """It is imported where a classifier is loaded; a job whose scores are all there needs none."""
+    program = (
+        "import sys; from clipscout.pipeline import start; start.leave_torch_for_later()\n"
+        "from clipscout.pipeline import run\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'scipy', 'torchvision', 'openvino'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_a_child_process_loads_neither_beam_nor_torch():

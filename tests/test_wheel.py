@@ -67,6 +67,7 @@ def test_a_wheel_holds_all_of_our_modules_and_files_below_one_package_and_nothin
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     paths = [path for name in ("pipeline", "transforms") for path in (ROOT / name).rglob("*.py")]
     others = (path for path in (ROOT / "transforms/core/report").rglob("*") if path.is_file())
+    paths += (ROOT / "transforms/core/classifiers").glob("*.txt")
     paths += [path for path in others if path.suffix not in (".py", ".pyc")]
     expected = {f"clipscout/{path.relative_to(ROOT)}" for path in paths}
     assert names == expected | {"clipscout/__init__.py", "clipscout/__main__.py"}

@@ -1,7 +1,9 @@
 """A loopback video site with faults: `python -m tests.web_server FOLDER` prints its port and serves until stopped.
 
 FOLDER holds catalogue.json (id -> fields) and media files. A video's `fault` says how its media answer misbehaves.
-`/log` returns how often each path was asked.
+`/log` returns how often each path was asked, `/bytes` how many bytes of media each was given. A video's `ranges` says
+whether parts of its media are given: always ("yes"), at first ("once"), of a file that is another each time
+("changing"), or never, as an error ("refused").
 """
 
 import json
@@ -35,6 +37,7 @@ DEFAULTS = {
     "stated": True,
     "sound": "",
     "sound_fault": "",
+    "ranges": "",
 }
 
 
@@ -42,6 +45,7 @@ class Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder = Path()
     counts: ClassVar[Counter] = Counter()
+    given: ClassVar[Counter] = Counter()
     headers_seen: ClassVar[list] = []
     gauge: ClassVar[dict] = {"now": 0, "most": 0}
     lock = threading.Lock()
@@ -51,7 +55,7 @@ class Site(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = urlsplit(self.path)
-        if path.path not in ("/log", "/headers", "/most"):
+        if path.path not in ("/log", "/headers", "/most", "/bytes"):
             self.counts[path.path] += 1
             self.headers_seen.append({"path": path.path, "cookie": self.headers.get("Cookie", "")})
         parts = path.path.strip("/").split("/")
@@ -87,6 +91,9 @@ class Site(BaseHTTPRequestHandler):
 
     def on_log(self):
         self.answer(200, json.dumps(self.counts).encode(), "application/json")
+
+    def on_bytes(self):
+        self.answer(200, json.dumps(self.given).encode(), "application/json")
 
     def on_most(self):
         self.answer(200, json.dumps(self.gauge["most"]).encode(), "application/json")
@@ -151,9 +158,8 @@ class Site(BaseHTTPRequestHandler):
 
     def on_sound(self, video_id, name):
         video = self.catalogue()[video_id]
-        self.media(
-            video["sound_fault"], self.counts[urlsplit(self.path).path], (self.folder / "sound.m4a").read_bytes()
-        )
+        asked = self.counts[urlsplit(self.path).path]
+        self.media(video["sound_fault"], asked, (self.folder / "sound.m4a").read_bytes(), video["ranges"])
 
     def on_media(self, video_id, height, name):
         video = self.catalogue()[video_id]
@@ -165,13 +171,15 @@ class Site(BaseHTTPRequestHandler):
             self.gauge["most"] = max(self.gauge.values())
         try:
             time.sleep(video["wait"])
-            self.media(fault, asked, body)
+            self.media(fault, asked, body, video["ranges"])
         finally:
             with self.lock:
                 self.gauge["now"] -= 1
 
-    def media(self, fault, asked, body):
-        if re.fullmatch(r"\d\d\d", fault):
+    def media(self, fault, asked, body, ranges=""):
+        if ranges == "refused" and "Range" in self.headers:
+            self.answer(416, b"no")
+        elif re.fullmatch(r"\d\d\d", fault):
             retry = [("Retry-After", "3600")] if fault == "429" else []
             self.answer(int(fault), b"no", headers=retry)
         elif fault == "500 once":
@@ -184,7 +192,17 @@ class Site(BaseHTTPRequestHandler):
             self.answer(302, b"", headers=[("Location", "http://127.0.0.2:9/secret.mp4")])
         elif fault in ("drip", "stall"):
             self.slow(body, fault)
+        elif (wanted := self.headers.get("Range")) and (
+            ranges in ("yes", "changing") or (ranges == "once" and asked == 1)
+        ):
+            start, last = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+            told = f"bytes {start}-{min(last, len(body) - 1)}/{len(body)}"
+            version = asked if ranges == "changing" else 1
+            headers = [("Content-Range", told), ("ETag", f'"{version}"')]
+            self.given[urlsplit(self.path).path] += len(body[start : last + 1])
+            self.answer(206, body[start : last + 1], "video/mp4", headers=headers)
         else:
+            self.given[urlsplit(self.path).path] += len(body)
             self.answer(200, body, "video/mp4")
 
     def slow(self, body, fault):
@@ -238,6 +256,11 @@ class Running:
     def most(self):
         """Returns how many media requests there were at once, at most."""
         with urllib.request.urlopen(f"{self.url}/most") as answer:
+            return json.load(answer)
+
+    def given(self):
+        """Returns how many bytes of each file were given."""
+        with urllib.request.urlopen(f"{self.url}/bytes") as answer:
             return json.load(answer)
 
     def log(self):

@@ -14,15 +14,17 @@ from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 
 from clipscout.transforms.clip_cutter import LOW_QUALITY
+from clipscout.transforms.core.intervals import joined
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.core.storage.video_store import VideoStore
 from clipscout.transforms.core.web.lanes import Gate, Lanes, batched, worked_off
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import AROUND, Around, Flow, Gates, WithoutFlush
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import SOUND_NOT_FETCHED, Flush, VideoSpans
+from clipscout.transforms.records import SOUND_NOT_FETCHED, Flush, Video, VideoRequest, VideoSpans
 from clipscout.transforms.tags import FAILURES, Failed, failed
-from clipscout.transforms.video_fetchers import FetchSettings, Outcome, WebFetcher, unforbidden
+from clipscout.transforms.video_fetchers import FetchSettings, Outcome
+from clipscout.transforms.web_fetcher import WebFetcher, unforbidden
 
 _STAGE = "FetchBetterVideos"
 _FOLDER = "videos_for_clips"
@@ -52,10 +54,21 @@ class _BetterFetcher(WebFetcher):
     def __init__(self, settings: FetchSettings, store: VideoStore, gate: Gate, options: Mapping[str, str]) -> None:
         super().__init__(settings, store, gate)
         self._options = options
+        self._wanted: list[list[float]] = []
+
+    def _seconds(self) -> list[list[float]]:
+        return self._wanted
+
+    def _stored(self, request: VideoRequest) -> Video | None:
+        """Returns what an earlier run stored, if the spans of today are in it."""
+        video = super()._stored(request)
+        held = None if video is None else video.facts.get("seconds")
+        return None if held is not None and not _hold(held, self._wanted) else video
 
     def work(self, proposal: VideoSpans, stopped: threading.Event) -> _Outcome:  # type: ignore[override]
         """Returns the spans with the video that they are to be cut from, and why there is no better one."""
         request = proposal.video.request
+        self._wanted = _stretches(proposal)
         asked = self._asked(request)
         try:
             earlier = self._store.failure(request.key, asked)
@@ -73,6 +86,16 @@ class _BetterFetcher(WebFetcher):
         silent = self._settings.sound and proposal.video.facts.get("sound_left")
         flags = (f"{LOW_QUALITY}{earlier.code}", *((SOUND_NOT_FETCHED,) if silent else ()))
         return replace(proposal, source_flags=flags), earlier
+
+
+def _stretches(proposal: VideoSpans) -> list[list[float]]:
+    """Returns what of a video its clips show, as [start, end] in seconds: those of several actions as one."""
+    return [list(one) for one in joined((span.start_seconds, span.end_seconds) for span in proposal.spans)]
+
+
+def _hold(held: list[list[float]], wanted: list[list[float]]) -> bool:
+    """Tells whether each of some stretches lies within one that there is."""
+    return all(any(start <= begin and end <= finish for start, finish in held) for begin, end in wanted)
 
 
 def _is_wanted(proposal: VideoSpans) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from clipscout.transforms.core.child.supervisor import MOST_ATTEMPTS, Child, ChildError, Limits
 from clipscout.transforms.core.results import manifests
 from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json, video_store
+from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.core.storage.errors import DISK_FULL
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.metrics import StageMetrics
@@ -134,7 +135,7 @@ class ClipCutter:
         try:
             uri = filesystem.resolve(self._output, proposal.source.uri)
             with (
-                filesystem.local_copy(uri) as source,
+                shared_copy(uri) as source,
                 tempfile.TemporaryDirectory(dir=self._scratch.name) as folder,
             ):
                 yield from self._cut_all(proposal, missing, source, folder, stopped)
@@ -198,6 +199,7 @@ class ClipCutter:
             "poster": settings.posters,
             "sound": settings.sound,
             "keep_hdr": settings.keep_hdr,
+            "frame_rate": proposal.source.frame_rate if "seconds" in proposal.source.facts else None,
             "in_order": proposal.better is None and "time_jumps" in proposal.flags,
         }
 

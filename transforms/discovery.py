@@ -23,6 +23,7 @@ from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.core.web.lanes import Gate, Lanes, batched, worked_off
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import Flow
+from clipscout.transforms.grouping import packed, unpacked
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.queries import match_files, row_order
 from clipscout.transforms.records import ActionQuery, Ask, VideoRequest
@@ -33,7 +34,8 @@ _STAGE = "FindVideos"
 _TALLIES: Literal["tallies"] = "tallies"
 _ASKED: Literal["asked"] = "asked"
 _MOST_SORTED, _MOST_AHEAD = 10_000, 1000
-_Candidate = tuple[str, VideoRequest]
+#: The folded key of a video, and a request for it, packed.
+_Candidate = tuple[str, bytes]
 _Tally: TypeAlias = TaggedOutput[Literal["tallies"], tuple[str, Any]]
 _Asked: TypeAlias = TaggedOutput[Literal["asked"], tuple[int, ActionQuery]]
 
@@ -75,7 +77,7 @@ def path_failure(query: ActionQuery) -> Failure | None:
 def _candidate(query: ActionQuery, rank: int, key: str, **source: Any) -> _Candidate:
     found_by = query.query or naming.without_login(query.url) or query.path
     ask = Ask(query.action, query.classes, query.row, rank, found_by, query.extra, query.min_score)
-    return naming.folded(key), VideoRequest(key, (ask,), **source)
+    return naming.folded(key), packed(VideoRequest(key, (ask,), **source))
 
 
 def _tallied(candidates: list[_Candidate]) -> Iterator[_Candidate | _Tally]:
@@ -84,6 +86,26 @@ def _tallied(candidates: list[_Candidate]) -> Iterator[_Candidate | _Tally]:
         yield TaggedOutput(_TALLIES, ("rows.matched", 1))
         yield TaggedOutput(_TALLIES, ("candidates.found", len(candidates)))
     yield from candidates
+
+
+def files_of(query: ActionQuery) -> list[str]:
+    """Returns the files that the path of a row names: itself, those that match a glob, the videos in a folder.
+
+    Raises:
+      StorageError: The storage did not answer.
+    """
+    return _wanted(query, _matched(query))
+
+
+def _matched(query: ActionQuery) -> list[str]:
+    pattern = query.path if filesystem.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
+    if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
+        pattern = filesystem.join(pattern, "")
+    return match_files(pattern)
+
+
+def _wanted(query: ActionQuery, found: list[str]) -> list[str]:
+    return (list(filter(globs.is_video, found)) if query.path.endswith("/") else found)[: query.max_videos]
 
 
 class _NameDirectly(beam.DoFn):
@@ -107,19 +129,16 @@ class _NameDirectly(beam.DoFn):
             url = address_of(query)
             yield from _tallied([_candidate(query, 1, addresses.key_of(url), url=url)])
             return
-        pattern = query.path if filesystem.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
-        if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
-            pattern = filesystem.join(pattern, "")
-        in_folder = query.path.endswith("/")
         try:
-            found = match_files(pattern)
-            paths = (list(filter(globs.is_video, found)) if in_folder else found)[: query.max_videos]
+            found = _matched(query)
+            paths = _wanted(query, found)
             failure = None if paths else path_failure(query)
         except filesystem.StorageError as error:
             self._metrics.count(f"failed-{error.code}")
             yield _failed(query, error.code, str(error))
             return
         if not paths and failure is None:
+            in_folder = query.path.endswith("/")
             others = f"; for its {len(found)} files of other names write {query.path + '*'!r}" if found else ""
             what = f"no video in the folder {query.path!r}{others}" if in_folder else f"no file matches {query.path!r}"
             failure = _failure(query, "no_match", what)
@@ -177,9 +196,9 @@ class _MergeAsks(beam.DoFn):
     Its files have its key in their names: of keys that differ in case alone only the first stays as it is.
     """
 
-    def process(self, keyed: tuple[str, Iterable[VideoRequest]]) -> Iterator[VideoRequest | _Tally]:
+    def process(self, keyed: tuple[str, Iterable[bytes]]) -> Iterator[VideoRequest | _Tally]:
         by_key: dict[str, list[VideoRequest]] = {}
-        for request in keyed[1]:
+        for request in unpacked(keyed[1]):
             by_key.setdefault(request.key, []).append(request)
         for index, key in enumerate(sorted(by_key)):
             merged = merge(by_key[key])

@@ -18,11 +18,12 @@ from clipscout.transforms.core.storage.video_store import VideoStore
 from clipscout.transforms.core.web.lanes import Lanes, batched, worked_off
 from clipscout.transforms.failures import CODES, Failure
 from clipscout.transforms.flow import Flow, Gates, WithoutFlush
-from clipscout.transforms.grouping import GroupByVideo, only
+from clipscout.transforms.grouping import GroupByVideo, only, unpacked
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Flush, Video, VideoRequest
 from clipscout.transforms.tags import FAILURES, Failed, failed
-from clipscout.transforms.video_fetchers import FetchSettings, FileFetcher, Outcome, WebFetcher, unforbidden
+from clipscout.transforms.video_fetchers import FetchSettings, FileFetcher, Outcome
+from clipscout.transforms.web_fetcher import WebFetcher, unforbidden
 
 _STAGE = "DownloadVideos"
 #: Requests that are sorted at once; of more, only these are in memory.
@@ -108,8 +109,8 @@ class _Decided(beam.DoFn):
     def setup(self) -> None:
         self._options = self._settings.option_values()
 
-    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[tuple[tuple[str, int], VideoRequest] | Failed]:
-        records = list(keyed[1])
+    def process(self, keyed: tuple[str, Iterable[bytes]]) -> Iterator[tuple[tuple[str, int], VideoRequest] | Failed]:
+        records = list(unpacked(keyed[1]))
         earlier, request = only(records, Failure), only(records, VideoRequest)
         if request is None:  # a failure of a run with other queries
             return
@@ -170,7 +171,7 @@ class DownloadVideos(beam.PTransform):
         """Returns videos whose first frame could be decoded, and a failure for each other request."""
         earlier = requests.pipeline | beam.Impulse() | "EarlierFailures" >> beam.FlatMap(earlier_failures, self.output)
         decide = beam.ParDo(_Decided(self.settings, self.flow)).with_outputs(FAILURES, main="pending")
-        decided = (requests, earlier) | "Join" >> beam.Flatten() | GroupByVideo() | "Decided" >> decide
+        decided = (requests, earlier) | GroupByVideo() | "Decided" >> decide
         fetch = beam.ParDo(_Fetch(self.output, self.settings, self.flow, self.gates)).with_outputs(
             FAILURES, main="videos"
         )

@@ -181,7 +181,13 @@ def is_final(code: str) -> bool:
 _TYPES = {"attempts": int, "refusals": int, "options": dict}
 
 
-@dataclass(frozen=True)
+#: The columns of `failures*.jsonl`.
+FAILURE_COLUMNS = (
+    "stage", "code", "category", "permanent", "message", "key", "row", "action", "attempts", "refusals", "options",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An item that could not be processed.
 

@@ -15,7 +15,7 @@ from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
 
 if TYPE_CHECKING:  # torch: seconds, and only where there is something to score
-    from clipscout.transforms.core.classifiers.torch_models import TorchClassifier
+    from clipscout.transforms.core.classifiers.classifier import Classifier
 
 _MOST_WINDOWS = 8
 
@@ -37,10 +37,10 @@ class LazyClassifier:
 
     def __init__(self, settings: LoadSettings, metrics: StageMetrics, *, anywhere: bool = False) -> None:
         self._settings, self._metrics, self._anywhere = settings, metrics, anywhere
-        self._loaded: TorchClassifier | None = None
+        self._loaded: Classifier | None = None
         self._lock = threading.Lock()
 
-    def _get(self) -> "TorchClassifier":
+    def _get(self) -> "Classifier":
         with self._lock:
             if self._loaded is None:
                 try:
@@ -57,11 +57,11 @@ class LazyClassifier:
             return self._loaded
 
     def outputs(self, frames: np.ndarray) -> np.ndarray:
-        """See `TorchClassifier.outputs`."""
+        """See `Classifier.outputs`."""
         return self._get().outputs(frames)
 
     def respond(self, outputs: np.ndarray, wanted: Sequence[Sequence[str]], any_label: bool) -> Responses:
-        """See `TorchClassifier.respond`."""
+        """See `Classifier.respond`."""
         return self._get().respond(outputs, wanted, any_label)
 
     def texts(self, names: Iterable[str]) -> Texts:
@@ -72,8 +72,12 @@ class LazyClassifier:
         assert isinstance(classifier, ZeroShotClassifier)
         return classifier.texts(names)
 
+    def engine(self) -> str:
+        """See `Classifier.engine`."""
+        return self._get().engine
+
     def peak_bytes(self) -> int:
-        """See `TorchClassifier.peak_bytes`."""
+        """See `Classifier.peak_bytes`."""
         return self._get().peak_bytes()
 
 
@@ -81,7 +85,7 @@ def batch_sizes(load: LoadSettings, batch_size: int) -> tuple[int, int]:
     """Returns how many frames a batch has, and how many items (frames, or windows of them) a call of the model."""
     per_item = load.spec.window.frames if load.spec.window else 1
     if per_item > 1:  # a batch of windows has one for each thread at least
-        batch_size = max(batch_size, per_item * min(max(1, load.threads), _MOST_WINDOWS))
+        batch_size = max(batch_size, per_item * min(load.cores(), _MOST_WINDOWS))
     return batch_size, max(1, batch_size // per_item)
 
 
@@ -157,7 +161,7 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
 
     def _score(self, model: LazyClassifier, elements: Sequence[FrameBatch]) -> list[ScoredSamples]:
         frames = elements[0].frames if len(elements) == 1 else np.concatenate([e.frames for e in elements])
-        outputs = self._outputs(model, frames)
+        outputs, engine = self._outputs(model, frames), model.engine()
         scored, start = [], 0
         for element in elements:
             own = outputs[start : start + len(element.times)]
@@ -166,9 +170,8 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
                 raise ValueError("the classifier gave scores that are not finite numbers")
             said = model.respond(own, element.wanted, self._any_label)
             kept = own if self._keep_outputs else None
-            scored.append(
-                ScoredSamples(element.key, element.times, element.frame_indices, element.wanted, *said, outputs=kept)
-            )
+            samples = element.key, element.times, element.frame_indices, element.wanted
+            scored.append(ScoredSamples(*samples, *said, outputs=kept, engine=engine))
         return scored
 
     def _outputs(self, model: LazyClassifier, frames: np.ndarray) -> np.ndarray:

@@ -15,27 +15,30 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.cleaning import CleanClips
-from clipscout.transforms.core.results import funnel, highlights, manifests
-from clipscout.transforms.core.results.highlights import Messages, Total
+from clipscout.transforms.core.results import funnel, manifests
+from clipscout.transforms.core.results.highlights import Messages
 from clipscout.transforms.core.storage import filesystem, manifest_files, stale, strict_json
 from clipscout.transforms.core.storage.stale import Leftover
-from clipscout.transforms.failures import Failure
-from clipscout.transforms.grouping import GroupByVideo, of_type, only
+from clipscout.transforms.failures import FAILURE_COLUMNS, Failure
+from clipscout.transforms.grouping import GroupByVideo, of_type, only, packed, unpacked
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Clip, EarlierClip, Video, VideoRequest, VideoSpans
+from clipscout.transforms.totals import AddUp
 
 _SPANS_CSV, _BY_SCORE_CSV = "spans.csv", "spans_by_score.csv"
-#: What makes the content of a manifest's file from its rows in order; all others are JSON Lines.
-_WRITERS: Mapping[str, Callable[[Sequence[Any]], bytes]] = {
+#: What makes the lines of a manifest's file from its rows in order; all others are JSON Lines.
+_WRITERS: Mapping[str, Callable[[Iterable[Any]], Iterator[str]]] = {
     _SPANS_CSV: manifests.kinetics_csv,
     _BY_SCORE_CSV: manifests.by_score_csv,
 }
 _PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
+#: The columns of the manifests, which their rows need not bring to the one that writes them.
+_COLUMNS = {**{name: tuple(columns) for name, columns in _PARQUET.items()}, "failures": FAILURE_COLUMNS}
 
 _LEFTOVERS: Literal["leftovers"] = "leftovers"
 
-#: A manifest's file, and a row with its place in it.
-_Entry = tuple[str, tuple[tuple[Any, ...], Any]]
+#: A manifest's file, and a row of it, packed: (place, values). None says that the file is to be there.
+_Entry = tuple[str, bytes | None]
 _Left: TypeAlias = TaggedOutput[Literal["leftovers"], Leftover]
 
 
@@ -52,8 +55,8 @@ class _DescribeVideo(beam.DoFn):
     def __init__(self, shards: int, identity: Mapping[str, str]) -> None:
         self._shards, self._identity = shards, identity
 
-    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[_Entry | _Left]:
-        key, records = keyed[0], list(keyed[1])
+    def process(self, keyed: tuple[str, Iterable[bytes]]) -> Iterator[_Entry | _Left]:
+        key, records = keyed[0], list(unpacked(keyed[1]))
         yield from (TaggedOutput(_LEFTOVERS, leftover) for leftover in stale.leftovers(records))
         request = only(records, VideoRequest)
         if request is None:  # of an earlier run, and of nothing else
@@ -75,13 +78,15 @@ class _DescribeVideo(beam.DoFn):
             if "shots_unknown" in proposal.flags:
                 row["shot_boundaries"] = None
             yield _entry("spans", order, row, self._shards)
-            yield _SPANS_CSV, (order, manifests.kinetics_row(row))
-            yield _BY_SCORE_CSV, ((span.action, -span.score, span.key, span.rank), manifests.by_score_row(row))
+            yield _SPANS_CSV, packed((order, manifests.kinetics_row(row)))
+            by_score = span.action, -span.score, span.key, span.rank
+            yield _BY_SCORE_CSV, packed((by_score, manifests.by_score_row(row)))
 
 
-def _entry(name: str, order: tuple[Any, ...], row: Any, shards: int) -> _Entry:
+def _entry(name: str, order: tuple[Any, ...], row: Mapping[str, Any], shards: int) -> _Entry:
     """Returns the manifest file that a row belongs to, with its place there and the row."""
-    return manifest_files.name(name, zlib.crc32(repr(order).encode()) % shards, shards), (order, row)
+    shard = zlib.crc32(repr(order).encode()) % shards
+    return manifest_files.name(name, shard, shards), packed((order, tuple(row.values())))
 
 
 def _failure_entries(record: Any, shards: int) -> Iterator[_Entry]:
@@ -95,21 +100,40 @@ class _WriteManifest(beam.DoFn):
     def __init__(self, output: str) -> None:
         self._output = output
 
-    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[str]:
-        path, placed = keyed
-        rows = [row for _, row in sorted(filter(None, placed), key=_order)]
-        data = _WRITERS.get(path, manifests.json_lines)(rows)
-        filesystem.write_bytes(filesystem.join(self._output, path), data)
+    def process(self, keyed: tuple[str, Iterable[bytes | None]]) -> Iterator[str]:
+        path, name = keyed[0], manifest_files.manifest_of(keyed[0])
+        placed = sorted(filter(None, keyed[1]), key=_place)
+        if path in _WRITERS:
+            self._write_text(path, _WRITERS[path](_Rows(placed)))
+            yield path
+            return
+        rows = _Rows(placed, _COLUMNS[name])
+        self._write_text(path, manifests.json_lines(rows))
         yield path
-        name = manifest_files.manifest_of(path)
-        if path not in _WRITERS and name in _PARQUET:
+        if name in _PARQUET:
             path = path.removesuffix(manifest_files.JSON_LINES) + manifest_files.PARQUET
-            filesystem.write_bytes(filesystem.join(self._output, path), manifests.parquet(rows, _PARQUET[name]))
+            with filesystem.writing(filesystem.join(self._output, path)) as file:
+                manifests.write_parquet(file, rows, _PARQUET[name])
             yield path
 
+    def _write_text(self, path: str, lines: Iterable[str]) -> None:
+        with filesystem.writing(filesystem.join(self._output, path)) as file:
+            file.writelines(map(str.encode, lines))
 
-def _order(placed: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
-    return placed[0]
+
+def _place(entry: bytes) -> tuple[Any, ...]:
+    return next(unpacked([entry]))[0]
+
+
+class _Rows:
+    """The rows of a manifest's file in order, by the names of its columns if it has some; unpacked when read."""
+
+    def __init__(self, placed: Sequence[bytes], columns: Sequence[str] = ()) -> None:
+        self._placed, self._columns = placed, columns
+
+    def __iter__(self) -> Iterator[Any]:
+        for _, values in unpacked(self._placed):
+            yield dict(zip(self._columns, values, strict=True)) if self._columns else values
 
 
 @dataclass
@@ -132,7 +156,7 @@ class WriteManifests(beam.PTransform):
         start = records.pipeline | beam.Impulse()
         earlier = start | "EarlierClips" >> beam.FlatMap(_earlier_clips, self.output)
         describe = beam.ParDo(_DescribeVideo(self.shards, self.identity)).with_outputs(_LEFTOVERS, main="entries")
-        described = (records, earlier) | "All" >> beam.Flatten() | GroupByVideo() | "Describe" >> describe
+        described = (records, earlier) | GroupByVideo() | "Describe" >> describe
         failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
         shards = range(self.shards)
         files = [manifest_files.name(name, n, self.shards) for name in manifest_files.MANIFESTS for n in shards]
@@ -152,22 +176,6 @@ def _files(_: Any, paths: list[str]) -> Iterator[tuple[str, None]]:
 
 class TooManyFailuresError(Exception):
     """More of the job's items ended as a failure than it allows, or all its rows did. All its files are written."""
-
-
-class _AddUp(beam.CombineFn):
-    """Totals of tallies of one name, whatever their kind."""
-
-    def create_accumulator(self) -> Total | None:
-        return None
-
-    def add_input(self, total: Total | None, value: Any) -> Total:
-        return highlights.added(total, value)
-
-    def merge_accumulators(self, totals: Iterable[Total | None]) -> Total | None:
-        return highlights.merged(totals)
-
-    def extract_output(self, total: Total | None) -> Total | None:
-        return total
 
 
 class _WriteSummary(beam.DoFn):
@@ -230,11 +238,11 @@ class WriteSummary(beam.PTransform):
 
     @no_annotations  # Beam knows no tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        """Takes (name, value) tallies, the paths of the manifests, and what these leave out; returns the summary."""
+        """Takes (name, total) pairs, the paths of the manifests, and what these leave out; returns the summary."""
         tallies, paths, leftovers = inputs
-        totals = tallies | "SumTallies" >> beam.CombinePerKey(_AddUp())
+        totals = tallies | "SumTallies" >> beam.CombinePerKey(AddUp())
         cleaned = (leftovers, totals, paths) | CleanClips(self.output, self.remove_stale)
-        cleaned = cleaned | "SumCleaned" >> beam.CombinePerKey(_AddUp())
+        cleaned = cleaned | "SumCleaned" >> beam.CombinePerKey(AddUp())
         write = _WriteSummary(self.output, self.about, self.remove_stale, self.beside)
         side = (beam.pvalue.AsDict(totals), beam.pvalue.AsList(paths), beam.pvalue.AsDict(cleaned))
         return tallies.pipeline | beam.Impulse() | beam.ParDo(write, *side)

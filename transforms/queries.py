@@ -1,7 +1,7 @@
 """ReadQueries: query files to ActionQuery records; MatchLabels: from actions to the classifier's labels."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -124,8 +124,9 @@ class ReadQueries(beam.PTransform):
             | "MatchFiles" >> beam.FlatMap(_match_all, self.patterns)
             | "ReadRows" >> beam.ParDo(_ReadFile(self.with_times)).with_outputs(FAILURES, main="queries")
         )
-        spelled = read.queries | "BySpelling" >> beam.WithKeys(_spelling) | "Spellings" >> beam.GroupByKey()
-        return Queries(spelled | "OneSpelling" >> beam.FlatMap(one_spelling), read[FAILURES])
+        first = read.queries | "BySpelling" >> beam.Map(spelling) | "FirstSpellings" >> beam.CombinePerKey(min)
+        spelled = read.queries | "OneSpelling" >> beam.Map(in_one_spelling, beam.pvalue.AsDict(first))
+        return Queries(spelled, read[FAILURES])
 
 
 def row_order(query: ActionQuery) -> tuple[str, int]:
@@ -134,15 +135,18 @@ def row_order(query: ActionQuery) -> tuple[str, int]:
     return name, int(line) if line.isdecimal() else 0
 
 
-def _spelling(query: ActionQuery) -> str:
-    return fold(query.action) or query.action
+_Spelling = tuple[tuple[str, int], str]
 
 
-def one_spelling(keyed: tuple[str, Iterable[ActionQuery]]) -> Iterator[ActionQuery]:
-    """Yields queries whose actions differ in case, spaces, `_` and `-` alone, with the first row's spelling."""
-    first = min(keyed[1], key=row_order)
-    for query in keyed[1]:
-        yield query if query.action == first.action else replace(query, action=first.action)
+def spelling(query: ActionQuery) -> tuple[str, _Spelling]:
+    """Returns a query's action without case, spaces, `_` and `-`, and its spelling; of two the lesser counts."""
+    return fold(query.action) or query.action, (row_order(query), query.action)
+
+
+def in_one_spelling(query: ActionQuery, first: Mapping[str, _Spelling]) -> ActionQuery:
+    """Returns a query with the first row's spelling of its action."""
+    action = first[spelling(query)[0]][1]
+    return query if query.action == action else replace(query, action=action)
 
 
 def label_index(labels: tuple[str, ...]) -> LabelIndex | OpenLabels:

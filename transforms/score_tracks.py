@@ -44,7 +44,7 @@ class SaveScores(StoredScores):
     def _begin(self) -> None:
         self._parts: list[Scores] = []
         self._writer: Writer | None = None
-        self._error = ""
+        self._error = self._engine = ""
         self._keys: set[str] = set()
 
     def process(self, item: ScoredSamples | Following) -> Iterator[ScoredSegment | StoredTrack | Flush]:
@@ -62,6 +62,7 @@ class SaveScores(StoredScores):
         self._error = self._error or samples.error
         if self._error:
             return
+        self._engine = samples.engine
         if self._writer is None:
             self._writer = Writer(self._answers.asked(samples.wanted))
         self._writer.add(self._answers.kept(samples), samples.outputs)
@@ -77,6 +78,7 @@ class SaveScores(StoredScores):
         )
 
     def _finished(self, report: DecodeReport) -> ScoredSegment:
+        report = replace(report, engine=self._engine)
         assert self._keys <= {report.segment.video.key}, (self._keys, report.segment.video.key)
         if report.failure_code:
             return ScoredSegment(report, None, report.failure_code, report.failure_message)
@@ -216,6 +218,7 @@ def _joined_report(parts: list[ScoredSegment]) -> DecodeReport:
         flags=tuple(sorted({flag for report in reports for flag in report.flags})),
         shot_boundaries=tuple(sorted(time for report in reports for time in report.shot_boundaries)),
         reached_end=reports[-1].reached_end,
+        engine=", ".join(sorted({report.engine for report in reports if report.engine})),
     )
 
 
@@ -236,6 +239,7 @@ def _track(video: Video, scores: Scores, report: DecodeReport) -> ScoreTrack:
         flags=report.flags,
         shot_boundaries=report.shot_boundaries,
         lost_seconds=report.lost_seconds,
+        engine=report.engine,
     )
 
 

@@ -19,6 +19,7 @@ from apache_beam.typehints.decorators import no_annotations
 from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits, Message
 from clipscout.transforms.core.classifiers.windows import Placed, Windows, margin_seconds
 from clipscout.transforms.core.storage import filesystem, video_store
+from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.flow import AROUND, Flow, GatherByContent, Spread
 from clipscout.transforms.inference import ClassifierHandler, Following
 from clipscout.transforms.metrics import StageMetrics
@@ -97,11 +98,11 @@ class _Decode(beam.DoFn):
             found = ""
             for uri in others:
                 with contextlib.suppress(filesystem.StorageError):
-                    path = copies.enter_context(filesystem.local_copy(uri))
+                    path = copies.enter_context(shared_copy(uri))
                     found = path if os.access(path, os.R_OK) else ""
                 if found:
                     break
-            yield found or copies.enter_context(filesystem.local_copy(last))
+            yield found or copies.enter_context(shared_copy(last))
 
     def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
         """Yields the child's messages."""

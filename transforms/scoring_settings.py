@@ -24,9 +24,12 @@ class ScoringSettings:
       max_pixels, max_frames: Largest picture, and most frames of a segment, that are decoded.
       segment_seconds: Longest segment; 0 does not split.
       precision: `fp32`, `bf16` or `fp16`.
-      threads: Threads of the classifier on a CPU, and most threads of the decoder.
+      threads: Most threads of the decoder.
+      model_threads: Threads of the classifier on a CPU; 0 shares all cores among its copies.
       keep_outputs: Whether all that the classifier says is stored, so that new actions and prompts decode nothing.
       trust_checkpoint: Whether weights may run code of their own, while they are loaded or when they score.
+      engine: `auto`, `torch` or `openvino`.
+      rounding: The engine whose rounding outputs of a lower precision show; `auto` in fp32, where both agree to 1e-4.
       model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
       retry_codes: Codes of earlier permanent failures that are tried again.
     """
@@ -43,8 +46,11 @@ class ScoringSettings:
     segment_seconds: float
     precision: str
     threads: int
+    model_threads: int
     keep_outputs: bool = True
     trust_checkpoint: bool = False
+    engine: str = "auto"
+    rounding: str = "auto"
     model_copies: int = 0
     retry_codes: tuple[str, ...] = ()
 
@@ -54,7 +60,15 @@ class ScoringSettings:
 
     def load_settings(self) -> LoadSettings:
         """Returns how the classifier is loaded."""
-        return LoadSettings(self.spec, self.device, self.precision, self.threads, self.trust_checkpoint)
+        return LoadSettings(
+            self.spec,
+            self.device,
+            self.precision,
+            self.model_threads,
+            self.trust_checkpoint,
+            self.engine,
+            copies=max(1, self.model_copies),
+        )
 
     def fingerprint(self) -> str:
         """Returns the digest of what shapes the classifier's outputs: not what is asked of them, nor what is speed."""
@@ -63,4 +77,5 @@ class ScoringSettings:
             sampling=asdict(self.sampling),
             precision=self.precision,
             max_frames=self.max_frames,
+            **({"rounding": self.rounding} if self.rounding == "openvino" else {}),
         )

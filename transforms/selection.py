@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import apache_beam as beam
 
 from clipscout.transforms.core.spans.selecting import Contender, SelectionSettings, select
 from clipscout.transforms.core.web.filters import channel_of
 from clipscout.transforms.flow import Flow, WithoutFlush
-from clipscout.transforms.grouping import GroupByVideo, of_type, only
+from clipscout.transforms.grouping import GroupByVideo, of_type, only, unpacked
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import CandidateSpan, VideoSpans
 
@@ -47,8 +46,8 @@ class _Apply(beam.DoFn):
     def __init__(self) -> None:
         self._metrics = StageMetrics("SelectSpans")
 
-    def process(self, keyed: tuple[str, Iterable[Any]]) -> Iterator[VideoSpans]:
-        records = list(keyed[1])
+    def process(self, keyed: tuple[str, Iterable[bytes]]) -> Iterator[VideoSpans]:
+        records = list(unpacked(keyed[1]))
         proposal = only(records, VideoSpans)
         assert proposal is not None
         dropped = {(d.action, d.start_seconds, d.end_seconds): d.rule for d in of_type(records, _Dropped)}
@@ -86,5 +85,4 @@ class SelectSpans(beam.PTransform):
             | "ByAction" >> beam.GroupByKey()
             | "Select" >> beam.FlatMap(_select, self.settings)
         )
-        joined = (proposals, dropped) | "Join" >> beam.Flatten() | GroupByVideo()
-        return joined | "Apply" >> beam.ParDo(_Apply())
+        return (proposals, dropped) | GroupByVideo() | "Apply" >> beam.ParDo(_Apply())

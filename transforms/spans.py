@@ -71,6 +71,7 @@ class _Propose(beam.DoFn):
             track.flags,
             notes(removed, spans, self._settings, within, min_scores),
             lost_seconds=track.lost_seconds,
+            engine=track.engine,
             reused=scored.reused,
             strongest=tuple((action, response) for action, response in best if response is not None),
         )

@@ -13,11 +13,12 @@ from typing import Any
 
 from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
 from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.core.storage.video_store import VideoStore
-from clipscout.transforms.core.web import addresses, filters, secret_texts
-from clipscout.transforms.core.web.client import Fetcher, FetchError, WebSettings
+from clipscout.transforms.core.web import filters, secret_texts
+from clipscout.transforms.core.web.client import FetchError, WebSettings
 from clipscout.transforms.core.web.filters import FilterSettings
-from clipscout.transforms.core.web.lanes import Gate, Politeness
+from clipscout.transforms.core.web.lanes import Politeness
 from clipscout.transforms.failures import CODES, CURES, Failure
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Video, VideoRequest
@@ -199,7 +200,8 @@ class VideoFetcher:
         if not size:
             raise FetchError("unreadable_video", "the file is empty")
         probed = self._probe(path)
-        if refused := filters.refusal({"duration": probed["duration_seconds"]}, self._settings.filter, complete=False):
+        duration = facts.get("whole_seconds", probed["duration_seconds"])
+        if refused := filters.refusal({"duration": duration}, self._settings.filter, complete=False):
             raise FetchError(*refused)
         video = Video(
             key=request.key,
@@ -207,10 +209,10 @@ class VideoFetcher:
             request=request,
             size_bytes=size,
             content=content,
-            duration_seconds=probed["duration_seconds"],
+            duration_seconds=duration,
             width=probed["width"],
             height=probed["height"],
-            frame_rate=probed["frame_rate"],
+            frame_rate=facts.get("whole_frame_rate") or probed["frame_rate"],
             facts={**facts, "container": probed["container"], "codec": probed["codec"]},
         )
         self._check_height(video)
@@ -266,7 +268,7 @@ class FileFetcher(VideoFetcher):
         copies, remote = self._settings.copy_inputs, filesystem.is_remote(request.path)
         size, modified = (filesystem.size_and_digest(request.path)[0], 0) if remote else filesystem.stamp(request.path)
         self._check_size(size)
-        with filesystem.local_copy(request.path) as path:
+        with shared_copy(request.path) as path:
             video = self._probed(request, path, size, "", {})  # what is refused need not be hashed
             size, content = self._digested(request.path)
             video = replace(video, size_bytes=size, content=content, modified_ns=modified)
@@ -276,79 +278,3 @@ class FileFetcher(VideoFetcher):
                 copy = os.path.join(folder, "media" + os.path.splitext(request.path)[1])
                 shutil.copyfile(path, copy)
                 return self._store.put(replace(video, modified_ns=0), copy, self._asked(request))
-
-
-class WebFetcher(VideoFetcher):
-    """Web videos, through yt-dlp."""
-
-    def __init__(self, settings: FetchSettings, store: VideoStore, gate: Gate) -> None:
-        self._fetcher, self._gate = Fetcher(settings.web, settings.politeness), gate
-        self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="clipscout-"))
-        super().__init__(settings, store, Child(settings.probe, self._scratch))
-
-    def kill(self) -> None:
-        """Makes `work` end soon."""
-        self._fetcher.child.kill()
-        super().kill()
-
-    def close(self) -> None:
-        """Ends the children, and removes what they left."""
-        self._fetcher.close()
-        super().close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def _fetch(self, request: VideoRequest, stopped: threading.Event) -> Video:
-        settings, host = self._settings, addresses.host_of(request.url)
-        if not addresses.is_address(addresses.page_and_item(request.url)[0]):  # a list may name anything
-            raise FetchError("scheme_refused", "only http and https, and yt-dlp's own addresses, are contacted")
-        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch, self._metrics.doing(f"waiting for {host}"):
-
-            def make_request() -> dict[str, Any]:
-                return {
-                    "url": request.url,
-                    "folder": tempfile.mkdtemp(dir=scratch),  # a stale part of an earlier attempt would be trusted
-                    "max_height": settings.max_height,
-                    "height_cap": settings.height_cap,
-                    "max_bytes": settings.max_bytes,
-                    "sound": settings.sound,
-                    "filter": vars(settings.filter),
-                }
-
-            (message,), attempts = self._fetcher.run(
-                "web.fetch_tasks:download", make_request, self._gate, host, stopped
-            )
-            path, facts = self._inside(scratch, message.fields["path"], attempts), message.fields["facts"]
-            if message.fields["sound"]:
-                sound = self._inside(scratch, message.fields["sound"], attempts)
-                path, facts = self._joined(path, sound, facts)
-            size, content = self._digested(path)
-            return self._store.put(self._probed(request, path, size, content, facts), path, self._asked(request))
-
-    def _inside(self, scratch: str, path: str, attempts: int) -> str:
-        """Returns where a file of the fetching child really is, if that is in its folder."""
-        real = os.path.realpath(path)
-        if not real.startswith(scratch + os.sep):
-            raise FetchError("download_failed", "the downloaded file is outside its folder", attempts)
-        return real
-
-    def _joined(self, picture: str, sound: str, facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Joins what a site keeps apart; the picture alone, and why, where that cannot be."""
-        try:
-            request = {"picture": picture, "sound": sound, "folder": os.path.dirname(picture)}
-            *_, answer = self._child.call("video.muxing:join", request)
-            whole = answer.fields["path"]
-        except ChildError as error:
-            return picture, {**facts, "sound_missing": error.code("decode")}
-        if os.path.getsize(whole) > self._settings.max_bytes:
-            return picture, {**facts, "sound_missing": "too_large"}
-        return whole, facts
-
-
-def unforbidden(outcome: Outcome, gate: Gate) -> Outcome:
-    """Returns the outcome of a file that its host forbids: as `blocked` where the host is left alone for that."""
-    host = addresses.host_of(outcome.request.url)
-    if gate.closed(host) != "blocked":
-        return outcome
-    assert outcome.error is not None
-    error = FetchError("blocked", f"{outcome.error}; as others of {host}", getattr(outcome.error, "attempts", 1))
-    return replace(outcome, error=error)

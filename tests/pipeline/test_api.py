@@ -156,7 +156,8 @@ def test_an_output_without_results_says_so(tmp_path):
 
 
 def test_a_short_program_that_reads_results_ends_well(tmp_path):
-    (tmp_path / "spans.parquet").write_bytes(manifests.parquet([], manifests.SPAN_COLUMNS))
+    with open(tmp_path / "spans.parquet", "wb") as file:
+        manifests.write_parquet(file, [], manifests.SPAN_COLUMNS)
     program = f"import clipscout; print(clipscout.Results({str(tmp_path)!r}).spans.num_rows)"
     for _ in range(8):
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -165,7 +166,7 @@ def test_a_short_program_that_reads_results_ends_well(tmp_path):
 
 def test_a_failure_may_hold_what_other_readers_take_for_the_end_of_a_line(tmp_path):
     rows = [{"message": "one\u2028line"}, {"message": "another\x85one"}]
-    (tmp_path / "failures.jsonl").write_bytes(manifests.json_lines(rows))
+    (tmp_path / "failures.jsonl").write_text("".join(manifests.json_lines(rows)), encoding="utf-8")
     assert clipscout.Results(str(tmp_path)).failures == rows
 
 

@@ -1,8 +1,11 @@
 """From arguments to a checked configuration: presets, precedence, and every fault at once."""
 
+import os
+
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions, WorkerOptions
 
+from clipscout.pipeline import config, stage_settings
 from clipscout.pipeline.config import ConfigError
 from clipscout.pipeline.run import configure
 from clipscout.transforms.core.video.sampling import Sampling
@@ -182,7 +185,9 @@ def test_workers_become_processes_of_the_local_runner(colour_spec):
         ("--response=any", {"response"}),
         ("--frame_stride=2", {"frame_stride", "sample_fps", "scores"}),
         ("--preprocessing=notebook", {"preprocessing", "scores"}),
-        ("--precision=bf16", {"precision", "scores"}),
+        ("--precision=bf16", {"precision", "engine", "scores"}),
+        ("--engine=torch", set()),
+        ("--engine=openvino", set()),
         ("--cut=none", {"cut"}),
         ("--batch_size=8", set()),
         ("--workers=2", set()),
@@ -193,3 +198,49 @@ def test_workers_become_processes_of_the_local_runner(colour_spec):
 def test_what_shapes_the_results_is_recorded_and_nothing_else(config_of, option, changed):
     before, after = config_of().shaping(), config_of(option).shaping()
     assert {name for name in after if after[name] != before[name]} == changed
+
+
+def test_in_bf16_scores_are_those_of_an_engine(config_of, monkeypatch):
+    """In fp32 both agree to 1e-4; those of torch stay what they were before there was another engine."""
+    torch, openvino, either = (
+        config_of("--precision=bf16", f"--engine={name}") for name in ("torch", "openvino", "auto")
+    )
+    assert (torch.shaping()["engine"], openvino.shaping()["engine"]) == ("torch", "openvino")
+    assert torch.shaping()["scores"] != openvino.shaping()["scores"] == either.shaping()["scores"]
+    monkeypatch.setattr(stage_settings, "openvino_version", lambda: None)
+    assert config_of("--precision=bf16").shaping() == torch.shaping()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--device=cuda",), "--engine=openvino runs on a CPU, and --device is 'cuda'"),
+        (("--precision=fp16",), "--engine=openvino runs on a CPU, and --precision is 'fp16'"),
+        (("--gpu=nvidia-l4",), "--engine=openvino runs on a CPU, and --gpu is 'nvidia-l4'"),
+    ],
+)
+def test_openvino_is_for_processors(faults_of, options, said):
+    assert said in faults_of("--engine=openvino", *options)
+
+
+def test_an_engine_that_is_not_installed_is_named(faults_of, monkeypatch):
+    monkeypatch.setattr(config, "openvino_version", lambda: None)
+    (fault,) = faults_of("--engine=openvino")
+    assert fault == "--engine is 'openvino', which is not installed: pip install 'clipscout[cpu]'"
+
+
+@pytest.mark.parametrize(
+    ("options", "decoder", "model"),
+    [
+        ((), 8, 8),
+        (("--workers=2",), 4, 4),
+        (("--workers=4", "--model_copies=1"), 2, 8),
+        (("--workers=4", "--model_copies=2"), 2, 4),
+        (("--workers=4", "--model_copies=2", "--threads=3"), 3, 3),
+        (("--workers=100",), 1, 1),
+    ],
+)
+def test_workers_and_copies_share_the_cores(config_of, monkeypatch, options, decoder, model):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    scoring = config_of(*options).scoring
+    assert (scoring.threads, scoring.load_settings().cores()) == (decoder, model)

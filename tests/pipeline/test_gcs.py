@@ -9,7 +9,7 @@ import pytest
 from google.cloud.storage import blob as google_blob
 
 from clipscout.pipeline.run import main
-from clipscout.transforms.core.storage import filesystem, gcs
+from clipscout.transforms.core.storage import copies, filesystem, gcs
 from tests.cloud_servers import FAULTS, KINDS, always, every
 from tests.conftest import BUCKET
 from tests.jobs import assert_same_results, assert_same_rows, run_measured, scene_video
@@ -133,6 +133,7 @@ def test_a_second_run_fetches_scores_and_cuts_nothing(places, cloud, site):
     first = contents(f"{there}/out")
     asked = site.log()
     cloud.forget()
+    copies.of_process.cache_clear()  # as in a process of its own
     assert run(there) == 0
     assert site.log() == asked
     put = {name.removeprefix("remote/out/") for kind, name in cloud.requests if kind in ("upload", "start")}
@@ -147,12 +148,23 @@ def test_a_second_run_fetches_scores_and_cuts_nothing(places, cloud, site):
 def test_a_job_of_which_every_bundle_runs_twice_leaves_the_same_files(places, cloud, site, tmp_path):
     _, there = places
     assert run(there) == 0
-    assert cloud.asked("read", "remote/in/b.mp4") == 3  # to look into, to score, to cut
+    assert cloud.asked("read", "remote/in/b.mp4") == 1  # to look into, to score, to cut
     counters, _ = run_measured(tmp_path, None, "", *options(there, "again"), "--direct_runner_bundle_repeat=1")
     assert counters["CutClips/reused-clips"] == 3  # the second time
-    assert cloud.asked("read", "remote/in/b.mp4") == 3 + 3  # the second time everything is there
+    assert cloud.asked("read", "remote/in/b.mp4") == 1
     assert site.log()["/media/keep/144/video.mp4"] == 2  # but fetched once per run
     assert_same_results(contents(f"{there}/again"), contents(f"{there}/out"))
+
+
+def test_a_long_video_is_read_once_for_all_its_segments(places, cloud, tmp_path):
+    """Whichever of probing, segments, scoring and cutting a process does, it shares one copy."""
+    _, there = places
+    content = Path(scene_video(tmp_path / "long.mp4", ("grey", 20), ("red", 3), ("grey", 20))).read_bytes()
+    filesystem.write_bytes(f"{there}/in/long.mp4", content)
+    assert main([*options(there), "--segment_seconds=10"]) == 0
+    tracks = [name for name in filesystem.list_files(f"{there}/out", "scores/") if name.endswith(".parquet")]
+    assert len(tracks) == 4
+    assert cloud.asked("read", "remote/in/long.mp4") == 1
 
 
 def test_a_file_in_place_that_changed_is_looked_into_again(places, cloud, tmp_path):

@@ -94,7 +94,7 @@ def test_other_limits_on_decoding_score_anew(tmp_path, colour_spec):
 
 
 def test_a_decoder_at_its_memory_cap_is_one_failure_and_the_job_goes_on(tmp_path, colour_spec):
-    make_video(tmp_path / "huge.mp4", 12, size=(3840, 2160), options={"preset": "ultrafast"})
+    make_video(tmp_path / "huge.mp4", 12, size=(5760, 3240), options={"preset": "ultrafast"})
     scene_video(tmp_path / "small.mp4", ("red", 1))
     rows = [{"action": "red", "path": f"{tmp_path}/*.mp4"}]
     status, output = run_rows(tmp_path, rows, colour_spec, "--decode_memory_mb=256", "--cut=none")

@@ -126,6 +126,7 @@ def job(cloud, tmp_path, colour_spec, monkeypatch):
     for path in Path(colour_spec).parent.iterdir():
         filesystem.write_bytes(f"gs://{BUCKET}/models/{path.name}", path.read_bytes())
     given = [f"--input=gs://{BUCKET}/queries.jsonl", "--clip_seconds=2", "--min_score=0.5", "--shots=ignore"]
+    given.append("--progress=none")  # on a busy machine it would stand among what is compared
     assert main([*given, f"--classifier={colour_spec}", f"--output={tmp_path}/local"]) == 0
     given.append(f"--classifier=gs://{BUCKET}/models/{Path(colour_spec).name}")
     manifests = {name: (tmp_path / "local" / name).read_text() for name in MANIFESTS}
@@ -176,7 +177,7 @@ def test_after_workers_were_killed_the_same_command_completes_the_job(cloud, clu
     cloud.schedule = kill  # workers that cut, when the first clip is on its way
     assert main([*given, f"--output={output}", *cluster.options]) == 1
     *ahead, line = capsys.readouterr().err.splitlines()
-    assert all("1 of 3 rows cannot be used" in text for text in ahead)
+    assert all("1 of 3 rows cannot be used" in text for text in ahead), ahead
     assert line.startswith("clipscout: ")
     assert killed
     left = set(filesystem.list_files(output))

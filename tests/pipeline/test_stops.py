@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_ends_the_job_in_one_line_whatever_it_was_at(wai
 
 def test_imports_are_interrupted_in_one_line(tmp_path):
     with Program(tmp_path / "scratch", ["--input=x", "--output=y"]) as program:
-        until(lambda: list(program.scratch.iterdir()))  # it has begun, and imports for seconds
+        until(lambda: list(program.scratch.glob("clipscout-*")))  # it has begun, and imports for seconds
         start = time.monotonic()
         program.send(signal.SIGINT)
         assert program.wait() == 130

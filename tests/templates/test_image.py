@@ -234,7 +234,7 @@ def test_the_requirements_are_those_of_the_wheel_with_the_extras_that_jobs_need(
     printed = capsys.readouterr().out.splitlines()
     written = setup_arguments()
     extras = written["extras_require"]
-    assert printed == [*written["install_requires"], *extras["demo"], *extras["clip"]]
+    assert printed == [*written["install_requires"], *extras["demo"], *extras["clip"], *extras["cpu"]]
     for line in printed:
         name = re.split(r"[\[<>=]", line)[0].lower().replace("_", "-")
         assert name in LOCK, line
@@ -292,7 +292,7 @@ def test_the_versions_of_torch_agree_with_what_is_told_of_the_driver():
 def test_ci_installs_what_the_image_installs():
     makefile = (ROOT / "Makefile").read_text()
     assert "--constraint requirements/lock.txt" in makefile
-    assert "[demo,clip,dev]" in makefile
+    assert "[demo,clip,cpu,dev]" in makefile
     assert (ROOT / ".ci/run").read_text().rstrip().endswith("make lint\nmake test")
 
 

@@ -71,7 +71,7 @@ def test_options_in_the_text_are_options():
 
 
 def test_the_check_takes_the_options_that_it_is_given():
-    (check,) = [line for line in commands() if "clipscout mine" in line]
+    (check,) = [line for line in commands() if line.startswith("/tmp/clipscout/bin/clipscout mine")]
     flags = re.findall(r"--([a-z_]+)", check)
     assert "preflight_only" in flags
     for flag in flags:

@@ -6,6 +6,7 @@ from clipscout.transforms.core.storage import naming
 from clipscout.transforms.core.storage.video_store import VideoStore
 from clipscout.transforms.core.web.filters import FilterSettings
 from clipscout.transforms.discovery import _Filter, _MergeAsks
+from clipscout.transforms.grouping import packed
 from clipscout.transforms.records import Ask, Video, VideoRequest
 
 
@@ -15,7 +16,7 @@ def request(key, rank=1, row="q.csv:1"):
 
 def merged(*requests):
     """Returns the requests and the tallies that those of one folded key become."""
-    outputs = list(_MergeAsks().process(("folded", requests)))
+    outputs = list(_MergeAsks().process(("folded", map(packed, requests))))
     tallies = [output.value for output in outputs if isinstance(output, TaggedOutput)]
     return [output for output in outputs if not isinstance(output, TaggedOutput)], tallies
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from clipscout.pipeline.run import main
-from clipscout.transforms.core.classifiers import loading, specs, torch_models
+from clipscout.transforms.core.classifiers import loading, specs
 from clipscout.transforms.core.classifiers.resolve import resolve
+from clipscout.transforms.core.classifiers.scorer import Scorer
 from clipscout.transforms.core.classifiers.specs import UnusableClassifierError
+from clipscout.transforms.core.classifiers.torch_engine import TorchEngine
 from clipscout.transforms.core.storage import filesystem
 from tests.conftest import COLOURS, ColourModel, read_jsonl
 from tests.jobs import ROOT, arguments, scene_video
@@ -103,12 +105,12 @@ class Lost(ColourModel):
 
 def test_a_device_that_fails_is_no_fault_of_a_batch(colour_spec):
     spec = resolve(colour_spec)
-    classifier = torch_models.TorchClassifier(Lost(), specs.LoadSettings(spec, "cpu", threads=1))
-    classifier._scorer = classifier._eager(torch_models._Scorer(Lost(), spec))  # a trace would forget the condition
+    engine = TorchEngine(Scorer(Lost(), spec), specs.LoadSettings(spec, "cpu", threads=1), "cpu")
+    engine.graph = engine._eager(Scorer(Lost(), spec))  # a trace would forget the condition
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     with pytest.raises(UnusableClassifierError, match=r"CUDA error: an illegal memory access was encountered$"):
-        classifier.outputs(frames)
-    assert classifier.outputs(frames[:2]).shape == (2, len(COLOURS))
+        engine.outputs(frames)
+    assert engine.outputs(frames[:2]).shape == (2, len(COLOURS))
 
 
 def test_what_ends_a_job_is_caught_with_no_fault_of_an_item():

@@ -12,7 +12,7 @@ from clipscout.pipeline.run import configure
 from clipscout.transforms.core.storage import filesystem, video_store
 from clipscout.transforms.core.storage.video_store import VideoStore
 from clipscout.transforms.failures import Failure
-from clipscout.transforms.queries import one_spelling
+from clipscout.transforms.queries import in_one_spelling, spelling
 from clipscout.transforms.records import ActionQuery, Ask, VideoRequest
 from clipscout.transforms.video_fetchers import FileFetcher
 from tests.conftest import read_jsonl
@@ -144,7 +144,9 @@ def test_spellings_of_one_action_take_that_of_the_first_row():
         ActionQuery(action, f"{file}:{line}", query="q")
         for action, file, line in [("push-up", "b.csv", 2), ("Push Up", "a.csv", 10), ("push_up", "a.csv", 9)]
     ]
-    assert [query.action for query in one_spelling(("push up", queries))] == ["push_up"] * 3
+    assert {spelling(query)[0] for query in queries} == {"push up"}
+    first = dict([min(map(spelling, queries))])
+    assert [in_one_spelling(query, first).action for query in queries] == ["push_up"] * 3
 
 
 def test_messages_show_what_does_not_print():

@@ -80,7 +80,7 @@ def test_joined_files_hold_both_at_their_times(media, tmp_path, extension):
     [
         ("separate", [], 1, 144, []),
         ("separate", ["--clip_sound=false"], 0, 144, []),
-        ("separate", ["--clip_max_height=360"], 1, 360, []),
+        ("separate", ["--clip_max_height=360"], 2, 360, []),  # first a part is asked for
         ("muxed", [], 0, 144, []),
         ("", [], 0, 144, []),
     ],

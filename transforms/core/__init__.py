@@ -1,7 +1,8 @@
 """Plain functions and classes that know nothing of Beam, in rooms by subject.
 
-Importing this package imports nothing heavy: decoder, cutter and downloader children start from here. `tally` stands
-outside the rooms, since all of them count. The rooms import each other downwards only:
+Importing this package imports nothing heavy: decoder, cutter and downloader children start from here. `tally` and
+`intervals` stand outside the rooms, since all of them count, and several join stretches. The rooms import each other
+downwards only:
 
     results
     spans  clips

@@ -6,7 +6,7 @@ from typing import Any
 from clipscout.transforms.core.storage import naming
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ActionQuery:
     """One input row: an action, and where to look for it.
 
@@ -39,7 +39,7 @@ class ActionQuery:
             raise ValueError(f"a row needs exactly one of query, url (or youtube_id) and path; this one has {has}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One query's wish for one video.
 
@@ -62,7 +62,7 @@ class Ask:
     min_score: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoRequest:
     """One video to fetch, with every ask for it.
 
@@ -109,7 +109,7 @@ class VideoRequest:
         return {action: min(scores) for action, scores in found.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """A fetched file with probed facts.
 

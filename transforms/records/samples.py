@@ -47,6 +47,7 @@ class ScoredSamples:
       outputs: float32[n, size], all that the classifier said: scores of its labels, or an embedding; None where that is
         not kept.
       error: Why there are no responses; empty on success.
+      engine: What ran the classifier, with its version.
     """
 
     key: str
@@ -58,6 +59,7 @@ class ScoredSamples:
     top_scores: np.ndarray
     outputs: np.ndarray | None = None
     error: str = ""
+    engine: str = ""
 
     def __repr__(self) -> str:
         return f"ScoredSamples({self.key}, responses={list(self.responses.shape)}, error={self.error!r})"
@@ -104,11 +106,11 @@ def wanted_of(videos: Iterable[Video]) -> tuple[tuple[str, ...], ...]:
 
 @dataclass(frozen=True)
 class DecodeReport:
-    """How the decoding of one segment ended.
+    """How the decoding of one segment ended, and, once it is scored, by what.
 
     Attributes:
       segment: The segment.
-      frames_decoded: Frames that came out of the decoder.
+      frames_decoded: Frames that were gone through, with those that nothing needed and that were not decoded.
       decoded_seconds: End of the last decoded frame, from the start of the video stream.
       lost_seconds: How long the pictures last that could not be decoded.
       flags: E.g. `truncated`, `no_timestamps`, `damaged`.
@@ -117,6 +119,7 @@ class DecodeReport:
       cpu_msec: Processor time of the decoder in milliseconds.
       reached_end: Whether decoding came to the end of the video.
       shot_boundaries: Times of shot boundaries in seconds.
+      engine: What ran the classifier, with its version.
     """
 
     segment: Segment
@@ -130,6 +133,7 @@ class DecodeReport:
     cpu_msec: int = 0
     reached_end: bool = False
     shot_boundaries: tuple[float, ...] = ()
+    engine: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,10 +225,11 @@ class ScoreTrack:
       top_labels: n label names.
       top_scores: float32[n].
       decoded_seconds: End of the last decoded frame.
-      frames_decoded: Frames that came out of the decoder.
+      frames_decoded: Frames that were gone through, with those that nothing needed and that were not decoded.
       flags: Flags of the decoding.
       shot_boundaries: Shot boundaries in seconds, ascending: the time of the first frame of each new shot.
       lost_seconds: How long the pictures last that could not be decoded.
+      engine: What ran the classifier, with its version.
     """
 
     key: str
@@ -239,6 +244,7 @@ class ScoreTrack:
     flags: tuple[str, ...] = ()
     shot_boundaries: tuple[float, ...] = ()
     lost_seconds: float = 0.0
+    engine: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.times), len(self.actions))

@@ -29,7 +29,7 @@ class ScoredVideo:
         return self.video.key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CandidateSpan:
     """`[start, end)` in seconds around a peak of one action's response.
 
@@ -62,7 +62,7 @@ class CandidateSpan:
             raise ValueError(f"a span needs 0 <= start < end, not {self.start_seconds} and {self.end_seconds}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoSpans:
     """The spans of one scored video, over all its actions; may be empty.
 
@@ -78,6 +78,7 @@ class VideoSpans:
       better: The same video in a better quality, which clips are cut from; None where there is none.
       source_flags: What is to be said of the video that clips are cut from.
       lost_seconds: How long the pictures last that could not be decoded.
+      engine: What ran the classifier, with its version.
       reused: Whether all of its track was stored by an earlier run; for the summary alone.
     """
 
@@ -91,6 +92,7 @@ class VideoSpans:
     better: Video | None = None
     source_flags: tuple[str, ...] = ()
     lost_seconds: float = 0.0
+    engine: str = ""
     reused: bool = False
     strongest: tuple[tuple[str, float], ...] = ()
 
@@ -105,7 +107,7 @@ class VideoSpans:
         return self.video.key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EarlierClip:
     """A file of a clip (the clip, its poster or its record) that lies below the output.
 
@@ -118,7 +120,7 @@ class EarlierClip:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A span cut into a playable file.
 

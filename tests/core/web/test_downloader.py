@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from yt_dlp.networking import HEADRequest, Request
 
-from clipscout.transforms.core.web import fetch_tasks
+from clipscout.transforms.core.child.protocol import TaskError
+from clipscout.transforms.core.storage.errors import DISK_FULL
+from clipscout.transforms.core.web import fetch_tasks, ranges
 from clipscout.transforms.core.web.downloader import Downloader
 from clipscout.transforms.core.web.filters import FilterSettings
 
@@ -66,13 +68,10 @@ def downloader():
         yield made
 
 
-@pytest.mark.parametrize(
-    "path", ["/file.mp4", "/octets", "/gzip.mp4", "/redirect.mp4", "/file?id=3"], ids=lambda path: path[1:]
-)
-def test_a_direct_link_gives_the_file(server, tmp_path, path):
-    request = {
-        "url": server.url + path,
-        "folder": str(tmp_path),
+def request_for(url, folder):
+    return {
+        "url": url,
+        "folder": str(folder),
         "max_height": 144,
         "height_cap": 720,
         "max_bytes": 10_000_000,
@@ -80,12 +79,29 @@ def test_a_direct_link_gives_the_file(server, tmp_path, path):
         "filter": vars(FilterSettings(0, 1e9, "any")),
         "web": {"allowed_hosts": ["true"], "socket_timeout_seconds": 5},
     }
-    ((facts, _),) = fetch_tasks.download(request)
+
+
+@pytest.mark.parametrize(
+    "path", ["/file.mp4", "/octets", "/gzip.mp4", "/redirect.mp4", "/file?id=3"], ids=lambda path: path[1:]
+)
+def test_a_direct_link_gives_the_file(server, tmp_path, path):
+    ((facts, _),) = fetch_tasks.download(request_for(server.url + path, tmp_path))
     with open(facts["path"], "rb") as file:
         assert file.read() == BODY
     asks = {"/file.mp4": 1, "/octets": 1, "/file?id=3": 1}.get(path)
     if asks:
         assert server.asked == [("GET", path)] * asks
+
+
+def test_a_disk_that_is_full_is_named_where_parts_are_fetched(server, tmp_path, monkeypatch):
+    """The file of the parts lies where nothing can be written."""
+    (tmp_path / "parts.mp4").symlink_to("/dev/full")
+    outline = ranges.Outline([ranges.Box(b"ftyp", 0, 100_000, 8)], [])
+    monkeypatch.setattr(ranges, "outline", lambda remote: outline)
+    monkeypatch.setattr(ranges.RemoteFile, "read", lambda self, start, end: bytes(end - start))
+    with pytest.raises(TaskError) as caught:
+        list(fetch_tasks.download({**request_for(server.url + "/file.mp4", tmp_path), "seconds": [[0, 1]]}))
+    assert caught.value.code == DISK_FULL
 
 
 def test_what_was_read_of_an_answer_is_read_again(server, downloader):

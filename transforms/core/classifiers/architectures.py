@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from clipscout.transforms.core import tally
-from clipscout.transforms.core.classifiers import ar, weight_files
+from clipscout.transforms.core.classifiers import padding, weight_files
 from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadSettings, SpecError
 from clipscout.transforms.core.storage import filesystem
 
@@ -104,6 +104,8 @@ def _from_file(spec: ClassifierSpec, path: str, trusted: bool) -> nn.Module:
     if family == "open_clip":
         return _open_clip(name, None, path, trusted)
     if family == "ar":
+        from clipscout.transforms.core.classifiers import ar  # torchvision: seconds, and only where it is needed
+
         return ar.build(_checkpoint(path, trusted))
     model = _bare(spec, family, name)
     state = _checkpoint(path, trusted)
@@ -113,7 +115,7 @@ def _from_file(spec: ClassifierSpec, path: str, trusted: bool) -> nn.Module:
             break
     # DataParallel's prefix
     model.load_state_dict({str(name).removeprefix("module."): value for name, value in state.items()})
-    return model
+    return padding.folded(model) if family == "lite0" else model
 
 
 def _checkpoint(path: str, trusted: bool) -> Mapping[str, Any]:

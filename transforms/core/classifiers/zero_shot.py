@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from clipscout.transforms.core.classifiers import responses
+from clipscout.transforms.core.classifiers.classifier import Classifier
 from clipscout.transforms.core.classifiers.open_clip_models import registered
 from clipscout.transforms.core.classifiers.specs import LoadSettings
-from clipscout.transforms.core.classifiers.torch_models import TorchClassifier
 
 
 class _ImageTower(nn.Module):
@@ -22,7 +22,7 @@ class _ImageTower(nn.Module):
         return self.model.encode_image(pixels, normalize=True)
 
 
-class ZeroShotClassifier(TorchClassifier):
+class ZeroShotClassifier(Classifier):
     """An open_clip model. The score of an action is its softmax share against the background sentences.
 
     As in CLIP (arXiv 2103.00020, section 3.1.4) the embeddings of an action's sentences are averaged and normalised.

@@ -3,12 +3,16 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
 from clipscout.transforms.core.clips import copying, reencoding
 from clipscout.transforms.core.clips.outcomes import Outcome, Span, Wish, describe, fields_of
 from clipscout.transforms.core.video import containers
+
+#: Denominators of frame rates are at most this large: 30000/1001 is exact.
+_FINEST_RATE = 10_000
 
 __all__ = ["cut", "describe"]
 
@@ -23,7 +27,8 @@ def cut(request: dict[str, Any]) -> Iterator[Item]:
         clips in pixels, even, which scales down with the aspect kept and never enlarges, in `exact` alone; `poster`,
         whether each clip gets a JPEG beside it (its path with `.jpg`); `sound`, false for clips without it;
         `sound_kills`, whether it has ended processes, so that it is left alone; `in_order`, whether the clock of the
-        file jumps, as its decoding has found; `keep_hdr`, whether a high dynamic range is kept in ten bits, as HEVC.
+        file jumps, as its decoding has found; `keep_hdr`, whether a high dynamic range is kept in ten bits, as HEVC;
+        `frame_rate`, frames per second, where the file holds parts of a video and so tells another.
 
     `exact` encodes anew, as H.264 and AAC, upright and with square pixels: a clip begins with the first frame at or
     after its start, or, where the one before is on screen for long after it, with that, from the start of the span on;
@@ -78,6 +83,7 @@ def _outcomes(request: dict[str, Any], spans: list[Span]) -> Iterator[Outcome | 
 
 
 def _cutter(request: dict[str, Any], spans: list[Span]) -> Iterator[Outcome | None]:
+    rate = request.get("frame_rate")
     wish = Wish(
         request.get("height"),
         bool(request.get("poster")),
@@ -85,6 +91,7 @@ def _cutter(request: dict[str, Any], spans: list[Span]) -> Iterator[Outcome | No
         sound_kills=bool(request.get("sound_kills")),
         in_order=bool(request.get("in_order")),
         keep_hdr=bool(request.get("keep_hdr")),
+        frame_rate=Fraction(rate).limit_denominator(_FINEST_RATE) if rate else None,
     )
     cutter = copying.copy if request.get("mode") == "copy" else reencoding.recode
     return cutter(request["path"], spans, wish)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -28,6 +29,7 @@ class Wish:
       sound_kills: Whether the sound has ended processes, so that it is left alone and told to be missing.
       in_order: Whether the clock of the file jumps, so that it has to be read from its beginning.
       keep_hdr: Whether clips of a high dynamic range keep it, in ten bits, instead of being mapped to the standard one.
+      frame_rate: Frames per second of the video, where its file, of parts of it, tells another; None elsewhere.
     """
 
     height: int | None = None
@@ -36,6 +38,7 @@ class Wish:
     sound_kills: bool = False
     in_order: bool = False
     keep_hdr: bool = False
+    frame_rate: Fraction | None = None
 
 
 @dataclass(frozen=True)

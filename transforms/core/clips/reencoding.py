@@ -124,7 +124,7 @@ class _Studio:
 
     def __init__(self, stream: VideoStream, sound: SoundSource, wish: Wish) -> None:
         self.stream, self.sound, self.wish = stream, sound, wish
-        self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        self.rate = wish.frame_rate or stream.average_rate or stream.guessed_rate or Fraction(25)
         #: Of the container, where the stream begins.
         self.origin_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
         self._fitters: dict[tuple[encoder.FrameShape, colours.Tags], encoder.Fitter] = {}

@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -83,16 +84,22 @@ def _meant(taken: Mapping[str, Any], others: Iterable[str]) -> str:
     """Returns which of ours a row's other columns were probably meant to be; nothing where it lacks none of them."""
     lacks_source = not any(taken[name] for name in ("query", "url", "path"))
     wanted = [*(() if taken["action"] else _ACTION), *(_SOURCE if lacks_source else ())]
-    optional = [name for name in _OPTIONAL if taken[name] in (None, ()) and name != "min_score"]
-    found = []
-    for other in others:
-        folded = re.sub(r"[\s-]+", "_", other.lower())
-        close = difflib.get_close_matches(folded, wanted, n=1, cutoff=_ALIKE)
-        close = close or difflib.get_close_matches(folded, optional, n=1, cutoff=_CLEARLY_MEANT)
-        # main_score and win_score are near it, and the user's own
-        close = close or ["min_score"] * (taken["min_score"] is None and _is_min_score(folded))
-        found += [f"{name!r} by the column {other!r}" for name in close]
+    optional = [name for name in _OPTIONAL if taken[name] in (None, ())]
+    pairs = ((_meant_by(other, tuple(wanted), tuple(optional)), other) for other in others)
+    found = [f"{name!r} by the column {other!r}" for name, other in pairs if name]
     return f"; did you mean {' and '.join(found)}?" if found else ""
+
+
+@lru_cache(maxsize=1024)  # most rows have the columns of the row before
+def _meant_by(other: str, wanted: tuple[str, ...], optional: tuple[str, ...]) -> str:
+    """Returns which column another one was probably meant to be: of those that a row lacks, and that it may have."""
+    folded = re.sub(r"[\s-]+", "_", other.lower())
+    near = [
+        name for name in optional if name != "min_score"
+    ]  # main_score and win_score are near it, and the user's own
+    close = difflib.get_close_matches(folded, wanted, n=1, cutoff=_ALIKE)
+    close = close or difflib.get_close_matches(folded, near, n=1, cutoff=_CLEARLY_MEANT)
+    return close[0] if close else "min_score" if "min_score" in optional and _is_min_score(folded) else ""
 
 
 def _is_min_score(name: str) -> bool:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from clipscout.transforms.core.intervals import joined
 from clipscout.transforms.records import Ask
 
 _COLUMNS = ("time_start", "time_end")
@@ -37,14 +38,4 @@ def ranges_of(asks: Iterable[Ask]) -> dict[str, Ranges]:
     found: dict[str, list[tuple[float, float]]] = {}
     for ask in asks:
         found.setdefault(ask.action, []).append(times_of(ask.extra) or (0.0, math.inf))
-    return {action: _joined(ranges) for action, ranges in found.items() if (0.0, math.inf) not in ranges}
-
-
-def _joined(ranges: list[tuple[float, float]]) -> Ranges:
-    joined: list[tuple[float, float]] = []
-    for start, end in sorted(ranges):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return tuple(joined)
+    return {action: tuple(joined(ranges)) for action, ranges in found.items() if (0.0, math.inf) not in ranges}

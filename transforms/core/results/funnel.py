@@ -66,7 +66,7 @@ def tallies(record: Any) -> list[tuple[str, Any]]:
         case Video():
             return [("requests.stored", 1), *_reused(record.reused, "videos")]
         case ScoredVideo():
-            return [("videos.scored", 1), *_reused(record.reused, "tracks")]
+            return [("videos.scored", 1), (f"engine.{record.track.engine}", 1), *_reused(record.reused, "tracks")]
         case VideoSpans():
             return _selection_tallies(record)
         case CandidateSpan():
@@ -133,8 +133,9 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
       `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `messages`: code to
       its first three messages, in the order of `failures*.jsonl`; `dropped`: spans that the selection took out, by
       rule; `next_run`: how many of them another run tries again; `reused`: how many of the stored videos, the tracks
-      and the clips an earlier run made; `actions`: action to its rows, how many of these have a
-      threshold of their own, its spans and clips, its spans' best and median score
+      and the clips an earlier run made; `engines`: engine to the number of videos that it scored, in this run or an
+      earlier one; `actions`: action to its rows, how many of these have a threshold of their own, its spans and clips,
+      its spans' best and median score
       (None without a span), `best_per_video`: how many of its videos were scored, and quantiles of the best response of
       each, and `kept_at`: for each threshold of a ladder the number of its spans that reach it (all but the best score
       cut off after three digits); `failure_ratio`: the part of the rows, of the videos or of the spans
@@ -163,6 +164,7 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
             number for codes in failures.values() for code, number in codes.items() if is_tried_again(code)
         ),
         "reused": {what: totals.get(f"reused.{what}", 0) for what in ("videos", "tracks", "clips")},
+        "engines": kinds.get("engine", {}),
         "actions": {action: _action(action, totals) for action in kinds.get("asked", {})},
         "failure_ratio": _failure_ratio(numbers),
         "adds_up": not imbalances(numbers),

@@ -90,7 +90,9 @@ Total: TypeAlias = int | Scores | Messages
 
 
 def added(total: Total | None, value: Any) -> Total:
-    """Returns a total with one more value; the total may be changed, None is one of nothing."""
+    """Returns a total with one more value, or with another total; it may be changed, None is one of nothing."""
+    if isinstance(value, Scores | Messages):
+        return value if total is None else _merged(total, value)
     if isinstance(value, int):
         assert total is None or isinstance(total, int)
         return value + (total or 0)
@@ -105,12 +107,14 @@ def merged(totals: Iterable[Total | None]) -> Total | None:
     """Returns what several totals of one name are together; the first may be changed."""
     whole: Total | None = None
     for total in totals:
-        if whole is None or total is None:
-            whole = total if whole is None else whole
-        elif isinstance(whole, int):
-            assert isinstance(total, int)
-            whole += total
-        else:
-            assert not isinstance(total, int)
-            whole.merge(total)  # type: ignore[arg-type]  # of one name, so of one kind
+        whole = _merged(whole, total) if whole is not None and total is not None else whole or total
+    return whole
+
+
+def _merged(whole: Total, total: Total) -> Total:
+    if isinstance(whole, int):
+        assert isinstance(total, int)
+        return whole + total
+    assert not isinstance(total, int)
+    whole.merge(total)  # type: ignore[arg-type]  # of one name, so of one kind
     return whole

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,8 @@ KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _MORE_COLUMNS, _ADDRESS, _CLASSES = ("url", "path", "classes"), slice(5, 7), slice(7, 8)
 #: Columns of `spans_by_score.csv` after the rank.
 _BY_SCORE = ("action", "score", "clip", "start_seconds", "end_seconds", "source", "title", "licence", "key", "id")
+#: Rows of Parquet that are in memory at once.
+_ROW_GROUP = 10_000
 NO_SPAN, NOT_SELECTED = "no_span", "not_selected"
 
 _TEXT, _FLOAT, _INT, _BOOL, _TEXTS = pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.list_(pa.string())
@@ -76,6 +79,7 @@ VIDEO_COLUMNS: dict[str, pa.DataType] = {
     "width": _INT,
     "height": _INT,
     "frame_rate": _FLOAT,
+    "engine": _TEXT,
     "samples": _INT,
     "spans": _INT,
     "clips": _INT,
@@ -119,6 +123,7 @@ def video_row(
         "width": video.width if video else 0,
         "height": video.height if video else 0,
         "frame_rate": video.frame_rate if video else 0.0,
+        "engine": proposal.engine if proposal else "",
         "samples": proposal.samples if proposal else 0,
         "spans": len(proposal.spans) if proposal else 0,
         "clips": clips,
@@ -198,20 +203,25 @@ def _ask(ask: Ask) -> dict[str, Any]:
     }
 
 
-def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Returns rows as JSON Lines."""
-    return "".join(strict_json.text(row) + "\n" for row in rows).encode()
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yields rows as the lines of a JSON Lines file."""
+    return (strict_json.text(row) + "\n" for row in rows)
 
 
-def parquet(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> bytes:
-    """Returns rows as a Parquet file: the columns of JSON Lines; objects (`asks`, `facts`, ...) as JSON text."""
-    flat = [
-        {name: strict_json.text(value) if name in _OBJECTS else strict_json.plain(value) for name, value in row.items()}
-        for row in rows
-    ]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(flat, schema=pa.schema(columns.items())), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+def write_parquet(file: IO[bytes], rows: Iterable[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> None:
+    """Writes rows as Parquet, some at a time: the columns of JSON Lines; objects (`asks`, ...) as JSON text."""
+    schema = pa.schema(columns.items())
+    left, any_written = iter(rows), False
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        while (some := list(map(_flat, islice(left, _ROW_GROUP)))) or not any_written:
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
+            any_written = True
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: strict_json.text(value) if name in _OBJECTS else strict_json.plain(value) for name, value in row.items()
+    }
 
 
 def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -234,21 +244,29 @@ def kinetics_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     return row["action"], video_id, *times, split, url, path, classes
 
 
-def kinetics_csv(rows: Sequence[Sequence[str]]) -> bytes:
-    """Returns `spans.csv` for rows of `kinetics_row`: the columns of the published Kinetics files.
+def kinetics_csv(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yields the lines of `spans.csv` for rows of `kinetics_row`: the columns of the published Kinetics files.
 
     Where a video is not YouTube's, `url` and `path` follow, and `classes` where an action had some, so that the file
     can be a query file too. What a spreadsheet would take for a formula has an apostrophe before it, which readers of
     query files take away.
+
+    Args:
+      rows: The rows, which are read twice.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    has_address, has_classes = (any(any(row[part]) for row in rows) for part in (_ADDRESS, _CLASSES))
+    has_address, has_classes = False, False
+    for row in rows:
+        has_address, has_classes = has_address or any(row[_ADDRESS]), has_classes or any(row[_CLASSES])
     shown = [slice(5), *([_ADDRESS] if has_address else []), *([_CLASSES] if has_classes else [])]
-    for row in ((*KINETICS_COLUMNS, *_MORE_COLUMNS), *rows):
+    for row in chain([(*KINETICS_COLUMNS, *_MORE_COLUMNS)], rows):
         label, video_id, *others = (cell for part in shown for cell in row[part])  # an id may begin with a minus
-        writer.writerow([spreadsheets.defused(label), video_id, *map(spreadsheets.defused, others)])
-    return text.getvalue().encode()
+        yield _csv_line([spreadsheets.defused(label), video_id, *map(spreadsheets.defused, others)])
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 def by_score_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -256,17 +274,14 @@ def by_score_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{row[name]:.6g}" if name == "score" else str(row[name]) for name in _BY_SCORE)
 
 
-def by_score_csv(rows: Sequence[Sequence[str]]) -> bytes:
-    """Returns `spans_by_score.csv`: the spans of each action strongest first, with their rank over all videos.
+def by_score_csv(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yields the lines of `spans_by_score.csv`: the spans of each action strongest first, ranked over all videos.
 
     For a person with a spreadsheet; formulas are disarmed as in `kinetics_csv`.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("action_rank", *_BY_SCORE))
+    yield _csv_line(("action_rank", *_BY_SCORE))
     rank, before = 0, ""
     for action, *others in rows:
         rank = rank + 1 if action == before else 1
         before = action
-        writer.writerow([rank, *map(spreadsheets.defused, (action, *others))])
-    return text.getvalue().encode()
+        yield _csv_line([rank, *map(spreadsheets.defused, (action, *others))])

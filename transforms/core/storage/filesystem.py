@@ -138,6 +138,20 @@ def write_bytes(uri: str, data: bytes) -> None:
         blob.upload_from_string(data, content_type=kind, checksum="crc32c", **patience)
 
 
+@contextmanager
+def writing(uri: str) -> Iterator[IO[bytes]]:
+    """Opens a file that is written piece by piece; it appears once the block ends well, complete or not at all."""
+    if not is_remote(uri):
+        with explained(uri), _replacing(uri) as file:
+            yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="clipscout-") as folder:
+        path = os.path.join(folder, "file")
+        with explained(path), open(path, "wb") as file:
+            yield file
+        move_in(path, uri)
+
+
 def move_in(local: str, uri: str) -> None:
     """Brings a finished local file to its final name, on whichever storage; the local file is gone after."""
     if not is_remote(uri):
@@ -194,12 +208,19 @@ def walk_files(folder: str, prefix: str = "") -> Iterator[str]:
                 if not blob.name.endswith("/"):
                     yield blob.name[len(base) :]
         return
-    for here, folders, files in os.walk(os.path.join(folder, os.path.dirname(prefix))):
-        below = Path(here).relative_to(folder)
-        folders[:] = [each for each in folders if _may_hold((below / each).as_posix() + "/", prefix)]
-        for file in files:
-            name = (below / file).as_posix()
-            if name.startswith(prefix) and os.path.isfile(os.path.join(here, file)):
+    start = prefix[: prefix.rfind("/") + 1]
+    yield from _walk(os.path.join(folder, start), start, prefix)
+
+
+def _walk(folder: str, below: str, prefix: str) -> Iterator[str]:
+    """Yields as `walk_files` does, entry by entry: a folder may hold millions."""
+    with suppress(OSError), os.scandir(folder) as entries:  # it may be missing, or closed to us
+        for entry in entries:
+            name = below + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if _may_hold(name + "/", prefix):
+                    yield from _walk(entry.path, name + "/", prefix)
+            elif name.startswith(prefix) and entry.is_file():
                 yield name
 
 

@@ -40,15 +40,15 @@ def read_lines(uri: str, make: Callable[[Any], _Record]) -> Iterator[_Record]:
     Raises:
       StorageError: The file cannot be read.
     """
-    # not splitlines: it also splits at separators that JSON may hold
-    for number, line in enumerate(filesystem.read_bytes(uri).split(b"\n"), start=1):
-        if line:
-            try:
-                record = make(strict_json.loads(line))
-            except DAMAGE:
-                tell_damaged(f"{uri}:{number}")
-                continue
-            yield record
+    with filesystem.local_copy(uri) as path, filesystem.opened(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line := line.removesuffix(b"\n"):
+                try:
+                    record = make(strict_json.loads(line))
+                except DAMAGE:
+                    tell_damaged(f"{uri}:{number}")
+                    continue
+                yield record
 
 
 def tell_damaged(uri: str) -> None:

@@ -48,4 +48,6 @@ def find(output: str, manifest: str, *endings: str) -> list[str]:
       StorageError: The output cannot be listed.
     """
     pattern = re.compile(rf"{manifest}(-\d{{5}}-of-\d{{5}})?({'|'.join(map(re.escape, endings))})")
-    return list(filter(pattern.fullmatch, filesystem.list_files(output, manifest)))
+    # with what follows the name: below `videos/` there may be millions
+    found = (name for after in ".-" for name in filesystem.walk_files(output, manifest + after))
+    return sorted(filter(pattern.fullmatch, found))

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from clipscout.transforms.core.storage import filesystem, naming
@@ -139,14 +140,13 @@ def remove_unfinished(output: str) -> None:
     """
     if filesystem.is_remote(output):
         return
-    for here, folders, files in os.walk(output):
-        if here == output:  # the user may have folders of their own there
-            folders[:] = [name for name in folders if name in _OWN_FOLDERS]
-        for name in files:
-            path = os.path.join(here, name)
-            if name.startswith(filesystem.UNFINISHED) or _is_superseded(path):
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+    own = (filesystem.walk_files(output, f"{folder}/") for folder in _OWN_FOLDERS)  # the user may have others there
+    unfinished = filesystem.walk_files(output, filesystem.UNFINISHED)
+    for name in chain(unfinished, *own):
+        path = os.path.join(output, name)
+        if os.path.basename(name).startswith(filesystem.UNFINISHED) or _is_superseded(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _is_superseded(path: str) -> bool:

@@ -32,6 +32,7 @@ REPORTED: dict[str, type | tuple[type, ...]] = {
     "flags": list,
     "shot_boundaries": list,
     "reached_end": bool,
+    "engine": str,
 }
 _SCORES = ("time_seconds", "frame_index", "top_label", "top_score")
 
@@ -187,7 +188,7 @@ def read(uri: str) -> Stored | None:
         header = json.loads(metadata[b"clipscout"])
         if int(metadata.get(b"clipscout-crc32", 0)) not in (0, zlib.crc32(metadata[b"clipscout"])):
             raise ValueError("its header is damaged")
-        report = {"lost_seconds": 0.0, **header["facts"]}  # which earlier versions did not tell
+        report = {"lost_seconds": 0.0, "engine": "torch", **header["facts"]}  # which earlier versions did not tell
         wanted = tuple(map(tuple, header["wanted"]))
         table = file.read(columns=[*_SCORES, *(f"response_{index}" for index in range(len(wanted)))])
         responses = [table[f"response_{index}"].to_numpy() for index in range(len(wanted))]

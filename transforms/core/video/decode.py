@@ -20,10 +20,12 @@ from av.video.stream import VideoStream
 from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
 from clipscout.transforms.core.video import containers, lengths
 from clipscout.transforms.core.video.colours import Converter
-from clipscout.transforms.core.video.frames import Report, ordered_frames
+from clipscout.transforms.core.video.frames import Crop, Passed, Report, Timed, needed_frames, shown
+from clipscout.transforms.core.video.gaps import Gaps, is_broken
 from clipscout.transforms.core.video.geometry import FrameSettings
 from clipscout.transforms.core.video.sampling import Sampling
 from clipscout.transforms.core.video.shot_frames import ShotFinder
+from clipscout.transforms.core.video.skipping import Skipping, may_skip
 
 _SIGN_OF_LIFE_FRAMES = 500
 #: A segment is decoded from a key frame so long before it: the chooser needs the frame before the first, and the shot
@@ -40,7 +42,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
     Args:
       request: `path`; `sampling` and `frame_settings`, the fields of those classes; `batch_frames`, the largest
         batch; optional `start_seconds` and `end_seconds` of a segment, `margin_seconds` around it from which samples
-        are wanted too, `max_pixels`, `max_frames` and `threads`.
+        are wanted too, `max_pixels`, `max_frames` and `threads`; `all_frames` decodes those too that nothing needs.
 
     Yields:
       `{"times": [...], "frame_indices": [...], "shape": [n, h, w, 3]}` with the RGB bytes; now and then `{}` as a sign
@@ -63,12 +65,23 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
             stream.codec_context.skip_frame = "NONKEY"
         batch = _Batch(request["batch_frames"], FrameSettings(**request["frame_settings"]), report)
         first_index, first_stamp = _go_to(container, stream, first, sampling) if first else (0, None)
-        frames = ordered_frames(container, stream, report, request.get("max_frames"), first_stamp)
-        shots, boundaries = ShotFinder(report.flags, sees_all=not sampling.keyframes), list[float]()
+        skipping = None
+        if may_skip(container, stream, sampling) and not request.get("all_frames"):
+            skipping = Skipping(stream, sampling, report.flags, first_index, first_stamp)
+        again = _SecondLook(skipping, Crop.of(container, stream), report.flags)
+        frames = needed_frames(container, stream, report, skipping, request.get("max_frames"), first_stamp)
+        shots = ShotFinder(report.flags, not sampling.keyframes, again.frames_between)
+        boundaries, gaps, is_doubtful = list[float](), Gaps(start, stop), False
         report.reached_end = True
-        for index, (frame, aspect, time_seconds) in enumerate(frames, start=first_index):
+        for index, entry in enumerate(frames, start=first_index):
+            time_seconds = entry.seconds
+            gaps.add(time_seconds, report.decoded_seconds)
             taken = chooser.takes(index, time_seconds)
-            boundaries += shots.add(frame, time_seconds)
+            if isinstance(entry, Timed):
+                is_doubtful |= entry.frame.is_corrupt
+                boundaries += shots.add(entry.frame, time_seconds)
+            else:
+                shots.pass_by()
             if not start <= time_seconds < stop:
                 report.frames_decoded -= 1  # another segment counts it
             if time_seconds >= last:
@@ -77,12 +90,17 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
                     break
             elif taken and time_seconds >= first:
                 known = index >= 0 and not sampling.keyframes
-                yield from batch.add(frame, aspect, index if known else -1, time_seconds)
+                for sample in again.whole(entry):
+                    yield from batch.add(sample, index if known else -1)
             elif index % _SIGN_OF_LIFE_FRAMES == 0:
                 yield SIGN_OF_LIFE
         yield from batch.take()
         boundaries += shots.finish()
         report.shot_boundaries = [boundary for boundary in boundaries if start <= boundary < stop]
+        if gaps.seconds > report.lost_seconds and not sampling.keyframes:
+            is_doubtful = is_doubtful or "damaged" in report.flags or (yield from is_broken(request["path"]))
+            report.flags.update(["damaged"] if is_doubtful else [])
+            report.lost_seconds = gaps.seconds if is_doubtful else report.lost_seconds
         if end is None:
             yield from _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
     report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
@@ -134,6 +152,29 @@ def _go_to(
     return sum(stamp < key_stamp for stamp in stamps), key_stamp
 
 
+class _SecondLook:
+    """Decodes frames after all that were passed."""
+
+    def __init__(self, skipping: Skipping | None, crop: Crop | None, flags: set[str]) -> None:
+        self._skipping, self._crop, self._flags = skipping, crop, flags
+        self._aspect = 1.0
+
+    def whole(self, entry: Timed | Passed) -> Iterator[Timed]:
+        """Yields a sample with its picture, which it lacks only if the frames before it were not those of packets."""
+        if isinstance(entry, Timed):
+            self._aspect = entry.aspect
+            yield entry
+        elif self._skipping is not None:
+            for frame in self._skipping.frame_at(entry.seconds):
+                yield Timed(shown(frame, self._crop, self._flags), self._aspect, entry.seconds)
+
+    def frames_between(self, first_seconds: float, last_seconds: float) -> Iterator[tuple[VideoFrame, float]]:
+        """Yields all frames between two times, with their times."""
+        if self._skipping is not None:
+            for frame, seconds in self._skipping.frames_between(first_seconds, last_seconds):
+                yield shown(frame, self._crop, self._flags), seconds
+
+
 class _Batch:
     """Collects converted samples; all frames of a batch have one size."""
 
@@ -145,14 +186,14 @@ class _Batch:
         self._indices: list[int] = []
         self._is_empty = True
 
-    def add(self, frame: VideoFrame, aspect: float, index: int, time_seconds: float) -> Iterator[Item]:
+    def add(self, sample: Timed, index: int) -> Iterator[Item]:
         """Converts one sample; yields the batch once it is full, or before a sample of another size.
 
         Raises:
           TaskError: `no_frames`: not even the first sample can be converted.
         """
         try:
-            picture = self._convert(frame, aspect)
+            picture = self._convert(sample.frame, sample.aspect)
         except MemoryError:
             raise
         except containers.DAMAGE as error:
@@ -166,7 +207,7 @@ class _Batch:
         if self._frames is None:
             self._frames = np.empty((self._capacity, *picture.shape), np.uint8)
         self._frames[len(self._times)] = picture
-        self._times.append(time_seconds)
+        self._times.append(sample.seconds)
         self._indices.append(index)
         if len(self._times) == self._capacity:
             yield from self.take()

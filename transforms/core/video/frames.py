@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from clipscout.transforms.core.video import colours, containers
+from clipscout.transforms.core.video.skipping import LeftOut, Skipping
 from clipscout.transforms.core.video.timeline import Timeline
 
 #: Decoded frames held back so that times can be put in order: containers such as AVI store none, and FFmpeg's guesses
@@ -32,7 +33,7 @@ class Report:
     """What is known of a decoding so far.
 
     Attributes:
-      frames_decoded: Number of frames.
+      frames_decoded: Frames that were gone through, with those that nothing needed and that were not decoded.
       decoded_seconds: When the last of them ends, from the start of the stream.
       lost_seconds: How long the pictures lasted that could not be decoded.
       flags: E.g. `damaged`, `time_jumps`.
@@ -76,6 +77,12 @@ class Timed(NamedTuple):
 
     frame: VideoFrame
     aspect: float
+    seconds: float
+
+
+class Passed(NamedTuple):
+    """A frame that was not decoded, with its presentation time in seconds from the start of the stream."""
+
     seconds: float
 
 
@@ -124,44 +131,61 @@ def ordered_frames(
     get times from the stream's rate and the flag `no_timestamps`. `report` is kept up to date on the way. Frames before
     the timestamp `first_stamp` are left out: after a seek to it they lack what they depend on.
     """
+    frames = needed_frames(container, stream, report, None, max_frames, first_stamp)
+    return (frame for frame in frames if isinstance(frame, Timed))
+
+
+def needed_frames(
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    report: Report,
+    skipping: Skipping | None,
+    max_frames: int | None = None,
+    first_stamp: int | None = None,
+) -> Iterator[Timed | Passed]:
+    """Yields the frames of a stream like `ordered_frames`, of those that are not needed the times alone."""
     rate = stream.average_rate or stream.guessed_rate or 25
     base = float(stream.time_base or 1 / 90_000)
     ticks_per_frame = max(1, round(1 / (float(rate) * base)))
     start = stream.start_time
-    held: deque[Picture] = deque()
+    held: deque[Picture | LeftOut] = deque()
     stamps: list[int] = []
     last: float | None = None
+    depth = _REORDER_FRAMES
 
-    def release() -> Timed:
+    def release() -> Timed | Passed:
         nonlocal last
         picture = held.popleft()
         seconds = heapq.heappop(stamps) * base
         if last is not None and seconds <= last:
             report.flags.add("times_repaired")
             seconds = last + 1e-3
-        lasts = picture.frame.duration * base if picture.frame.duration else None
+        duration = picture.duration if isinstance(picture, LeftOut) else picture.frame.duration
+        lasts = duration * base if duration else None
         if lasts is None:  # as long as the one before
             lasts = ticks_per_frame * base if last is None else seconds - last
         last = seconds
         report.frames_decoded += 1
         report.decoded_seconds = seconds + lasts
-        return Timed(*picture, seconds)
+        return Passed(seconds) if isinstance(picture, LeftOut) else Timed(*picture, seconds)
 
     stamp = -ticks_per_frame
-    for picture in decoded(container, stream, report):
-        frame = picture.frame
-        if first_stamp is not None and frame.pts is not None and frame.pts < first_stamp:
+    for picture in _decoded_or_not(container, stream, report, skipping):
+        pts = picture.stamp if isinstance(picture, LeftOut) else picture.frame.pts
+        if first_stamp is not None and pts is not None and pts < first_stamp:
             continue
-        if frame.pts is None:
+        if pts is None:
             report.flags.add("no_timestamps")
             stamp += ticks_per_frame
         else:
             if start is None:
-                start = frame.pts
-            stamp = frame.pts - start
+                start = pts
+            stamp = pts - start
         held.append(picture)
         heapq.heappush(stamps, stamp)
-        if len(held) > _reorder_depth(frame):
+        if isinstance(picture, Picture):
+            depth = _reorder_depth(picture.frame)
+        if len(held) > depth:
             yield release()
         if max_frames is not None and report.frames_decoded + len(held) >= max_frames:
             report.flags.add("frame_cap")
@@ -177,9 +201,18 @@ def decoded(container: av.container.InputContainer, stream: VideoStream, report:
 
     They are cropped as the container asks for it, and have a colour matrix that the scaler knows.
     """
-    aspects, crop = _Aspects(stream), _Crop.of(container, stream)
+    pictures = _decoded_or_not(container, stream, report, None)
+    return (picture for picture in pictures if isinstance(picture, Picture))
+
+
+def _decoded_or_not(
+    container: av.container.InputContainer, stream: VideoStream, report: Report, skipping: Skipping | None
+) -> Iterator[Picture | LeftOut]:
+    aspects, crop = _Aspects(stream), Crop.of(container, stream)
     damages = 0
     read = packets(container, containers.programme(container, stream), report.flags)
+    if skipping is not None:
+        read = skipping.watched(read)
     for packet in itertools.chain(read, [None]):
         if packet is not None and packet.stream_index != stream.index:
             continue
@@ -191,6 +224,8 @@ def decoded(container: av.container.InputContainer, stream: VideoStream, report:
         except MemoryError:
             raise
         except containers.DAMAGE:
+            if skipping is not None and skipping.begins_again():
+                continue
             damages += 1
             if damages & (damages - 1) == 0:  # for a file that is all damage the look is dear
                 containers.check_memory(stream)
@@ -200,11 +235,20 @@ def decoded(container: av.container.InputContainer, stream: VideoStream, report:
             continue
         if packet is not None and packet.is_keyframe:
             aspects.note(packet)
-        for frame in frames:
-            if frame.width and frame.height:
-                if colours.mend(frame):
-                    report.flags.add("colours_guessed")
-                yield Picture(crop.cropped(frame) if crop else frame, aspects.at(frame.pts))
+        for frame in frames if skipping is None else itertools.chain.from_iterable(map(skipping.came_out, frames)):
+            if isinstance(frame, LeftOut):
+                yield frame
+            elif frame.width and frame.height:
+                yield Picture(shown(frame, crop, report.flags), aspects.at(frame.pts))
+    if skipping is not None:
+        yield from skipping.rest()
+
+
+def shown(frame: VideoFrame, crop: "Crop | None", flags: set[str]) -> VideoFrame:
+    """Returns a decoded frame as it is shown: cropped, in colours that the scaler knows."""
+    if colours.mend(frame):
+        flags.add("colours_guessed")
+    return crop.cropped(frame) if crop else frame
 
 
 class _Aspects:
@@ -235,7 +279,7 @@ class _Aspects:
         return next(aspect for since, aspect in reversed(self._changes) if stamp >= since)
 
 
-class _Crop:
+class Crop:
     """Cuts off what a container wants to be cut off."""
 
     def __init__(self, stream: VideoStream, sides: tuple[int, int, int, int]) -> None:
@@ -243,7 +287,7 @@ class _Crop:
         self._kind: tuple[str, int, int] | None = None
 
     @classmethod
-    def of(cls, container: av.container.InputContainer, stream: VideoStream) -> "_Crop | None":
+    def of(cls, container: av.container.InputContainer, stream: VideoStream) -> "Crop | None":
         """Returns None where there is nothing to cut off."""
         sides = containers.cropping(container, stream)
         return None if sides is None else cls(stream, sides)

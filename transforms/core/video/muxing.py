@@ -5,7 +5,8 @@ Both are hostile: they are joined in a child that has no network, not in the one
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import av
@@ -39,34 +40,50 @@ def join(request: dict[str, Any]) -> Iterator[Item]:
             raise TaskError("unreadable_video", "the file of the sound holds none")
         fits = video.codec_context.name in _MP4_PICTURES and audio.codec_context.name in _MP4_SOUNDS
         target = os.path.join(request["folder"], "joined.mp4" if fits else "joined.mkv")
-        try:
-            with av.open(target, "w") as output:
-                copies = [output.add_stream_from_template(stream) for stream in (video, audio)]
-                packets = _packets(seen, video, copies[0]), _packets(heard, audio, copies[1])
-                for number, (_, packet) in enumerate(heapq.merge(*packets, key=_time)):
-                    if number % _SIGN_OF_LIFE_PACKETS == 0:
-                        yield SIGN_OF_LIFE
-                    output.mux(packet)
-        except MemoryError:
-            raise
-        except DAMAGE as error:
-            if disk_full_message(error, ""):
-                raise
-            raise TaskError("unreadable_video", f"picture and sound cannot be joined: {reason(error)}") from error
+        sources = [(video, _packets(seen, video)), (audio, _packets(heard, audio))]
+        yield from copied(sources, target, "picture and sound cannot be joined")
     yield {"path": target}, None
 
 
-def _packets(container: Any, stream: Any, copy: Any) -> Iterator[tuple[float, Any]]:
-    """Yields the packets of a stream, for its copy, each with its time of decoding in seconds."""
+def copied(sources: Sequence[tuple[Any, Iterator[tuple[float, Any]]]], target: str, fault: str) -> Iterator[Item]:
+    """Writes streams to a file as they are, by their times of decoding; yields signs of life meanwhile.
+
+    Args:
+      sources: Each stream, of a file of its own, with its packets and their times of decoding in seconds.
+      target: The file.
+      fault: What is said where that cannot be.
+
+    Raises:
+      TaskError: `unreadable_video`.
+    """
+    try:
+        with av.open(target, "w") as output:
+            copies = [output.add_stream_from_template(stream) for stream, _ in sources]
+            packets = [_for(copy, packets) for copy, (_, packets) in zip(copies, sources, strict=True)]
+            for number, (_, packet) in enumerate(heapq.merge(*packets, key=itemgetter(0))):
+                if number % _SIGN_OF_LIFE_PACKETS == 0:
+                    yield SIGN_OF_LIFE
+                output.mux(packet)
+    except MemoryError:
+        raise
+    except DAMAGE as error:
+        if disk_full_message(error, ""):
+            raise
+        raise TaskError("unreadable_video", f"{fault}: {reason(error)}") from error
+
+
+def _for(copy: Any, packets: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
+    for seconds, packet in packets:
+        packet.stream = copy
+        yield seconds, packet
+
+
+def _packets(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
+    """Yields the packets of a stream, each with its time of decoding in seconds."""
     seconds = 0.0
     for packet in container.demux(stream):
         if not packet.size:  # the end of the stream
             continue
         if packet.dts is not None:
             seconds = float(packet.dts * packet.time_base)
-        packet.stream = copy
         yield seconds, packet
-
-
-def _time(packet: tuple[float, Any]) -> float:
-    return packet[0]

@@ -30,6 +30,13 @@ class Sampling:
         """Returns a chooser for one video, or for one segment of it."""
         return Chooser(self)
 
+    def takes_after(self, before_seconds: float | None, time_seconds: float, index: int) -> bool:
+        """Returns what a chooser says of a frame, without one: by the time of the frame before, None for the first."""
+        if self.keyframes or self.frame_stride is not None:
+            return Chooser(self).takes(index, time_seconds)
+        assert self.fps is not None
+        return before_seconds is None or tick_of(before_seconds, self.fps) < tick_of(time_seconds, self.fps)
+
 
 class Chooser:
     """Tells of each frame, in order, whether it is a sample.

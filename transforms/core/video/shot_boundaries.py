@@ -4,17 +4,21 @@ A boundary is the time of the first frame of a new shot; of a fade it is the fir
 numpy alone: it runs in the decoder.
 """
 
+import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-#: The picture that is compared, for a fast scaler (fast bilinear): the figures below were chosen on it.
-THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT, THUMBNAIL_FORMAT = 32, 18, "yuv420p"
-LUMA_PIXELS = THUMBNAIL_WIDTH * THUMBNAIL_HEIGHT
-CHROMA_PIXELS = LUMA_PIXELS // 4
-THUMBNAIL_BYTES = LUMA_PIXELS + 2 * CHROMA_PIXELS
+from clipscout.transforms.core.video.thumbnails import (
+    THUMBNAIL_BYTES,
+    colours_of,
+    contrast,
+    distance,
+    is_blank,
+    likeness,
+)
 
 #: A hard cut: least change from the frame before (see `_Frame`), and least multiple of the motion around it.
 #: On real footage nothing changes between 1.5 and 8, and between 1.8 and 2.3.
@@ -35,15 +39,20 @@ REACH_SECONDS = _NEIGHBOUR_SECONDS + MIN_SHOT_SECONDS
 #: Correlation of the luma from which two pictures are the same, in another light or not.
 _SAME_PICTURE = 0.9
 
+#: Where frames were passed: so much of a change, and so much of the motion around it, may make a boundary, unless
+#: pictures are so much alike. In real footage no boundary was missed at 0.8 and 1 either, whatever frames were passed.
+_DOUBT, _CALM = 0.7, 0.7
+_SURELY_SAME_PICTURE = 0.95
+
 #: Black or white for so long is a shot of its own.
 _BLANK_SECONDS = 0.5
 #: Contrast is the luma's range without the outer twentieths. Black and white have next to none. On the way from them a
 #: picture has at first a third of the contrast, or less, that it has when it is clear, and correlates with itself.
-_BLANK_CONTRAST, _CLEAR_CONTRAST = 6, 20
-_BLACK, _WHITE = 32, 220
+_CLEAR_CONTRAST = 20
+#: Beside frames that were passed this is little: a fade may have reached black between two that were seen.
+_FAINT_CONTRAST = 30
 _FADING = 3
 _SAME_FADING = 0.8
-_OUTER_PIXELS = LUMA_PIXELS // 20
 _ROUNDING_SECONDS = 1e-9
 
 
@@ -54,7 +63,13 @@ class _Frame(NamedTuple):
     #: Distance of the pixels plus that of the colours from the frame before; 0 of the first frame and after a pause.
     change: float
     blank: bool
-    edge: bool  # blank, other than the frame before, or the reverse
+    edge: bool  # blank, other than the frame before, or the reverse; or perhaps so among those that were passed
+    #: How many frames between the one before and it were not seen. Over too long a time the change is infinite then.
+    passed: int = 0
+
+    @property
+    def change_per_frame(self) -> float:
+        return self.change / (self.passed + 1)
 
 
 class BoundaryDetector:
@@ -68,19 +83,29 @@ class BoundaryDetector:
 
     What is said of a frame depends on the frames within `REACH_SECONDS` of it and the one before those: so a segment
     that is decoded from a second before its start until `settled` has the boundaries of the whole video.
+
+    Not all frames have to be seen. Where the change over some that were passed may hide a boundary, or leaves open what
+    is one, all that is within reach is looked at again, and judged as if nothing had been passed.
+
+    Args:
+      look_again: Returns times and thumbnails of all frames between two times, without those; needed where frames are
+        passed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look_again: Callable[[float, float], Sequence[tuple[float, np.ndarray]]] | None = None) -> None:
+        self._look_again = look_again
+        self._decided_seconds = -math.inf
         self._frames: deque[_Frame] = deque()
         self._pending: deque[_Frame] = deque()  # frames that may be boundaries
         self._earliest_seconds = 0.0  # no shot before it is long enough
 
-    def add(self, time_seconds: float, thumbnail: np.ndarray) -> list[float]:
+    def add(self, time_seconds: float, thumbnail: np.ndarray, passed: int = 0) -> list[float]:
         """Takes the next frame; returns the boundaries that it made certain, in seconds, ascending.
 
         Args:
           time_seconds: Presentation time; ascends from call to call.
           thumbnail: uint8[THUMBNAIL_BYTES], the small picture, plane after plane; it is kept.
+          passed: Number of frames between the one before and this one that are not seen.
 
         Raises:
           ValueError: The thumbnail has another shape.
@@ -88,13 +113,13 @@ class BoundaryDetector:
         if thumbnail.shape != (THUMBNAIL_BYTES,):
             raise ValueError(f"thumbnail is {thumbnail.shape}, expected ({THUMBNAIL_BYTES},)")
         before = self._frames[-1] if self._frames else None
-        frame = _measured(time_seconds, thumbnail, before)
+        frame = _measured(time_seconds, thumbnail, before, passed)
         if before is None:
             self._earliest_seconds = time_seconds + MIN_SHOT_SECONDS - _ROUNDING_SECONDS
         self._frames.append(frame)
         self._suspect(frame)
         certain = self._decide(time_seconds - REACH_SECONDS)
-        while self._frames[0].time_seconds < time_seconds - 2 * REACH_SECONDS:
+        while len(self._frames) > 1 and self._frames[1].time_seconds < time_seconds - 2 * REACH_SECONDS:
             self._frames.popleft()
         return certain
 
@@ -104,41 +129,97 @@ class BoundaryDetector:
 
     def settled(self, time_seconds: float) -> bool:
         """Tells whether all boundaries before a time are told, given that a frame at or after it was added."""
-        return not self._pending or self._pending[0].time_seconds >= time_seconds
+        if not self._pending:
+            return True
+        return self._pending[0].time_seconds >= time_seconds and not self._pending[0].passed
 
     def _suspect(self, frame: _Frame) -> None:
         """Keeps a frame that may be a boundary until that is certain; of cuts close together, the larger change."""
         rival = self._pending[-1] if self._pending else None
-        if rival and (rival.edge or not _near(rival, frame)):
+        if rival and (rival.edge or rival.passed or frame.passed or not _near(rival, frame)):
             rival = None
         if rival and rival.change < frame.change:
             self._pending.pop()
             rival = None
-        if frame.edge or (frame.change >= LEAST_CHANGE and not rival):
+        least = _DOUBT * LEAST_CHANGE if frame.passed else LEAST_CHANGE
+        if frame.edge or (frame.change >= least and not rival):
             self._pending.append(frame)
 
     def _decide(self, until_seconds: float) -> list[float]:
         certain = []
         while self._pending and self._pending[0].time_seconds <= until_seconds:
             frame = self._pending.popleft()
+            if self._is_doubtful(frame):
+                self._see_all_around(frame)
+                continue
+            self._decided_seconds = frame.time_seconds
             if frame.time_seconds >= self._earliest_seconds and (self._is_cut(frame) or self._is_fade(frame)):
                 certain.append(frame.time_seconds)
         return certain
 
-    def _is_cut(self, frame: _Frame) -> bool:
-        """Tells whether a frame follows a hard cut."""
+    def _is_doubtful(self, frame: _Frame) -> bool:
+        """Tells whether frames that were passed would decide of a frame."""
+        first, last = self._reach(frame)
+        within = [self._frames[place] for place in range(first + 1, last + 1)]
+        if not any(other.passed for other in within):
+            return False
+        if frame.edge or any(math.isinf(other.change) for other in within):
+            return True
+        if not frame.passed and self._is_cut(frame, 1 / _DOUBT):
+            return False  # it stands out even from motion over more than a frame
+        return self._is_cut(frame) or self._may_be_cut(frame)
+
+    def _may_be_cut(self, frame: _Frame) -> bool:
+        """Tells whether a frame, or one of those that were passed before it, may follow a hard cut."""
+        before, after = self._around(frame)
+        sides = [_motion(other.change_per_frame for other in side) for side in (before, after)]
+        motion = _CALM * (min(sides) + 2 * max(sides)) / 3
+        change, least = frame.change - frame.passed * motion, _DOUBT * max(LEAST_CHANGE, LEAST_RATIO * motion)
+        if change < least or change * (1 - max(0.0, likeness(before[0].pixels, frame.pixels))) < least:
+            return False
+        return all(likeness(*pair) < _SURELY_SAME_PICTURE for pair in _returns(frame, before, after))
+
+    def _see_all_around(self, frame: _Frame) -> None:
+        """Takes in all frames that a decision looks at, and begins again from where was decided."""
+        first, last = self._reach(frame)
+        frames = list(self._frames)
+        ends = frames[first].time_seconds, frames[last].time_seconds
+        seen = dict(self._look_again(*ends)) if self._look_again else {}
+        seen |= {other.time_seconds: other.pixels for other in frames[first + 1 : last + 1]}
+        measured = frames[: first + 1]
+        for time_seconds in sorted(seen):
+            measured.append(_measured(time_seconds, seen[time_seconds], measured[-1]))
+        self._frames = deque(measured + frames[last + 1 :])
+        self._pending.clear()
+        for other in self._frames:
+            if other.time_seconds > self._decided_seconds:
+                self._suspect(other)
+
+    def _reach(self, frame: _Frame) -> tuple[int, int]:
+        """Returns the places of the last frame before all that a decision looks at, and of the first one behind."""
+        first = last = 0
+        for place, other in enumerate(self._frames):
+            if other.time_seconds < frame.time_seconds - REACH_SECONDS:
+                first = place
+            last = place
+            if other.time_seconds >= frame.time_seconds + REACH_SECONDS:
+                break
+        return first, last
+
+    def _is_cut(self, frame: _Frame, clarity: float = 1.0) -> bool:
+        """Tells whether a frame follows a hard cut, which stands out so many times more than it has to."""
         if frame.change < LEAST_CHANGE:
             return False
         before, after = self._around(frame)
         last = before[0]  # there is one: a change has a frame before
-        least = least_change([other.change for other in before], [other.change for other in after])
-        if frame.change < least or frame.change * (1 - max(0.0, _likeness(last, frame))) < least:
+        least = clarity * least_change([other.change for other in before], [other.change for other in after])
+        if frame.change < least or frame.change * (1 - max(0.0, likeness(last.pixels, frame.pixels))) < least:
             return False
-        before, after = ([other for other in side if _near(other, frame)] for side in (before, after))
-        if any(other.change >= frame.change for other in before) or any(other.change > frame.change for other in after):
+        if any(other.change >= frame.change for other in before if _near(other, frame)):
             return False
-        returns = [(last, other) for other in after] + [(other, frame) for other in before]
-        return all(_likeness(*pair) < _SAME_PICTURE for pair in returns)
+        if any(other.change > frame.change for other in after if _near(other, frame)):
+            return False
+        return all(likeness(*pair) < _SAME_PICTURE for pair in _returns(frame, before, after))
 
     def _is_fade(self, frame: _Frame) -> bool:
         """Tells whether a fade reaches black or white with a frame, or has left it after a while."""
@@ -156,8 +237,8 @@ class BoundaryDetector:
         if not frame.blank:
             return _clear_after_fading([frame, *after]) is not None
         clear = _clear_after_fading(before)
-        shown = [other for other in after if _contrast(other.pixels) >= _CLEAR_CONTRAST]
-        return clear is not None and all(_likeness(clear, other) < _SAME_PICTURE for other in shown)
+        shown = [other for other in after if contrast(other.pixels) >= _CLEAR_CONTRAST]
+        return clear is not None and all(likeness(clear.pixels, other.pixels) < _SAME_PICTURE for other in shown)
 
     def _around(self, frame: _Frame) -> tuple[list[_Frame], list[_Frame]]:
         """Returns the neighbours before and after a frame, nearest first."""
@@ -165,22 +246,6 @@ class BoundaryDetector:
         before = [other for other in self._frames if first <= other.time_seconds < frame.time_seconds]
         after = [other for other in self._frames if frame.time_seconds < other.time_seconds <= last]
         return before[::-1], after
-
-
-def colours_of(pixels: np.ndarray) -> np.ndarray:
-    """Returns uint8[2, CHROMA_PIXELS]: the chroma of a thumbnail without its places, sorted within each plane.
-
-    How far two of them are apart is the earth mover's distance of the histograms: what is left of the pixels'
-    difference when every pixel may move.
-    """
-    return np.sort(pixels[LUMA_PIXELS:].reshape(2, CHROMA_PIXELS))
-
-
-def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns the mean difference of the bytes of two arrays of one shape, 0..255."""
-    # bytes cannot be negative; the call for each frame has to be quick
-    changes = np.maximum(one, other) - np.minimum(one, other)
-    return int(np.add.reduce(changes, axis=None, dtype=np.int64)) / changes.size
 
 
 def least_change(before: Iterable[float], after: Iterable[float]) -> float:
@@ -203,51 +268,36 @@ def _motion(changes: Iterable[float]) -> float:
     return sum(moving) / _MOTION_FRAMES if len(moving) == _MOTION_FRAMES else 0.0
 
 
-def _measured(time_seconds: float, thumbnail: np.ndarray, before: _Frame | None) -> _Frame:
-    pixels, colours, blank = thumbnail, colours_of(thumbnail), _is_blank(thumbnail)
+def _returns(frame: _Frame, before: Sequence[_Frame], after: Sequence[_Frame]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns pairs of pictures that are not the same unless what is before a frame is soon back, or it was there."""
+    pairs = [(before[0].pixels, other.pixels) for other in after if _near(other, frame)]
+    return pairs + [(other.pixels, frame.pixels) for other in before if _near(other, frame)]
+
+
+def _measured(time_seconds: float, thumbnail: np.ndarray, before: _Frame | None, passed: int = 0) -> _Frame:
+    pixels, colours, blank = thumbnail, colours_of(thumbnail), is_blank(thumbnail)
     if before is None:
         return _Frame(time_seconds, pixels, colours, 0.0, blank, edge=False)
     change = 0.0
     if time_seconds - before.time_seconds <= MAX_FRAME_SECONDS:
         change = distance(before.pixels, pixels) + distance(before.colours, colours)
-    return _Frame(time_seconds, pixels, colours, change, blank, blank != before.blank)
-
-
-def _is_blank(pixels: np.ndarray) -> bool:
-    """Tells whether a picture is black or white all over."""
-    light = pixels[:LUMA_PIXELS]
-    # nearly always told by counting, which is quick
-    if np.count_nonzero(light > _BLACK) > _OUTER_PIXELS and np.count_nonzero(light < _WHITE) > _OUTER_PIXELS:
-        return False
-    return _contrast(pixels) <= _BLANK_CONTRAST
-
-
-def _contrast(pixels: np.ndarray) -> int:
-    light = np.sort(pixels[:LUMA_PIXELS])
-    return int(light[-1 - _OUTER_PIXELS]) - int(light[_OUTER_PIXELS])
+    elif passed:
+        change = math.inf
+    edge = blank != before.blank
+    if passed and change >= _REPEAT and not blank:
+        edge = edge or min(contrast(pixels, step=4), contrast(before.pixels, step=4)) < _FAINT_CONTRAST
+    return _Frame(time_seconds, pixels, colours, change, blank, edge, passed)
 
 
 def _near(one: _Frame, other: _Frame) -> bool:
     return abs(one.time_seconds - other.time_seconds) < MIN_SHOT_SECONDS - _ROUNDING_SECONDS
 
 
-def _likeness(one: _Frame, other: _Frame) -> float:
-    """Returns the correlation of the luma of two pictures, -1..1: 1 where they differ in brightness and contrast alone.
-
-    A picture without contrast is like no other.
-    """
-    lights = [frame.pixels[:LUMA_PIXELS].astype(np.float64) for frame in (one, other)]
-    lights = [light - light.mean() for light in lights]
-    norm = float(np.linalg.norm(lights[0]) * np.linalg.norm(lights[1]))
-    return float(np.dot(*lights)) / norm if norm else 0.0
-
-
 def _clear_after_fading(frames: Sequence[_Frame]) -> _Frame | None:
     """Returns the first clear picture on the way from black or white, None if it was not there faintly before."""
-    shown = [(frame, _contrast(frame.pixels)) for frame in frames if not frame.blank]
+    shown = [(frame, contrast(frame.pixels)) for frame in frames if not frame.blank]
     if not shown:
         return None
-    faint, contrast = shown[0]
-    least = max(_CLEAR_CONTRAST, _FADING * contrast)
-    clear = next((frame for frame, contrast in shown if contrast >= least), None)
-    return clear if clear and _likeness(faint, clear) >= _SAME_FADING else None
+    faint, least = shown[0][0], max(_CLEAR_CONTRAST, _FADING * shown[0][1])
+    clear = next((frame for frame, clarity in shown if clarity >= least), None)
+    return clear if clear and likeness(faint.pixels, clear.pixels) >= _SAME_FADING else None

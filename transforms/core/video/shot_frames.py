@@ -1,17 +1,15 @@
 """From decoded frames to shot boundaries: the small picture of each frame, and the detector that compares them."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipscout.transforms.core.video import containers
-from clipscout.transforms.core.video.shot_boundaries import (
-    THUMBNAIL_FORMAT,
-    THUMBNAIL_HEIGHT,
-    THUMBNAIL_WIDTH,
-    BoundaryDetector,
-)
+from clipscout.transforms.core.video.shot_boundaries import BoundaryDetector
+from clipscout.transforms.core.video.thumbnails import THUMBNAIL_FORMAT, THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH
 
 
 class ShotFinder:
@@ -19,13 +17,20 @@ class ShotFinder:
 
     Args:
       flags: Gets `shots_unknown` where they cannot be found.
-      sees_all: Whether every frame is decoded; among some of them nothing can be found.
+      sees_all: Whether every frame is decoded, or can be; among some of them nothing can be found.
+      frames_between: Gives all frames between two times, with their times, also those that were passed.
     """
 
-    def __init__(self, flags: set[str], sees_all: bool = True) -> None:
-        self._flags = flags
+    def __init__(
+        self,
+        flags: set[str],
+        sees_all: bool = True,
+        frames_between: Callable[[float, float], Iterator[tuple[VideoFrame, float]]] | None = None,
+    ) -> None:
+        self._flags, self._frames_between = flags, frames_between
         self._scaler = VideoReformatter()
-        self._detector: BoundaryDetector | None = BoundaryDetector()
+        self._detector: BoundaryDetector | None = BoundaryDetector(self._look_again)
+        self._passed = 0
         if not sees_all:
             self._give_up()
 
@@ -34,20 +39,19 @@ class ShotFinder:
         if self._detector is None:
             return []
         try:
-            small = self._scaler.reformat(
-                frame,
-                width=THUMBNAIL_WIDTH,
-                height=THUMBNAIL_HEIGHT,
-                format=THUMBNAIL_FORMAT,
-                interpolation=Interpolation.FAST_BILINEAR,
-                threads=1,
-            )
+            thumbnail = self._thumbnail(frame)
         except MemoryError:
             raise
         except containers.DAMAGE:  # a kind of picture that the scaler does not know
             self._give_up()
             return []
-        return self._detector.add(time_seconds, bytes_of(small))
+        passed, self._passed = self._passed, 0
+        found = self._detector.add(time_seconds, thumbnail, passed)
+        return found if self._detector else []
+
+    def pass_by(self) -> None:
+        """Takes note of a frame that comes next and was not decoded."""
+        self._passed += 1
 
     def settled(self, seconds: float) -> bool:
         """Tells whether all boundaries before a time were told."""
@@ -55,7 +59,31 @@ class ShotFinder:
 
     def finish(self) -> list[float]:
         """Returns the boundaries that were not certain so far; no frame follows."""
-        return [] if self._detector is None else self._detector.finish()
+        found = self._detector.finish() if self._detector else []
+        return found if self._detector else []
+
+    def _look_again(self, first_seconds: float, last_seconds: float) -> list[tuple[float, np.ndarray]]:
+        """Returns the times of all frames between two, and their small pictures, as far as they can be had."""
+        seen: list[tuple[float, np.ndarray]] = []
+        try:
+            for frame, seconds in self._frames_between(first_seconds, last_seconds) if self._frames_between else ():
+                seen.append((seconds, self._thumbnail(frame)))
+        except MemoryError:  # there is none for a second decoder: samples are worth more than boundaries
+            self._give_up()
+        except containers.DAMAGE:
+            pass
+        return seen
+
+    def _thumbnail(self, frame: VideoFrame) -> np.ndarray:
+        small = self._scaler.reformat(
+            frame,
+            width=THUMBNAIL_WIDTH,
+            height=THUMBNAIL_HEIGHT,
+            format=THUMBNAIL_FORMAT,
+            interpolation=Interpolation.FAST_BILINEAR,
+            threads=1,
+        )
+        return bytes_of(small)
 
     def _give_up(self) -> None:
         self._detector = None

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from clipscout.transforms.core.storage import naming
+from clipscout.transforms.core.web import extractors
 
 #: What a URL names: one video; a playlist, channel or search; or a page of which only asking tells how many videos it
 #: holds.
@@ -49,6 +50,7 @@ def host_of(url: str) -> str:
     return (parts.hostname or parts.scheme).removeprefix("www.").removeprefix("m.")
 
 
+@lru_cache(maxsize=4096)
 def canonical(url: str, *, lists: bool = False) -> str:
     """Returns the one URL of a video that can be written in many ways; any other URL as it is.
 
@@ -61,7 +63,7 @@ def canonical(url: str, *, lists: bool = False) -> str:
     url = _SITE.sub(lambda site: f"{site[1].lower()}{site[2] or ''}{site[3].lower()}", url, count=1)
     if lists and parse_qs(_parts(url).query).get("list"):
         return url
-    if is_web(url) and (video_id := _extractors()[0].get_temp_id(url)):
+    if is_web(url) and (video_id := extractors.youtube().get_temp_id(url)):
         return naming.youtube_url(video_id)
     plain, added = unsmuggle_url(url, {})
     # what a feed adds to the address of a file is its own name for it
@@ -110,19 +112,4 @@ def site_of(url: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _extractor(url: str) -> Any:
-    for extractor in _extractors():
-        try:
-            if extractor.suitable(url):
-                break
-        except ValueError:  # no URL at all
-            continue
-    return extractor  # the last one, generic, takes anything
-
-
-@lru_cache(maxsize=1)
-def _extractors() -> list[Any]:
-    from yt_dlp.extractor import gen_extractor_classes, get_info_extractor
-    from yt_dlp.plugins import load_all_plugins
-
-    load_all_plugins()
-    return [get_info_extractor("Youtube"), *gen_extractor_classes()]  # YouTube first: of the others there are 1,750
+    return extractors.serving(url)

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 from clipscout.transforms.core.child.protocol import Item, TaskError
 from clipscout.transforms.core.storage.errors import DISK_FULL
-from clipscout.transforms.core.web import addresses, filters
+from clipscout.transforms.core.web import addresses, filters, ranges
 from clipscout.transforms.core.web.filters import FilterSettings, number
 from clipscout.transforms.core.web.session import Session, address_text, is_reference, is_several
 from clipscout.transforms.core.web.ytdlp_errors import ByteCapError
@@ -92,12 +92,15 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
 
     Args:
       request: `url`; `folder`; `max_height` and `height_cap` in pixels; `max_bytes`; `sound`, whether the sound is
-        wanted too where the site keeps it apart; `filter`, the fields of FilterSettings; `web`, see `Session`.
+        wanted too where the site keeps it apart; `filter`, the fields of FilterSettings; `seconds`, stretches of the
+        video, [start, end], that are enough (optional; none: all of it); `web`, see `Session`.
 
     Yields:
-      `{"path", "sound", "facts"}`: the finished file, that of its sound where it is kept apart (empty elsewhere), and
-      its facts, with `sound_left` where there is a sound that was not wanted, and `sound_missing`, a failure code,
-      where there is one that could not be had.
+      `{"path", "sound", "facts", "parts"}`: the finished file, that of its sound where it is kept apart (empty
+      elsewhere), and its facts, with `sound_left` where there is a sound that was not wanted, and `sound_missing`, a
+      failure code, where there is one that could not be had. `parts` says of files of which only parts were fetched,
+      by their path: `{"whole_seconds"}`, how long all of it is, or, of one in which bytes are still missing, see
+      `fill`, `{"url", "headers"}`.
 
     Raises:
       TaskError: With the code of the failure table, and yt-dlp's own message.
@@ -122,19 +125,98 @@ def download(request: dict[str, Any]) -> Iterator[Item]:
         expected = max(number(info.get(name)) or 0 for name in ("filesize", "filesize_approx"))
         if expected > request["max_bytes"]:
             raise TaskError("too_large", f"{expected:.0f} bytes announced, {request['max_bytes']} allowed")
-        path = _only_file(session.process(info, download=True))
+        path, part = _fetched(session, info, request)
     if path is None:
         raise TaskError("too_large", f"no file was left: larger than {request['max_bytes']} bytes")
     if os.path.getsize(path) > request["max_bytes"]:
         raise TaskError("too_large", f"{os.path.getsize(path)} bytes, {request['max_bytes']} allowed")
     facts, sound = {**facts_of(info, _DOWNLOADED), "yt_dlp_version": session.version}, ""
+    parts = {path: part} if part else {}
     if info.get("acodec") == "none" and _has_sound(offered):
         if request["sound"]:
-            sound, missing = _sound(request, offered, os.path.getsize(path))
+            sound, part, missing = _sound(request, offered, os.path.getsize(path))
             facts |= {"sound_missing": missing} if missing else {}
+            parts |= {sound: part} if part else {}
         else:
             facts["sound_left"] = True
-    yield {"path": path, "sound": sound, "facts": facts}, None
+    yield {"path": path, "sound": sound, "facts": facts, "parts": parts}, None
+
+
+def fill(request: dict[str, Any]) -> Iterator[Item]:
+    """Child task: fetches what is missing in a file of which `download` fetched parts.
+
+    Args:
+      request: `path`, `url` and `headers` as `download` told; `ranges`, a list of [first byte, byte behind]; `web`, see
+        `Session`.
+
+    Yields:
+      `{}` at the end.
+
+    Raises:
+      TaskError: With the code of the failure table; `short_read` where it is another file now.
+    """
+    size = os.path.getsize(request["path"])
+    with Session(request["web"], {}) as session, open(request["path"], "r+b") as target:
+        remote = _remote(session, request, size)
+        try:
+            remote.copy(request["ranges"], target, in_place=True)
+        except ranges.NotInPartsError:
+            raise TaskError("short_read", "the server gives no parts of the file any more") from None
+        except OSError as error:
+            raise session.explain(error) from error
+    if remote.size not in (0, size):
+        raise TaskError("short_read", "the file changed while parts of it were fetched")
+    yield {}, None
+
+
+def _remote(session: Session, told: dict[str, Any], most_bytes: int) -> ranges.RemoteFile:
+    def open_range(headers: dict[str, str]) -> Any:
+        return session.open_range(told["url"], {**told["headers"], **headers})
+
+    return ranges.RemoteFile(open_range, most_bytes)
+
+
+def _fetched(session: Session, info: dict[str, Any], request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Downloads what yt-dlp chose, only the parts that are wanted where that can be.
+
+    Returns:
+      Its path, if it was not too large; what `download` tells of a file of parts, empty for a whole one.
+    """
+    in_parts = (
+        request.get("seconds")
+        and info.get("protocol") in ("http", "https")
+        and not info.get("fragments")
+        and info.get("ext") in ("mp4", "m4a", "m4v", "mov")
+    )
+    if in_parts:
+        told = {"url": info["url"], "headers": dict(info.get("http_headers") or {})}
+        try:
+            return _parts(_remote(session, told, request["max_bytes"]), told, request)
+        except ranges.NotInPartsError:
+            pass
+        except TaskError as error:  # a server may refuse no more than the range
+            if error.code in ("blocked", "too_large"):
+                raise
+        except OSError as error:
+            raise session.explain(error) from error
+    return _only_file(session.process(info, download=True)), {}
+
+
+def _parts(remote: ranges.RemoteFile, told: dict[str, Any], request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Fetches parts of a file, see `_fetched`.
+
+    Raises:
+      NotInPartsError: It has to be fetched as a whole.
+    """
+    outline = ranges.outline(remote)
+    path = os.path.join(request["folder"], "parts.mp4")
+    with open(path, "wb") as target:
+        if outline.fragments:
+            remote.copy(ranges.fragment_ranges(outline, request["seconds"]), target, in_place=False)
+            return path, {"whole_seconds": outline.fragments[-1][1]}
+        remote.copy(ranges.head_ranges(outline), target, in_place=True)
+        target.truncate(remote.size)
+    return path, told
 
 
 def _file_options(folder: str, max_bytes: int) -> dict[str, Any]:
@@ -157,30 +239,35 @@ def _has_sound(offered: dict[str, Any]) -> bool:
     return any(one.get("vcodec") == "none" or one.get("acodec") not in (None, "none") for one in formats)
 
 
-def _sound(request: dict[str, Any], offered: dict[str, Any], picture_bytes: int) -> tuple[str, str]:
+def _sound(request: dict[str, Any], offered: dict[str, Any], picture_bytes: int) -> tuple[str, dict[str, Any], str]:
     """Fetches the sound of a video that a site keeps apart.
 
     Returns:
-      Its path, and the failure code where there is none; one of the two is empty.
+      Its path and what is told of its parts, see `_fetched`; the failure code where there is none.
 
     Raises:
       TaskError: The site refuses this machine, or its disk is full.
     """
-    folder = os.path.join(request["folder"], "sound")
-    os.mkdir(folder)
+    request = {
+        **request,
+        "folder": os.path.join(request["folder"], "sound"),
+        "max_bytes": request["max_bytes"] - picture_bytes,
+    }
+    os.mkdir(request["folder"])
     options = {
         "format": f"ba[protocol^=http]/ba*[protocol^=http]/ba*{_NATIVE}",
         "format_sort": [f"abr:{_SOUND_KBIT}", "acodec:aac", "res:144", "+size"],
-        **_file_options(folder, request["max_bytes"] - picture_bytes),
+        **_file_options(request["folder"], request["max_bytes"]),
     }
     try:
         with Session(request["web"], options) as session:
-            sound = _only_file(session.process(_copied(offered), download=True))
+            info = session.process(_copied(offered), download=False)
+            sound, part = _fetched(session, info, request)
     except TaskError as error:
         if error.code in ("blocked", DISK_FULL):
             raise
-        return "", error.code
-    return (sound, "") if sound else ("", "too_large")
+        return "", {}, error.code
+    return (sound, part, "") if sound else ("", {}, "too_large")
 
 
 def facts_of(info: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Session:
         try:
             self._downloader = Downloader({**unattended, **cookies, "proxy": proxy, **options})
         except Exception as error:  # noqa: BLE001 - a cookie jar or proxy that cannot be used may raise anything
-            raise self._explain(error) from None
+            raise self.explain(error) from None
 
     def __enter__(self) -> "Session":
         return self
@@ -117,7 +117,7 @@ class Session:
             try:
                 info = self._downloader.extract_info(target, download=False, process=False, ie_key=extractor) or {}
             except Exception as error:
-                raise self._explain(error) from error
+                raise self.explain(error) from error
             if not info:
                 raise TaskError("extractor_error", "yt-dlp found nothing there, and does not say why")
             if not is_reference(info):
@@ -159,16 +159,26 @@ class Session:
         try:
             yield from info.get("entries") or ()
         except Exception as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
 
     def process(self, info: dict[str, Any], *, download: bool) -> dict[str, Any]:
         """Chooses the format of what `video` returned, and downloads it where that is asked for."""
         try:
             return self._downloader.process_ie_result(info, download=download) or {}
         except Exception as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
 
-    def _explain(self, error: Exception) -> TaskError:
+    def open_range(self, url: str, headers: dict[str, str]) -> Any:
+        """Sends a request below yt-dlp's cookies, proxy and guard; returns the answer, whatever its status."""
+        from yt_dlp.networking import Request
+
+        try:
+            return self._downloader.urlopen(Request(url, headers=headers))
+        except Exception as error:
+            raise self.explain(error) from error
+
+    def explain(self, error: Exception) -> TaskError:
+        """Returns what an error means, as a failure code with one line; one of memory is raised."""
         if isinstance(error, MemoryError):
             raise error
         code = ytdlp_errors.classify(error, getattr(self._downloader, "failed_request", None))
