@@ -18,7 +18,7 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from clipscout.transforms.core.child.protocol import SIGN_OF_LIFE, Item, TaskError
-from clipscout.transforms.core.video import containers, lengths
+from clipscout.transforms.core.video import containers, fragments, lengths
 from clipscout.transforms.core.video.colours import Converter
 from clipscout.transforms.core.video.frames import Crop, Passed, Report, Timed, needed_frames, shown
 from clipscout.transforms.core.video.gaps import Gaps, is_broken
@@ -97,6 +97,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         yield from batch.take()
         boundaries += shots.finish()
         report.shot_boundaries = [boundary for boundary in boundaries if start <= boundary < stop]
+        if report.reached_end or gaps.seconds:
+            is_doubtful |= _has_hidden_damage(request["path"], stream, report, gaps)
         if gaps.seconds > report.lost_seconds and not sampling.keyframes:
             is_doubtful = is_doubtful or "damaged" in report.flags or (yield from is_broken(request["path"]))
             report.flags.update(["damaged"] if is_doubtful else [])
@@ -123,6 +125,18 @@ def _check_end(
     if promised - report.decoded_seconds > _TRUNCATED_SECONDS:
         there = yield from lengths.is_all_there(container, stream, promised)
         report.flags.update([] if there else ["truncated"])
+
+
+def _has_hidden_damage(path: str, stream: VideoStream, report: Report, gaps: Gaps) -> bool:
+    """Tells whether boxes of a fragmented MP4 are damaged; what lies behind the last frame then counts as a gap."""
+    hidden = fragments.look(path, stream.id)
+    if hidden is None or not hidden.broken:
+        return False
+    if report.reached_end and hidden.last_start is not None and stream.time_base:
+        start = float((hidden.last_start - (stream.start_time or 0)) * stream.time_base)
+        gaps.add(start, start)
+    report.flags.add("damaged")
+    return True
 
 
 def _go_to(
