@@ -32,6 +32,8 @@ _CURING = frozenset().union(*CURES.values())
 
 #: Each may take its cap of memory.
 _MOST_CUTTERS = 4
+#: One decoder feeds the classifier on so many cores, with videos of a web's size and a small model.
+_MOST_DECODERS, _CORES_PER_DECODER = 8, 4
 
 
 def spec(values: Values, faults: list[Fault]) -> ClassifierSpec | None:
@@ -114,6 +116,7 @@ def scoring(
         segment_seconds=numbers["segment_seconds"],
         precision=choices["precision"],
         threads=threads or cores(numbers, dataflow),
+        decoders=max(1, min(_MOST_DECODERS, cores(numbers, dataflow) // _CORES_PER_DECODER)),
         # a copy that processes share has the cores of all of them, or its part of the machine
         model_threads=threads or (0 if copies else cores(numbers, dataflow)),
         keep_outputs=flags["keep_outputs"] or spec.prompts is not None,  # embeddings are small, and answer any prompt

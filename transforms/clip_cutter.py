@@ -1,5 +1,6 @@
 """Cutting the clips of one video after the other: the worker of a lane, beside which decoding and scoring go on."""
 
+import contextlib
 import hashlib
 import math
 import os
@@ -89,10 +90,13 @@ class ClipCutter:
     Args:
       output: The output folder.
       settings: How clips are cut.
+      slot: What is held while clips are cut, by as many cutters as the process may have at once.
     """
 
-    def __init__(self, output: str, settings: CutSettings) -> None:
-        self._output, self._settings = output, settings
+    def __init__(
+        self, output: str, settings: CutSettings, slot: contextlib.AbstractContextManager[Any] | None = None
+    ) -> None:
+        self._output, self._settings, self._slot = output, settings, slot or contextlib.nullcontext()
         self._scratch = tempfile.TemporaryDirectory(prefix="clipscout-")
         self._child = Child(Limits(settings.stall_seconds, memory_bytes=settings.memory_bytes), self._scratch.name)
         self._metrics = StageMetrics(_STAGE)
@@ -105,7 +109,8 @@ class ClipCutter:
           DiskFullError: There is no space for them.
         """
         self._bytes = 0
-        results = list(self._results(proposal, stopped))
+        with self._slot:
+            results = list(self._results(proposal, stopped))
         clips = tuple(result for result in results if isinstance(result, Clip))
         failures = tuple(result for result in results if isinstance(result, Failure))
         return CutOutcome(clips, failures, self._bytes)

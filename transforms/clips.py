@@ -14,6 +14,7 @@ from clipscout.transforms.clip_cutter import ClipCutter, CutOutcome, CutSettings
 from clipscout.transforms.core.web.lanes import Lanes
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import CandidateSpan, Clip, VideoSpans
+from clipscout.transforms.slots import Slots
 from clipscout.transforms.tags import FAILURES, Failed, failed
 
 _NOT_WANTED: Literal["not_wanted"] = "not_wanted"
@@ -35,11 +36,11 @@ class _Cut(beam.DoFn):
     """Cuts in lanes of its own, so that the next videos are decoded and scored meanwhile."""
 
     def __init__(self, output: str, settings: CutSettings) -> None:
-        self._output, self._settings = output, settings
+        self._output, self._settings, self._slots = output, settings, Slots()
         self._metrics = StageMetrics("CutClips")
 
     def setup(self) -> None:
-        make = partial(ClipCutter, self._output, self._settings)
+        make = partial(ClipCutter, self._output, self._settings, self._slots.get())
         self._lanes: Lanes[VideoSpans, CutOutcome] = Lanes(self._settings.lanes, make, _MOST_AHEAD)
 
     def teardown(self) -> None:

@@ -7,13 +7,15 @@ memory as a whole. What leaves the stage are times and responses.
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits, Message
@@ -23,13 +25,15 @@ from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.flow import AROUND, Flow, GatherByContent, Spread
 from clipscout.transforms.inference import ClassifierHandler, Following
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import DecodeReport, FrameBatch, Segment, Video
+from clipscout.transforms.records import DecodeReport, Flush, FrameBatch, Segment, Video
 from clipscout.transforms.score_tracks import Assemble, SaveScores
 from clipscout.transforms.scoring_settings import ScoringSettings
+from clipscout.transforms.slots import Slots
 from clipscout.transforms.stored_scores import FindStored
 from clipscout.transforms.tags import FAILURES
 
 _STAGE = "ScoreVideos"
+_TASK = "video.decode:samples"
 #: Frame batches are this part of an inference batch, so that short videos fill it together.
 _PARTS_PER_BATCH = 4
 
@@ -41,39 +45,103 @@ class Scored(NamedTuple):
     failures: beam.PCollection
 
 
-class _Decode(beam.DoFn):
-    """Streams the samples of a segment out of the decoder child."""
+class _Begun:
+    """A segment that a child has been asked for: its copy, while that is needed, or why there is none."""
 
-    def __init__(self, output: str, settings: ScoringSettings) -> None:
-        self._output, self._settings = output, settings
+    def __init__(self, segment: Segment, child: Child, copy: contextlib.AbstractContextManager[str]) -> None:
+        self.segment, self.child = segment, child
+        self.path, self.copies = "", contextlib.ExitStack()
+        self.error: filesystem.StorageError | None = None
+        try:
+            self.path = self.copies.enter_context(copy)
+        except filesystem.StorageError as error:
+            self.error = error
+
+
+class _Decode(beam.DoFn):
+    """Streams the samples of segments out of decoder children, in the order of the segments.
+
+    Args:
+      output: The output folder.
+      settings: How to sample.
+      children: How many decode at once: the first one's samples are handed on while the others work ahead, as far as
+        their queues go. More than one is for a pass, which says by Flush when no other segment is at hand.
+    """
+
+    def __init__(self, output: str, settings: ScoringSettings, children: int) -> None:
+        self._output, self._settings, self._slots, self._count = output, settings, Slots(), children
         self._metrics = StageMetrics(_STAGE)
 
     def setup(self) -> None:
-        self._child = Child(Limits(self._settings.stall_seconds, memory_bytes=self._settings.memory_bytes))
+        self._slot = self._slots.get()
+        limits = Limits(self._settings.stall_seconds, memory_bytes=self._settings.memory_bytes)
+        self._free = [Child(limits) for _ in range(self._count)]
+        self._waiting: deque[_Begun | Segment | Following] = deque()
 
     def teardown(self) -> None:
-        self._child.close()
+        for waiting in self._waiting:
+            if isinstance(waiting, _Begun):
+                waiting.copies.close()
+                waiting.child.close()
+        for child in self._free:
+            child.close()
 
-    def process(self, segment: Segment | Following) -> Iterator[FrameBatch | Following]:
-        if not isinstance(segment, Segment):
-            yield segment
-            return
+    def process(self, element: Segment | Following) -> Iterator[FrameBatch | Following]:
+        if self._count > 1 and isinstance(element, Segment):
+            self._waiting.append(self._begun(element))
+        else:
+            self._waiting.append(element)
+        while self._waiting and (not self._free or isinstance(element, Flush) or not self._is_begun()):
+            yield from self._first()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        while self._waiting:
+            for output in self._first():
+                yield GlobalWindows.windowed_value_at_end_of_window(output)
+
+    def _is_begun(self) -> bool:
+        return isinstance(self._waiting[0], _Begun)
+
+    def _begun(self, segment: Segment) -> _Begun:
+        begun = _Begun(segment, self._free.pop(), self._copy_of_any(segment.videos))
+        if begun.error is None:
+            begun.child.send_ahead(_TASK, self._request(begun))
+        return begun
+
+    def _first(self) -> Iterator[FrameBatch | Following]:
+        """Yields what belongs to the element that came first."""
+        first = self._waiting.popleft()
+        if isinstance(first, Segment | _Begun):
+            with self._slot:  # also while its frames are scored: they lie in memory
+                begun = self._begun(first) if isinstance(first, Segment) else first
+                try:
+                    with begun.copies:
+                        yield from self._decoded(begun)
+                finally:
+                    self._free.append(begun.child)
+        else:
+            yield first
+
+    def _decoded(self, begun: _Begun) -> Iterator[FrameBatch | Following]:
+        segment = begun.segment
         report = DecodeReport(segment)
         window = self._settings.spec.window
         windows = window and Windows(window, self._settings.sampling, segment.start_seconds, segment.end_seconds)
         try:
-            with self._copy_of_any(segment.videos) as path:
-                for message in self._messages(path, segment):
-                    if "report" in message.fields:
-                        fields = message.fields["report"]
-                        lists = {name: tuple(fields[name]) for name in ("flags", "shot_boundaries")}
-                        report = DecodeReport(segment, **{**fields, **lists})
-                    elif "times" in message.fields:
-                        batch = _frame_batch(segment, message)
-                        yield from _windowed(segment, batch, windows) if windows else [batch]
-                for video in segment.videos:
-                    if video.uri == path:
-                        video_store.check_unchanged(video)
+            if begun.error is not None:
+                raise begun.error
+            messages = begun.child.call_again(_TASK, self._request(begun))
+            for message in self._waited(segment, messages):
+                if "report" in message.fields:
+                    fields = message.fields["report"]
+                    lists = {name: tuple(fields[name]) for name in ("flags", "shot_boundaries")}
+                    report = DecodeReport(segment, **{**fields, **lists})
+                elif "times" in message.fields:
+                    batch = _frame_batch(segment, message)
+                    yield from _windowed(segment, batch, windows) if windows else [batch]
+            for video in segment.videos:
+                if video.uri == begun.path:
+                    video_store.check_unchanged(video)
             if windows and report.reached_end:
                 yield from _placed_batches(segment, windows.finish())
         except filesystem.StorageError as error:
@@ -104,11 +172,10 @@ class _Decode(beam.DoFn):
                     break
             yield found or copies.enter_context(shared_copy(last))
 
-    def _messages(self, path: str, segment: Segment) -> Iterator[Message]:
-        """Yields the child's messages."""
-        settings = self._settings
-        request = {
-            "path": path,
+    def _request(self, begun: _Begun) -> dict[str, Any]:
+        settings, segment = self._settings, begun.segment
+        return {
+            "path": begun.path,
             "sampling": asdict(settings.sampling),
             "frame_settings": asdict(settings.spec.preprocessing.frame_settings()),
             "batch_frames": max(1, settings.batch_size // _PARTS_PER_BATCH),
@@ -119,7 +186,6 @@ class _Decode(beam.DoFn):
             "max_frames": settings.max_frames,
             "threads": settings.threads,
         }
-        yield from self._waited(segment, self._child.call_again("video.decode:samples", request))
 
     def _waited(self, segment: Segment, messages: Iterator[Message]) -> Iterator[Message]:
         """Observes how long the worker waits for the decoder: near 0 where decoding keeps ahead of inference."""
@@ -162,6 +228,7 @@ class _DecodeAndInfer(beam.PTransform):
 
     output: str
     settings: ScoringSettings
+    ahead: bool
 
     def expand(self, segments_of: beam.PCollection) -> beam.PCollection:
         settings = self.settings
@@ -172,7 +239,8 @@ class _DecodeAndInfer(beam.PTransform):
             settings.keep_outputs,
             settings.model_copies,
         )
-        decoded = segments_of | "Decode" >> beam.ParDo(_Decode(self.output, settings))
+        decode = _Decode(self.output, settings, settings.decoders if self.ahead else 1)
+        decoded = segments_of | "Decode" >> beam.ParDo(decode)
         return decoded | "Infer" >> RunInference(handler) | "Save" >> beam.ParDo(SaveScores(self.output, settings))
 
 
@@ -201,7 +269,7 @@ class ScoreVideos(beam.PTransform):
         found = videos | "ByContent" >> GatherByContent(self.flow) | "FindStored" >> find
         # shuffled before and after: what is hinted is neither fused with a download nor with a cut
         segments_of = found.pending | "SpreadSegments" >> Spread(self.flow)
-        score = _DecodeAndInfer(self.output, self.settings).with_resource_hints(**self.hints)
+        score = _DecodeAndInfer(self.output, self.settings, self.flow.streams).with_resource_hints(**self.hints)
         saved = segments_of | "DecodeAndInfer" >> score
         if not self.flow.streams:
             saved = (saved, found[AROUND]) | "Join" >> beam.Flatten()

@@ -25,6 +25,7 @@ class ScoringSettings:
       segment_seconds: Longest segment; 0 does not split.
       precision: `fp32`, `bf16` or `fp16`.
       threads: Most threads of the decoder.
+      decoders: Segments that are decoded at once, where videos stream.
       model_threads: Threads of the classifier on a CPU; 0 shares all cores among its copies.
       keep_outputs: Whether all that the classifier says is stored, so that new actions and prompts decode nothing.
       trust_checkpoint: Whether weights may run code of their own, while they are loaded or when they score.
@@ -47,6 +48,7 @@ class ScoringSettings:
     precision: str
     threads: int
     model_threads: int
+    decoders: int = 1
     keep_outputs: bool = True
     trust_checkpoint: bool = False
     engine: str = "auto"

@@ -16,16 +16,18 @@ import torch
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from clipscout.pipeline.run import configure
+from clipscout.transforms.core.child.supervisor import Child
 from clipscout.transforms.core.storage import filesystem, tracks
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import Flow
-from clipscout.transforms.records import Ask, ScoreTrack, Segment, Video, VideoRequest
+from clipscout.transforms.records import Ask, Flush, ScoreTrack, Segment, Video, VideoRequest
 from clipscout.transforms.score_tracks import Assemble, _track
 from clipscout.transforms.scoring import ScoreVideos
 from clipscout.transforms.stored_scores import report_of
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import by_source, measured, run_measured, scene_video, summary_of
+from tests.transforms.alone import alone
 
 STREAMS, SHUFFLES = Flow(streams=True), Flow(streams=False)
 
@@ -320,3 +322,48 @@ def test_a_content_is_read_from_any_of_its_files(tmp_path, colour_spec, flow):
         assert failures == []
         assert counters["ScoreVideos/out-tracks"] == 2
     assert len(found["b"].times) == 20
+
+
+@pytest.mark.parametrize("decoders", [2, 3, 8])
+def test_several_decoders_give_what_one_gives_in_the_same_order(tmp_path, colour_spec, decoders):
+    """Also where one of them dies, a file is none, and a content is stored already."""
+    paths = [scene_video(tmp_path / f"{n}.mp4", ("grey", 1 + n), ("red", 2), ("blue", 9 - n)) for n in range(6)]
+    (tmp_path / "no.mp4").write_text("no video")
+    videos = [video_of(path) for path in [*paths[:3], str(tmp_path / "no.mp4"), *paths[3:], paths[0]]]
+    videos.insert(2, Flush())
+    rule = replace(rule_of(colour_spec), segment_seconds=5)
+    found = {}
+    for count in (1, decoders):
+        with Killer({"4.mp4": 1}) as killer:
+            scored = alone(
+                ScoreVideos(str(tmp_path / f"out{count}"), replace(rule, decoders=count), STREAMS, {}), videos
+            )
+        assert len(killer.killed) == 1 or count > 1  # ahead of the classifier it may have been done by then
+        tracks_of = [(one.video.key, one.reused, one.track.times.tolist()) for one in scored["tracks"]]
+        found[count] = tracks_of, [(failure.key, failure.code) for failure in scored["failures"]]
+    assert found[1] == found[decoders]
+    assert [key for key, *_ in found[1][0]] == ["0", "1", "2", "3", "4", "5", "0"]
+
+
+def test_several_decoders_work_at_once(tmp_path, colour_spec, monkeypatch):
+    videos = [video_of(scene_video(tmp_path / f"{n}.mp4", ("red", 3 + n), ("blue", 3))) for n in range(5)]
+    unread = []
+    real = Child.call
+
+    def call(self, task, request, *limits):
+        children = [child for child in list(sent) if child._sent is not None]
+        unread.append(len({id(child) for child in children}))
+        return real(self, task, request, *limits)
+
+    sent = []
+    real_ahead = Child.send_ahead
+
+    def ahead(self, task, request):
+        real_ahead(self, task, request)
+        sent.append(self)
+
+    monkeypatch.setattr(Child, "call", call)
+    monkeypatch.setattr(Child, "send_ahead", ahead)
+    rule = replace(rule_of(colour_spec), decoders=3)
+    assert len(alone(ScoreVideos(str(tmp_path / "out"), rule, STREAMS, {}), videos)["tracks"]) == 5
+    assert max(unread) == 3  # the one that is read next, and two that work ahead

@@ -220,6 +220,16 @@ class Child:
         self._limits = self._timing = limits
         self._process: _Process | None = None
         self._served = 0
+        self._sent: tuple[str, dict[str, Any]] | None = None
+
+    def send_ahead(self, task: str, request: dict[str, Any]) -> None:
+        """Sends a request now, so that the child works on it; the next call, of the same request, reads the answer.
+
+        What goes wrong the call says.
+        """
+        with contextlib.suppress(ChildError, ChildStartError, OSError):
+            self._send(task, request)
+            self._sent = task, request
 
     def call_again(self, task: str, request: dict[str, Any], limits: Limits | None = None) -> Iterator[Message]:
         """Does what `call` does; after a death of the child another one gets a try, and what came before is left out.
@@ -252,15 +262,12 @@ class Child:
           ChildStartError: There is no child: the installation is at fault.
           DiskFullError: There was no space for what it writes.
         """
-        if self._process is None or self._served >= self._limits.requests:
-            self._start()
-        self._served += 1
-        self._timing = limits or self._limits
+        if self._sent != (task, request):
+            self._send(task, request)
+        self._sent, self._timing = None, limits or self._limits
         assert self._process is not None
-        process, connection = self._process, self._process.connection
-        finished = False
+        process, finished = self._process, False
         try:
-            connection.send_bytes(json.dumps({"task": task, "request": request}).encode())
             waited = 0.0
             while True:
                 before = time.monotonic()
@@ -306,6 +313,18 @@ class Child:
             raise ChildError("timeout", f"no answer within {allowed:.1f} s ({waited:.1f} s waited before)")
         return connection
 
+    def _send(self, task: str, request: dict[str, Any]) -> None:
+        if self._process is None or self._served >= self._limits.requests or self._sent is not None:
+            self._start()
+        assert self._process is not None
+        self._served += 1
+        try:
+            self._process.connection.send_bytes(json.dumps({"task": task, "request": request}).encode())
+        except OSError as error:
+            end = self._process.post_mortem()
+            self.close()
+            raise end from error
+
     def _start(self) -> None:
         self.close()
         self._process, self._served = _Process(self._modules), 0
@@ -325,4 +344,4 @@ class Child:
         """Ends the child and everything it started. Safe to call at any time, any number of times."""
         if self._process is not None:
             self._process.close()
-        self._process = None
+        self._process = self._sent = None
