@@ -1,14 +1,14 @@
-# make demo | test | lint | bench | image: each sets up all it needs on a machine with Python 3.11 and make, and redoes only what changed.
+# make demo | test | test-command | lint | bench | image | engines: each sets up all it needs on a machine with Python 3.11 and make, and redoes only what changed.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
-# of the tests: one more than there are cores, up to four, since many wait for a site, a signal or a browser
-PROCESSES ?= $(shell n=$$(nproc); if [ $$n -gt 3 ]; then echo 4; else echo $$((n + 1)); fi)
+# of the tests: four at least, since many wait for a site, a signal or a browser
+PROCESSES ?= $(shell n=$$(nproc); if [ $$n -gt 4 ]; then echo $$n; else echo 4; fi)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # several environments with one home: a pip that asks for input would hang
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test chromium lint bench image lock clean
+.PHONY: demo test test-command chromium lint bench image engines lock clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -25,8 +25,14 @@ demo: $(READY)
 	$(BIN)/python -m demo.run_demo demo_output
 
 # a file of tests goes to one process as a whole; a single test is run without all this, by `pytest FILE -k NAME`
+TESTS := $(BIN)/python -m pytest -n $(PROCESSES) --dist=loadfile --no-loadscope-reorder
+
 test: $(READY) chromium
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist=loadfile --no-loadscope-reorder
+	$(TESTS) --ignore=tests/command
+
+# the command as users start it: signals, kills, worker processes, terminals, the wheel, what the README says
+test-command: $(READY) chromium
+	$(TESTS) tests/command
 
 # what the browser tests drive; where it cannot be installed a line says so, and they are skipped
 chromium:
@@ -44,9 +50,13 @@ bench: $(READY)
 image: $(READY)
 	$(BIN)/python -m pytest tests/templates/built_image.py
 
+# with Go, which fetches and builds Prism; Flink needs Java and FLINK_JOB_SERVER_JAR, or a Maven that serves its job server
+engines: $(READY)
+	$(BIN)/python -m pytest tests/engines/on_engines.py
+
 lock: $(READY)
 	$(BIN)/uv pip compile setup.py --all-extras --constraint requirements/pins.txt --universal --python-version 3.11 \
 		--no-annotate --upgrade --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt
 
 clean:
-	rm -rf $(VENV) *.egg-info build demo_output bench_output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) *.egg-info build demo_output bench_output .engines .mypy_cache .ruff_cache .pytest_cache .hypothesis

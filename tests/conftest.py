@@ -134,6 +134,15 @@ def read_jsonl(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def pytest_collection_modifyitems(items):
+    """Spreads the files that wait for sites evenly among those that compute: then they share a machine best."""
+    groups = {}
+    for path in dict.fromkeys(item.path for item in items):
+        groups.setdefault(path.is_relative_to(Path(__file__).parent / "transforms"), []).append(path)
+    rank = {path: place / len(paths) for paths in groups.values() for place, path in enumerate(paths)}
+    items.sort(key=lambda item: rank[item.path])
+
+
 def pytest_runtest_logreport(report):
     """Shows what failed at once: where the whole is ended before its own, nothing else tells."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from clipscout.pipeline.run import main
+from tests.cluster import Cluster
 from tests.jobs import ROOT, arguments, scene_video
-from tests.pipeline.test_portable import Cluster
 from tests.programs import hang_up_ends_it, is_worker, parents_by_process
 
 VIDEOS = 12

@@ -5,12 +5,6 @@ weights with the program that starts them. Their storage fails now and then, and
 """
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,89 +12,9 @@ import pytest
 from clipscout.pipeline.run import main
 from clipscout.transforms.core.storage import filesystem, gcs
 from tests.cloud_servers import FAULTS, always, every
+from tests.cluster import Cluster
 from tests.conftest import BUCKET
-from tests.jobs import MANIFESTS, ROOT, assert_same_rows, scene_video
-from tests.programs import parents_by_process
-
-# Beam's stand-in of a service forgets how many workers were asked for
-ON_LOOPBACK = """
-import runpy, socket, sys
-from clipscout.pipeline import loopback
-
-socket.getfqdn = lambda *_: "localhost"
-sys.argv = sys.argv[1:]
-if "job_service" in sys.argv[0]:
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-    begin = FnApiRunner.__init__
-
-    def begin_with_two_workers(self, *args, **settings):
-        begin(self, *args, **settings)
-        self._num_workers = 2
-
-    FnApiRunner.__init__ = begin_with_two_workers
-with loopback.servers_stay_here():
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
-
-
-class Cluster:
-    """A job service and a pool of workers, each a process on this machine; the workers are children of the pool.
-
-    Attributes:
-      options: What leads a job there.
-    """
-
-    def __init__(self, log, cache):
-        self._cache = str(cache)
-        job, pool = (free_port() for _ in range(2))
-        self._service = self._start("portability.local_job_service_main", f"--port={job}", log)
-        self._pool = self._start("worker.worker_pool_main", f"--service_port={pool}", log)
-        wait_for(job, self._service)
-        wait_for(pool, self._pool)
-        self.options = ["--runner=PortableRunner", f"--job_endpoint=localhost:{job}", "--environment_type=EXTERNAL"]
-        self.options.append(f"--environment_config=localhost:{pool}")
-
-    def _start(self, module, port, log):
-        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # the pool calls `python`
-        command = [sys.executable, "-c", ON_LOOPBACK, f"apache_beam.runners.{module}", port]
-        environment = {**os.environ, "PATH": path, "CLIPSCOUT_CACHE": self._cache}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-
-    def workers(self):
-        """Returns the process ids of the workers, of ended ones too."""
-        return {process for process, parent in parents_by_process().items() if parent == self._pool.pid}
-
-    def working(self):
-        """Returns those that have a child of their own: they decode, score or cut."""
-        return self.workers() & {*parents_by_process().values()}
-
-    def kill_workers(self):
-        for worker in self.workers():
-            os.kill(worker, signal.SIGKILL)
-
-    def close(self):
-        self.kill_workers()
-        for process in (self._pool, self._service):
-            process.kill()
-            process.wait()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
-def wait_for(port, process, seconds=60):
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            assert process.poll() is None, f"the server ended with status {process.returncode}"
-            assert time.monotonic() < end, f"no answer within {seconds} s"
-            time.sleep(0.05)
+from tests.jobs import MANIFESTS, assert_same_rows, scene_video
 
 
 @pytest.fixture
