@@ -19,6 +19,8 @@ Variables:
   MAX_WORKERS     most workers (default: what the spec says)
   MACHINE_TYPE    of the workers (default: what follows from the options)
   DISK_GB         of each worker (default: what follows from the options)
+  LAUNCHER_MACHINE  machine type of the launcher (default: Dataflow's own)
+  LAUNCHER_SECONDS  how long a launch may take, the pull of the image included (default: Dataflow's own, 12 minutes)
   SUBNETWORK      e.g. regions/REGION/subnetworks/NAME (default: the network default)
   PRIVATE         true: no public addresses; web downloads then need a Cloud NAT
 USAGE
@@ -103,6 +105,8 @@ command=(
 [ -z "${MAX_WORKERS:-}" ] || command+=(--max-workers="$MAX_WORKERS")
 [ -z "${MACHINE_TYPE:-}" ] || command+=(--worker-machine-type="$MACHINE_TYPE")
 [ -z "${DISK_GB:-}" ] || command+=(--additional-pipeline-options="disk_size_gb=$DISK_GB")
+[ -z "${LAUNCHER_MACHINE:-}" ] || command+=(--launcher-machine-type="$LAUNCHER_MACHINE")
+[ -z "${LAUNCHER_SECONDS:-}" ] || command+=(--launcher-vm-timeout-secs="$LAUNCHER_SECONDS")
 [ -z "${SUBNETWORK:-}" ] || command+=(--subnetwork="$SUBNETWORK")
 case "${PRIVATE:-false}" in
   true) command+=(--disable-public-ips) ;;

@@ -1,13 +1,21 @@
 locals {
+  # Without it a night in which all but one video fails would be green.
+  parameters = merge({ max_failure_ratio = "0.5" }, var.parameters)
+
   # The one launch body: the schedule sends it to Dataflow, or hands it to the workflow that does.
   launch = templatefile("${path.module}/launch.json.tftpl", {
     # A fixed name is the lock: while a job runs, Dataflow refuses another one of its name (409), so runs cannot overlap.
     job_name         = var.name
     template         = var.template
-    parameters       = var.parameters
+    parameters       = local.parameters
     max_workers      = var.max_workers
     machine_type     = var.machine_type
     disk_gb          = var.disk_gb
+    launcher         = var.launcher_machine_type
+    labels           = var.labels
+    kms_key          = var.kms_key
+    experiments      = var.experiments
+    more             = [for option in var.service_options : "dataflow_service_options=${option}"]
     worker           = google_service_account.worker.email
     bucket           = var.bucket
     subnetwork       = var.subnetwork
@@ -29,6 +37,7 @@ locals {
   template_bucket = split("/", var.template)[2]
   services = concat(
     ["artifactregistry.googleapis.com", "cloudscheduler.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "iam.googleapis.com"],
+    var.alerts ? ["monitoring.googleapis.com"] : [],
     var.use_workflow ? ["workflows.googleapis.com", "workflowexecutions.googleapis.com"] : []
   )
 }

@@ -99,6 +99,59 @@ variable "disk_gb" {
   default     = null
 }
 
+variable "launcher_machine_type" {
+  description = "Machine type of the launcher; null for Dataflow's own. The launcher loads the classifier once, to try it."
+  type        = string
+  default     = null
+}
+
+variable "labels" {
+  description = "Labels of the jobs and alerts, for the bill."
+  type        = map(string)
+  default     = {}
+}
+
+variable "kms_key" {
+  description = "Key that encrypts what jobs keep, as projects/P/locations/REGION/keyRings/R/cryptoKeys/K; null for Google's own."
+  type        = string
+  default     = null
+}
+
+variable "experiments" {
+  description = "Experiments of Dataflow, e.g. [\"use_runner_v2\"]."
+  type        = list(string)
+  default     = []
+}
+
+variable "service_options" {
+  description = "Service options of Dataflow, e.g. [\"enable_prime\"]."
+  type        = list(string)
+  default     = []
+}
+
+variable "alerts" {
+  description = "Make alert policies for runs that fail, launches that are refused and runs that are missing."
+  type        = bool
+  default     = true
+}
+
+variable "notification_channels" {
+  description = "Who is told by the alerts: names of notification channels, projects/P/notificationChannels/ID."
+  type        = list(string)
+  default     = []
+}
+
+variable "missing_after_hours" {
+  description = "Tell when no job ran for so many hours, up to 25; null not to, as for a schedule that is not daily."
+  type        = number
+  default     = 25
+
+  validation {
+    condition     = var.missing_after_hours == null ? true : var.missing_after_hours >= 1 && var.missing_after_hours <= 25
+    error_message = "From 1 to 25: an alert looks back no further."
+  }
+}
+
 variable "subnetwork" {
   description = "regions/REGION/subnetworks/NAME; empty for the network default."
   type        = string

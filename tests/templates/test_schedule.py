@@ -39,6 +39,11 @@ VALUES = {
     "max_workers": 10,
     "machine_type": None,
     "disk_gb": 80,
+    "launcher": "n2-standard-2",
+    "labels": {"team": "video"},
+    "kms_key": None,
+    "experiments": ["one", "two"],
+    "more": ["dataflow_service_options=enable_prime"],
     "worker": "clipscout-worker@project.iam.gserviceaccount.com",
     "bucket": "bucket",
     "subnetwork": "",
@@ -90,6 +95,10 @@ def test_the_launch_is_one_of_the_api():
     environment = message.environment
     assert (environment.max_workers, environment.service_account_email) == (10, VALUES["worker"])
     assert (environment.machine_type, environment.disk_size_gb) == ("", 80)
+    assert (environment.launcher_machine_type, environment.kms_key_name) == ("n2-standard-2", "")
+    assert dict(environment.additional_user_labels) == {"team": "video"}
+    assert list(environment.additional_experiments) == ["one", "two"]
+    assert list(environment.additional_pipeline_options) == ["dataflow_service_options=enable_prime"]
     assert environment.ip_configuration == api.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
     assert (environment.temp_location, environment.staging_location) == ("gs://bucket/tmp", "gs://bucket/staging")
 
@@ -161,6 +170,37 @@ def test_the_schedule_posts_the_launch_with_a_token_of_the_invoker():
     assert token.attributes["service_account_email"] == "google_service_account.invoker.email"
     assert {"paused", "time_zone", "attempt_deadline"} <= set(SCHEDULER.attributes)
     assert len(SCHEDULER.all("retry_config")) == 1
+
+
+def test_alerts_are_about_the_jobs_and_launches_of_this_schedule():
+    policies = {block.labels[1]: block for block in RESOURCES.values() if "alert_policy" in block.labels[0]}
+    assert set(policies) == {"failed", "refused", "missing"}
+    for block in policies.values():
+        texts = " ".join(expressions(block))
+        assert "${var.name}" in texts
+        assert block.attributes["notification_channels"] == "var.notification_channels"
+        assert "var.alerts" in block.attributes["count"]
+    assert "dataflow.googleapis.com/job/is_failed" in " ".join(expressions(policies["failed"]))
+    assert "!var.paused" in policies["missing"].attributes["count"]
+
+
+def test_the_storage_is_private_and_what_is_temporary_goes():
+    storage = read(FOLDER.parent / "storage")
+    resources = {block.address(): block for block in storage.all("resource")}
+    assert {address.partition(".")[0] for address in resources} == {
+        "google_storage_bucket",
+        "google_artifact_registry_repository",
+    }
+    for block in resources.values():
+        if block.labels[0] == "google_storage_bucket":
+            assert block.attributes["public_access_prevention"] == '"enforced"'
+            assert block.attributes["uniform_bucket_level_access"] == "true"
+    (rule,) = resources["google_storage_bucket.work"].all("lifecycle_rule")
+    (condition,) = rule.all("condition")
+    assert re.findall(r"\w+/", condition.attributes["matches_prefix"]) == ["tmp/", "staging/"]
+    declared = {block.labels[0] for block in storage.all("variable")}
+    used = variables_in(" ".join(text for block in storage.blocks for text in expressions(block)))
+    assert used == declared
 
 
 def test_the_name_of_the_job_is_fixed():

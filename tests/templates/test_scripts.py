@@ -38,7 +38,7 @@ if "describe" in sys.argv:
 if sys.argv[1:3] == ["storage", "cp"] and not sys.argv[3].startswith("gs://"):
     shutil.copyfile(sys.argv[3], folder / "spec.json")
 """
-OPTIONAL = ("--max-workers", "--worker-machine", "--additional", "--subnetwork", "--disable")
+OPTIONAL = ("--max-workers", "--worker-machine", "--launcher", "--additional", "--subnetwork", "--disable")
 NEEDED = ("bash", "cat", "dirname", "git", "mktemp", "rm", "sed")
 
 
@@ -225,6 +225,8 @@ def test_running_hands_every_option_over_as_it_is(tools):
         "MAX_WORKERS": "3",
         "MACHINE_TYPE": "n2-standard-4",
         "DISK_GB": "80",
+        "LAUNCHER_MACHINE": "n2-standard-2",
+        "LAUNCHER_SECONDS": "1500",
         "SUBNETWORK": "regions/r/subnetworks/s",
         "PRIVATE": "true",
     }
@@ -240,6 +242,7 @@ def test_running_hands_every_option_over_as_it_is(tools):
     assert (flags["--max-workers"], flags["--subnetwork"]) == ("3", "regions/r/subnetworks/s")
     assert flags["--worker-machine-type"] == "n2-standard-4"
     assert flags["--additional-pipeline-options"] == "disk_size_gb=80"
+    assert (flags["--launcher-machine-type"], flags["--launcher-vm-timeout-secs"]) == ("n2-standard-2", "1500")
     assert call[-1] == "--disable-public-ips"
 
 
