@@ -4,6 +4,7 @@ import ast
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import (
@@ -39,16 +40,25 @@ _BESIDE_GPU_MACHINE = "n2-standard-4"
 _SCORING_RAM = "24GB"
 
 
-def accelerator(gpu: str) -> str:
-    """Returns how Dataflow is asked for one GPU of a type with its driver."""
-    return f"type:{gpu};count:1;install-nvidia-driver"
+def accelerator(config: Config) -> str:
+    """Returns how Dataflow is asked for one GPU of a type, with its driver and the machine that it is attached to."""
+    driver = "" if config.gpu_driver == "default" else f":{config.gpu_driver}"
+    parts = [f"type:{config.gpu}", "count:1"]
+    if config.gpu_mode == "right_fit":  # of hinted steps the job's own machine type does not count
+        parts.append(f"machine_type:{WITH_GPU[config.gpu].machine_type}")
+    parts.append(f"install-nvidia-driver{driver}")
+    if config.gpu_provisioning == "FLEX_START":
+        parts.append("provisioning_model:FLEX_START")
+    if config.gpu_processes == "per_vcpu":
+        parts.append("use_nvidia_mps")
+    return ";".join(parts)
 
 
 def resource_hints(config: Config) -> dict[str, str]:
     """Returns the hints of the stage that decodes and scores; empty unless its workers are fitted to it."""
     if config.gpu == "none" or config.gpu_mode != "right_fit":
         return {}
-    return {"accelerator": accelerator(config.gpu), "min_ram": _SCORING_RAM}
+    return {"accelerator": accelerator(config), "min_ram": _SCORING_RAM}
 
 
 def faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
@@ -237,6 +247,13 @@ def _path_faults(config: Config) -> Iterator[Fault]:
         yield of("proxy", message)
 
 
+def on_its_gpus(config: Config, beam_options: PipelineOptions) -> Config:
+    """Returns a job that does not score on processors where the GPUs that Beam's own options ask for are of no use."""
+    if not config.dataflow or config.scoring.device != "auto" or not _asks(config, beam_options):
+        return config
+    return replace(config, scoring=replace(config.scoring, device="cuda"))
+
+
 def settle(config: Config, beam_options: PipelineOptions) -> None:
     """Fills in what a Dataflow job needs and the user did not set: machines, disk, processes, threads, name, labels."""
     google, worker = beam_options.view_as(GoogleCloudOptions), beam_options.view_as(WorkerOptions)
@@ -247,13 +264,15 @@ def settle(config: Config, beam_options: PipelineOptions) -> None:
     worker.sdk_container_image = _image(worker) or None
     worker.disk_size_gb = worker.disk_size_gb or shape.disk_gb
     if debug.number_of_worker_harness_threads is None:
-        debug.number_of_worker_harness_threads = shape.threads
+        one = config.gpu_processes == "one"
+        debug.number_of_worker_harness_threads = shape.threads if one else WITHOUT_GPU.threads
     experiments = debug.experiments or []
-    if shape.one_process and not config.scoring.model_copies and "use_multiple_sdk_containers" not in experiments:
+    shared = config.scoring.model_copies or config.gpu_processes == "per_vcpu"
+    if shape.one_process and not shared and "use_multiple_sdk_containers" not in experiments:
         debug.add_experiment("no_use_multiple_sdk_containers")
     if config.gpu != "none" and not fitted:
         services = google.dataflow_service_options or []
-        google.dataflow_service_options = [*services, f"worker_accelerator={accelerator(config.gpu)}"]
+        google.dataflow_service_options = [*services, f"worker_accelerator={accelerator(config)}"]
     google.job_name = google.job_name or job_name(config)
     taken = _labels(google)
     own = {"clipscout-version": __version__.replace(".", "-"), "clipscout-preset": config.preset}

@@ -3,6 +3,7 @@
 import datetime
 import difflib
 import json
+import os
 import re
 from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
@@ -66,10 +67,14 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration; see `pipeline.options` for the meaning of each value."""
+    """A checked configuration; see `pipeline.options` for the meaning of each value.
+
+    `folder` is where relative paths of rows begin.
+    """
 
     inputs: tuple[str, ...]
     output: str
+    folder: str
     replace: bool
     manifest_shards: int
     preset: str
@@ -86,7 +91,12 @@ class Config:
     dataflow: bool
     gpu: str
     gpu_mode: str
+    gpu_driver: str
+    gpu_provisioning: str
+    gpu_processes: str
     preflight_only: bool
+    shared_output: bool
+    when_stopped: str
     forecast_video_seconds: float
     forecast_samples_per_second: float | None
     max_failure_ratio: float
@@ -192,13 +202,16 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         message = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
         faults.append(Fault(message, ("precision", "device")))
     faults += _engine_faults(choices)
-    if choices["gpu"] == "none" and choices["gpu_mode"] == "pool":
-        faults.append(Fault("--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'", ("gpu_mode", "gpu")))
+    driver = values.text("gpu_driver")
+    if not re.fullmatch(r"latest|default|[1-9]\d\d", driver):
+        faults.append(of("gpu_driver", f"is {driver!r}, expected latest, default or the version of a branch, e.g. 580"))
+    faults += _gpu_faults(choices)
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
         inputs=values.parts("input"),
         output=output.rstrip("/") or output[:1],
+        folder=os.getcwd(),
         replace=flags["replace"],
         manifest_shards=int(numbers["manifest_shards"]),
         preset=preset,
@@ -217,7 +230,12 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         dataflow=dataflow,
         gpu=choices["gpu"],
         gpu_mode=choices["gpu_mode"],
+        gpu_driver=driver,
+        gpu_provisioning=choices["gpu_provisioning"],
+        gpu_processes=choices["gpu_processes"],
         preflight_only=flags["preflight_only"],
+        shared_output=flags["shared_output"],
+        when_stopped=choices["when_stopped"],
         forecast_video_seconds=numbers["forecast_video_seconds"],
         forecast_samples_per_second=max(0.0, numbers["forecast_samples_per_second"]) or None,
         max_failure_ratio=numbers["max_failure_ratio"],
@@ -233,6 +251,18 @@ def is_local(runner: str) -> bool:
 def is_dataflow(runner: str) -> bool:
     """Tells whether the name of a runner is Dataflow's."""
     return runner.lower().rpartition(".")[2].removesuffix("runner") in ("dataflow", "testdataflow")
+
+
+def _gpu_faults(choices: Mapping[str, str]) -> list[Fault]:
+    """Returns what is said of GPUs where none is asked for."""
+    if choices["gpu"] != "none":
+        return []
+    says = {"gpu_mode": "pool", "gpu_provisioning": "FLEX_START", "gpu_processes": "per_vcpu"}
+    return [
+        Fault(f"--{name}={value} says how GPUs are attached or used, and --gpu is 'none'", (name, "gpu"))
+        for name, value in says.items()
+        if choices[name] == value
+    ]
 
 
 def _engine_faults(choices: Mapping[str, str]) -> list[Fault]:

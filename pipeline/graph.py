@@ -37,7 +37,7 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     read = root | "ReadQueries" >> ReadQueries(config.inputs, config.spans.within_row_times)
     matched = read.queries | "MatchLabels" >> MatchLabels(config.scoring.spec.labels)
     excluded = root | "ReadExcludes" >> ReadExcludes(config.excludes)
-    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search, flow)
+    found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search, flow, config.folder)
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch, flow, gates)
     score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
     scored = fetched.stream | "ScoreVideos" >> score

@@ -31,4 +31,5 @@ WITH_GPU = {
     "nvidia-tesla-t4": Machine("n1-standard-8", threads=8, one_process=True, disk_gb=100, series=("n1-", "custom-")),
     "nvidia-tesla-a100": Machine("a2-highgpu-1g", threads=12, one_process=True, disk_gb=100, series=("a2-highgpu-",)),
     "nvidia-a100-80gb": Machine("a2-ultragpu-1g", threads=12, one_process=True, disk_gb=100, series=("a2-ultragpu-",)),
+    "nvidia-h100-80gb": Machine("a3-highgpu-1g", threads=16, one_process=True, disk_gb=100, series=("a3-highgpu-",)),
 }

@@ -7,7 +7,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -126,11 +126,16 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_frames", _LIMITS, "10000000", "integer", "Decode at most so many frames of a video, or of each segment of a long one; the rest is left out and flagged.", 1),
     Option("gpu", _CLOUD, "none", "|".join(("none", *WITH_GPU)), "GPU of the Dataflow workers that decode and score. Machine type, disk, threads and processes follow from it; what you set yourself wins."),
     Option("gpu_mode", _CLOUD, "right_fit", "right_fit|pool", "right_fit: only the workers that decode and score have a GPU (resource hints); downloads and cutting run on others. pool: all workers have one (service option worker_accelerator); the only way with FlexRS."),
+    Option("gpu_driver", _CLOUD, "latest", "text", "Driver that Dataflow installs for a --gpu: latest, default (which one is not documented) or the version of a branch, e.g. 580. What torch needs follows from the CUDA that it is built for: 580 or later for CUDA 13."),
+    Option("gpu_provisioning", _CLOUD, "STANDARD", "STANDARD|FLEX_START", "FLEX_START waits for machines of a scarce --gpu until there are some, with --gpu_mode=right_fit or pool."),
+    Option("gpu_processes", _CLOUD, "one", "one|per_vcpu", "one: a worker has one process, whose threads share one model on its --gpu. per_vcpu: a process and a model per vCPU, which share the GPU through NVIDIA's MPS; for small models that one process cannot keep fed."),
     Option("preflight_only", _RUN, "false", "flag", "Check all that can be known before the job runs, list every fault, forecast time and storage, and stop."),
     Option("forecast_video_seconds", _RUN, "240", "number", "With --preflight_only: how long videos are taken to be that nobody can look into before they are fetched.", 1, 1_000_000),
     Option("forecast_samples_per_second", _RUN, None, "number", "With --preflight_only: samples (windows of a video classifier) that the GPU or worker process scores per second where the job will run. Default: measured on this machine; for a --gpu there is none.", 0.001, 10_000_000),
     Option("max_failure_ratio", _RUN, "1", "number", "The job fails, after everything is written, when a larger part of its rows, of its videos or of its spans ended as a failure (rejections by a stated rule are none).", 0, 1),
     Option("progress", _RUN, "auto", "auto|live|lines|none", "How a local job shows its progress, on stderr. live: one display that is drawn anew. lines: a line every 10 seconds, for logs. auto: live on a terminal, else lines."),
+    Option("shared_output", _RUN, "false", "flag", "The local path of --output is one folder for all workers, wherever they run, e.g. on a network drive. Without it runners whose workers may be on other machines refuse a local output."),
+    Option("when_stopped", _RUN, "auto", "auto|cancel|leave", "What happens to a job that was submitted to a service when this program is stopped, e.g. by Ctrl-C. cancel: it is cancelled. leave: it goes on, and its id is said. auto: cancel, on Dataflow leave."),
     Option("workers", _RUN, "1", "integer", "Worker processes of the local runner.", 1, 256),
     Option("runner", _RUN, LOCAL_RUNNER, "text", "Any Beam runner, e.g. DataflowRunner. Default: Beam's local runner. Every option of that runner may be given too."),
 )  # fmt: skip
@@ -257,6 +262,18 @@ def unknown_option_fault(argument: str, known: Iterable[str] | None = None) -> F
 def asks_for_help(argv: Sequence[str]) -> bool:
     """Tells whether only the page of all options is asked for."""
     return not {"-h", "--help"}.isdisjoint(argv)
+
+
+def taken(arguments: Sequence[str], names: Container[str]) -> tuple[list[str], list[str]]:
+    """Divides arguments into those of some options, with the values that follow them, and the others."""
+    own: list[str] = []
+    others: list[str] = []
+    to: list[str] = others
+    for argument in arguments:
+        if argument.startswith("--"):
+            to = own if argument[2:].partition("=")[0] in names else others
+        to.append(argument)
+    return own, others
 
 
 def _without_option(arguments: list[str], name: str) -> list[str]:

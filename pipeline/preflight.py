@@ -60,7 +60,12 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
       unjudged: Options that cannot be used; what is found of what stands in their place is left out.
     """
     places = _place_faults(config, beam_options)
-    faults = [*cloud.faults(config, beam_options), *portable.faults(beam_options), *places, *_secret_faults(config)]
+    faults = [
+        *cloud.faults(config, beam_options),
+        *portable.faults(config, beam_options),
+        *places,
+        *_secret_faults(config),
+    ]
     rows, asks_web = Rows(), True
     if not any("input" in fault.options for fault in places):
         try:

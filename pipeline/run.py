@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import re
 import signal
@@ -13,11 +12,11 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     GoogleCloudOptions,
     PipelineOptions,
-    PortableOptions,
     SetupOptions,
     StandardOptions,
 )
@@ -27,9 +26,22 @@ from apache_beam.utils.retry import PermanentException
 from google.api_core.exceptions import GoogleAPICallError
 from requests import RequestException
 
-from clipscout.pipeline import closing, cloud, counters, forecast, graph, loopback, options, portable, preflight
+from clipscout.pipeline import (
+    closing,
+    cloud,
+    counters,
+    forecast,
+    graph,
+    loopback,
+    options,
+    portable,
+    preflight,
+    quiet,
+    reasons,
+    submitted,
+)
 from clipscout.pipeline.beam_options import ClipscoutOptions, beam_parser
-from clipscout.pipeline.config import Config, ConfigError, from_options
+from clipscout.pipeline.config import Config, ConfigError, from_options, is_dataflow, is_local
 from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS, Fault, of
 from clipscout.pipeline.progress import Display, asked_for
 from clipscout.pipeline.stops import Stops
@@ -51,7 +63,6 @@ _OWN_ERRORS = (
     filesystem.DiskFullError,
 )
 _WORKERS_GRACE_SECONDS = 3.0
-_WORKER_IS_GONE = "Channel closed prematurely"  # in Beam's words
 
 
 def main(argv: Sequence[str]) -> int:
@@ -82,17 +93,7 @@ def stoppable(argv: Sequence[str], stop: Stops, display: Display) -> int:
 
 def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     """Judges everything that can be judged before the job runs, then runs it."""
-    # the root logger is where Beam's advice to its own developers goes
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", handlers=[_CurrentStderr()])
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    for name in (
-        "common",
-        "dataflow.internal.apiclient",
-        "portability.local_job_service",
-        "portability.fn_api_runner.worker_handlers",
-        "worker.data_plane",
-    ):  # what they log is raised too, and told in one line
-        logging.getLogger(f"apache_beam.runners.{name}").disabled = True
+    quiet.log_to_stderr()
     with tally.doing("checking the options and what they name", slow_seconds=float("inf")):
         try:
             config, beam_options = configure(argv)
@@ -114,9 +115,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     if config.preflight_only:
         print("clipscout: the job can start; nothing was run, as --preflight_only asks")
         return 0
-    elsewhere = config.dataflow or beam_options.view_as(PortableOptions).job_endpoint
-    rest = "a submitted job goes on" if elsewhere else "the same command goes on from what is complete"
-    stop.words = f"stopped; {rest}"
+    stop.words = submitted.words(config, beam_options)
     stop.gentle = config.workers == 1  # worker processes cannot be unwound from here
     try:
         with (
@@ -124,11 +123,20 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
             broken_connections_are_silent(partial(_died, stop)),
             _lease(config, beam_options, stop),
         ):
-            return _finish(config, run(config, beam_options), display)
+            result = run(config, beam_options)
+            with submitted.waited_for(config, beam_options, result, stop):
+                return _finish(config, result, display)
     except leases.HeldError as error:
         display.close()
         _complain(f"--output: {error}")
         return EXIT_FAULTY_OPTIONS
+    except grpc.RpcError as error:
+        if stop.number:
+            raise
+        where = portable.endpoint_of(beam_options)
+        what = f"the job service at {where!r}" if where else "the runner's server"
+        _complain(f"{what} is gone ({portable.reason(error)}); {reasons.GOES_ON}")
+        return EXIT_FAILED_JOB
     except (GoogleAPICallError, PermanentException, RequestException) as error:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
@@ -136,7 +144,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
     except (DataflowRuntimeException, RuntimeError, *_OWN_ERRORS) as error:
         if stop.number:
             raise
-        if _WORKER_IS_GONE in str(error):
+        if _is_own(beam_options) and reasons.is_worker_gone(str(error)):
             _died(stop)
             stop.say()
             return EXIT_FAILED_JOB
@@ -155,15 +163,6 @@ def _lease(config: Config, beam_options: PipelineOptions, stop: Stops) -> contex
     return leases.Lease(config.output, lost)
 
 
-class _CurrentStderr(logging.Handler):
-    """Logs to what stderr is when a record comes: above the live display, while there is one."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Writes the record, where somebody can still read it."""
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{self.format(record)}\n")
-
-
 def _complain(*lines: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
         for line in lines:
@@ -172,9 +171,7 @@ def _complain(*lines: str) -> None:
 
 def _died(stop: Stops) -> None:
     """Ends the program soon, if it does not end by itself: a worker process is gone, and Beam may wait for it."""
-    stop.words = (
-        "a worker process died: it was killed, or memory ran out; the same command goes on from what is complete"
-    )
+    stop.words = f"a worker process died: it was killed, or memory ran out; {reasons.GOES_ON}"
     if not stop.number:
         stop.end_after(_WORKERS_GRACE_SECONDS, EXIT_FAILED_JOB)
 
@@ -196,12 +193,15 @@ def _failed(beam_options: ClipscoutOptions, error: BaseException) -> int:
     text = f"{type(error).__name__}: {error}"
     names = "|".join(kind.__name__ for kind in _OWN_ERRORS)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
-    if KeyboardInterrupt.__name__ in text or (
-        own is None and beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER
-    ):
+    if KeyboardInterrupt.__name__ in text or (own is None and _is_own(beam_options)):
         raise error
-    _complain(f"the job failed: {own.group(1)}" if own else " ".join(str(error).split()))
+    _complain(f"the job failed: {own.group(1)}" if own else reasons.in_one_line(str(error)))
     return EXIT_FAILED_JOB
+
+
+def _is_own(beam_options: PipelineOptions) -> bool:
+    """Tells whether Beam's local runner runs the job within this program."""
+    return beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER
 
 
 def _finish(config: Config, result: PipelineResult, display: Display) -> int:
@@ -210,7 +210,8 @@ def _finish(config: Config, result: PipelineResult, display: Display) -> int:
         if not result.has_job:
             print("the job was written as a template")
             return 0
-        print(f"submitted  {result.job_id()}; it goes on if this program is stopped", flush=True)
+        end = "is cancelled" if config.when_stopped == "cancel" else "goes on"
+        print(f"submitted  {result.job_id()}; it {end} if this program is stopped", flush=True)
     state = result.wait_until_finish()
     display.close()
     if state != PipelineState.DONE:
@@ -242,9 +243,9 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
         beams = options.parsed(beam_parser(), ours.unknown)
     except options.UsageError as error:
         raise ConfigError([Fault(str(error))]) from None
-    strange = [
-        options.unknown_option_fault(argument) for argument in beams.unknown if not _is_value(argument, beams.unknown)
-    ]
+    theirs = portable.option_names(portable.endpoint_of(ClipscoutOptions(beams.known))) if beams.unknown else ()
+    accepted, unknown = options.taken(beams.unknown, theirs)
+    strange = [options.unknown_option_fault(argument) for argument in unknown if not _is_value(argument, unknown)]
     if strange and any(argument.startswith("--template_location") for argument in beams.known):
         # a template's launcher adds flags of its own, and has checked the parameters against our metadata
         _complain(*(f"warning: {fault}" for fault in strange))
@@ -252,9 +253,13 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
     faults = [*ours.faults, *beams.faults, *strange]
     texts: dict[str, str | None] = {option.name: getattr(ours.values, option.name) for option in options.OPTIONS}
     runner = texts["runner"] or options.LOCAL_RUNNER
-    beam_options = ClipscoutOptions(beams.known)
+    beam_options = ClipscoutOptions([*beams.known, *accepted])
+    beam_options.view_as(StandardOptions).runner = options.LOCAL_RUNNER
+    if not (is_local(runner) or is_dataflow(runner)):
+        texts = portable.absolute(texts)
     try:
         create_runner(runner)
+        beam_options.view_as(StandardOptions).runner = runner
     except (ValueError, ImportError, AttributeError) as error:
         faults.append(of("runner", f"is {runner!r}: {error}"))
     try:
@@ -263,14 +268,13 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
         raise ConfigError(faults + error.faults, texts, beam_options) from None
     if faults:
         raise ConfigError(faults, texts, beam_options)
-    beam_options.view_as(StandardOptions).runner = runner
     beam_options.view_as(SetupOptions).save_main_session = False
     direct = beam_options.view_as(DirectOptions)
     if direct.direct_num_workers != 1:  # Beam's own option; 0 stands for every core
         config = replace(config, streams=False)
     if config.workers > 1:
         direct.direct_num_workers, direct.direct_running_mode = config.workers, "multi_processing"
-    return config, beam_options
+    return cloud.on_its_gpus(config, beam_options), beam_options
 
 
 def _is_value(argument: str, unknown: list[str]) -> bool:
@@ -283,13 +287,16 @@ def run(config: Config, beam_options: ClipscoutOptions) -> PipelineResult:
     """Builds the graph and starts it; from here on the output folder is this job's."""
     if not config.dataflow:
         preflight.begin(config)
-    if beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers == 1:
+    own = _is_own(beam_options) and config.workers > 1
+    if _is_own(beam_options) and not own:
         supervisor.start_ahead()  # beside the graph
-    own = beam_options.view_as(StandardOptions).runner == options.LOCAL_RUNNER and config.workers > 1
     portable.settle(beam_options)
     pipeline = beam.Pipeline(runner=WorkerProcesses() if own else None, options=beam_options)
     graph.build(pipeline, config)
+    handler = signal.getsignal(signal.SIGINT)
     result = pipeline.run()
+    if signal.getsignal(signal.SIGINT) is not handler:  # of a server that Beam started; it ends with this program too
+        signal.signal(signal.SIGINT, handler)
     # not before: a job that is refused, or whose name runs already, must not touch the output; nor must a template,
     # which is no job yet
     if config.dataflow and result.has_job:

@@ -32,6 +32,7 @@ class Stops:
       gentle: Whether there is something to unwind; else a signal ends the program at once.
       on_end: Called before the program ends at once, e.g. to mend the terminal.
       scratch: A folder that goes when the program ends at once; empty for none.
+      grace_seconds: How long unwinding may take.
       number: The first signal that came; 0 for none.
     """
 
@@ -40,6 +41,7 @@ class Stops:
         self.gentle = True
         self.on_end: Callable[[], None] = _nothing
         self.scratch = ""
+        self.grace_seconds = _GRACE_SECONDS
         self.number = 0
         self._unwinding = False
         self._said = threading.Lock()
@@ -79,7 +81,7 @@ class Stops:
 
     def end(self, status: int | None = None) -> NoReturn:
         """Ends this program and all that it started, now, with a status or the signal's; nothing is unwound."""
-        threading.excepthook = _nothing  # of threads whose workers vanish
+        threading.excepthook = _nothing  # of threads whose workers vanish, where no signal came
         self.on_end()
         if self._said.acquire(blocking=False):
             with contextlib.suppress(OSError):
@@ -127,10 +129,11 @@ class Stops:
             return
         self.number = first[0]
         logging.disable(logging.CRITICAL)  # what breaks from here on is no news
+        threading.excepthook = _nothing  # to the end: what Beam started goes after the context
         try:
             if not self.gentle:
                 self.end()
-            reader.settimeout(_GRACE_SECONDS)
+            reader.settimeout(self.grace_seconds)
             with contextlib.suppress(TimeoutError):
                 if not reader.recv(1):
                     return

@@ -23,7 +23,7 @@ from google.protobuf import json_format, text_format
 from clipscout.pipeline import parents, worker_server
 
 _WAITS_FOR_PROCESS = "run_worker"
-_BEAMS_THREADS = ("read_grpc_client_inputs", "beam_")
+_BEAMS_THREADS = ("read_grpc_client_inputs", "beam_", "wait_until_finish", "read_state")
 _FORKED_WORKER = "clipscout:env:forked_worker:v1"
 _NAME = b"clipscout-work"
 _PR_SET_NAME = 15  # sys/prctl.h

@@ -62,6 +62,7 @@ def test_documents_name_only_options_that_exist():
     known = (
         {option.name for option in OPTIONS}
         | {"help", "version", "match", "constraint", "part", "repeat"}
+        | {"service_port", "worker_pool"}  # of Beam's worker pool
         | beam_options()
     )
     assert len(DOCUMENTS) > 10

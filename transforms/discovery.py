@@ -4,7 +4,6 @@ Searches and listings are asked politely, in lanes; files are matched; URLs of o
 are merged by video, and rules refuse what need not be downloaded.
 """
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -64,9 +63,14 @@ def _failed(query: ActionQuery, code: str, message: str, attempts: int = 1) -> F
     return failed(_failure(query, code, message, attempts))
 
 
-def path_failure(query: ActionQuery) -> Failure | None:
-    """Returns the failure of a row whose path is no file: a folder without the slash behind it, or a pipe or device."""
-    path = os.path.expanduser(query.path)
+def path_failure(query: ActionQuery, folder: str = "") -> Failure | None:
+    """Returns the failure of a row whose path is no file: a folder without the slash behind it, or a pipe or device.
+
+    Args:
+      query: The row.
+      folder: Where relative paths begin; the process's own folder where it is empty.
+    """
+    path = filesystem.absolute(query.path, folder)
     if not query.path.endswith("/") and filesystem.is_folder(path):
         remedy = f"for the videos in it write {filesystem.join(query.path, '')!r}"
         return _failure(query, "bad_row", f"path is the folder {query.path!r}; {remedy}")
@@ -94,14 +98,7 @@ def files_of(query: ActionQuery) -> list[str]:
     Raises:
       StorageError: The storage did not answer.
     """
-    return _wanted(query, _matched(query))
-
-
-def _matched(query: ActionQuery) -> list[str]:
-    pattern = query.path if filesystem.is_remote(query.path) else os.path.abspath(os.path.expanduser(query.path))
-    if query.path.endswith("/"):  # abspath drops it, and it says that the files of a folder are meant
-        pattern = filesystem.join(pattern, "")
-    return match_files(pattern)
+    return _wanted(query, match_files(filesystem.absolute(query.path)))
 
 
 def _wanted(query: ActionQuery, found: list[str]) -> list[str]:
@@ -111,8 +108,8 @@ def _wanted(query: ActionQuery, found: list[str]) -> list[str]:
 class _NameDirectly(beam.DoFn):
     """Rows that name their videos: files, globs, and URLs of one video; the others leave for a lane."""
 
-    def __init__(self, groups: int) -> None:
-        self._groups = groups
+    def __init__(self, groups: int, folder: str) -> None:
+        self._groups, self._folder = groups, folder
         self._metrics = StageMetrics(_STAGE)
 
     def process(self, query: ActionQuery) -> Iterator[_Candidate | _Tally | _Asked | Failed]:
@@ -130,9 +127,9 @@ class _NameDirectly(beam.DoFn):
             yield from _tallied([_candidate(query, 1, addresses.key_of(url), url=url)])
             return
         try:
-            found = _matched(query)
+            found = match_files(filesystem.absolute(query.path, self._folder))
             paths = _wanted(query, found)
-            failure = None if paths else path_failure(query)
+            failure = None if paths else path_failure(query, self._folder)
         except filesystem.StorageError as error:
             self._metrics.count(f"failed-{error.code}")
             yield _failed(query, error.code, str(error))
@@ -261,17 +258,19 @@ class FindVideos(beam.PTransform):
       output: The output folder, where what sites listed is kept.
       settings: How videos are looked for and which are wanted.
       flow: On one machine all lanes are one worker's.
+      folder: Where relative paths of rows begin; the workers' own folder where it is empty.
     """
 
     output: str
     settings: SearchSettings
     flow: Flow
+    folder: str = ""
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection]) -> Found:
         """Takes queries and (excluded id, None) pairs; returns what was found."""
         queries, excluded = inputs
-        name = beam.ParDo(_NameDirectly(self.flow.groups(self.settings.politeness)))
+        name = beam.ParDo(_NameDirectly(self.flow.groups(self.settings.politeness), self.folder))
         named = queries | "NameDirectly" >> name.with_outputs(FAILURES, _TALLIES, _ASKED, main="candidates")
         do_fn = _AskSites(self.output, self.settings, self.flow)
         ask = beam.ParDo(do_fn).with_outputs(FAILURES, _TALLIES, main="candidates")

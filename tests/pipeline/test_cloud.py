@@ -6,7 +6,7 @@ import re
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, WorkerOptions
 
-from clipscout.pipeline import cloud
+from clipscout.pipeline import cloud, machines
 from clipscout.pipeline.config import ConfigError, is_dataflow
 from clipscout.pipeline.options import OPTIONS
 from clipscout.pipeline.run import configure
@@ -35,7 +35,7 @@ def settled(*more):
     return [beam_options.view_as(kind) for kind in (WorkerOptions, DebugOptions, GoogleCloudOptions)]
 
 
-@pytest.mark.parametrize("gpu", ["none", "nvidia-l4", "nvidia-tesla-t4", "nvidia-tesla-a100", "nvidia-a100-80gb"])
+@pytest.mark.parametrize("gpu", ["none", *machines.WITH_GPU])
 @pytest.mark.parametrize("mode", [[], ["--gpu_mode=pool"]])
 def test_a_complete_job_has_no_fault(gpu, mode):
     assert faults_of(f"--gpu={gpu}", *(mode if gpu != "none" else [])) == []
@@ -44,7 +44,8 @@ def test_a_complete_job_has_no_fault(gpu, mode):
 def test_a_pool_of_gpus_is_asked_for_by_the_service_option_and_not_by_hints():
     worker, debug, google = settled("--gpu=nvidia-l4", "--gpu_mode=pool")
     config, _ = configure([*COMPLETE, "--gpu=nvidia-l4", "--gpu_mode=pool"])
-    assert google.dataflow_service_options == ["worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"]
+    driver = "install-nvidia-driver:latest"
+    assert google.dataflow_service_options == [f"worker_accelerator=type:nvidia-l4;count:1;{driver}"]
     assert cloud.resource_hints(config) == {}
     assert (worker.machine_type, worker.disk_size_gb) == ("g2-standard-8", 100)
     assert debug.number_of_worker_harness_threads == 8
@@ -55,12 +56,56 @@ def test_right_fitting_hints_the_scoring_stage_and_leaves_cheap_machines_to_the_
     worker, debug, google = settled("--gpu=nvidia-tesla-t4")
     config, _ = configure([*COMPLETE, "--gpu=nvidia-tesla-t4"])
     assert cloud.resource_hints(config) == {
-        "accelerator": "type:nvidia-tesla-t4;count:1;install-nvidia-driver",
+        "accelerator": "type:nvidia-tesla-t4;count:1;machine_type:n1-standard-8;install-nvidia-driver:latest",
         "min_ram": "24GB",
     }
     assert not google.dataflow_service_options
     assert worker.machine_type == "n2-standard-4"
     assert debug.experiments == ["no_use_multiple_sdk_containers"]
+
+
+@pytest.mark.parametrize("gpu", machines.WITH_GPU)
+def test_what_is_hinted_names_the_machine_that_the_gpu_goes_with(gpu):
+    config, _ = configure([*COMPLETE, f"--gpu={gpu}"])
+    parts = cloud.resource_hints(config)["accelerator"].split(";")
+    assert parts[:2] == [f"type:{gpu}", "count:1"]
+    (machine,) = (part.removeprefix("machine_type:") for part in parts if part.startswith("machine_type:"))
+    assert machine.startswith(machines.WITH_GPU[gpu].series)
+
+
+@pytest.mark.parametrize(
+    ("more", "ending"),
+    [
+        ((), "install-nvidia-driver:latest"),
+        (("--gpu_driver=default",), "install-nvidia-driver"),
+        (("--gpu_driver=580",), "install-nvidia-driver:580"),
+        (("--gpu_provisioning=FLEX_START",), "install-nvidia-driver:latest;provisioning_model:FLEX_START"),
+        (("--gpu_processes=per_vcpu",), "install-nvidia-driver:latest;use_nvidia_mps"),
+    ],
+)
+def test_driver_provisioning_and_sharing_are_as_asked_for(more, ending):
+    config, _ = configure([*COMPLETE, "--gpu=nvidia-l4", *more])
+    assert cloud.resource_hints(config)["accelerator"] == f"type:nvidia-l4;count:1;machine_type:g2-standard-8;{ending}"
+    _, _, google = settled("--gpu=nvidia-l4", "--gpu_mode=pool", *more)
+    assert google.dataflow_service_options == [f"worker_accelerator=type:nvidia-l4;count:1;{ending}"]
+
+
+def test_processes_that_share_a_gpu_are_one_per_cpu_with_a_model_each():
+    _, debug, _ = settled("--gpu=nvidia-l4", "--gpu_processes=per_vcpu")
+    assert not debug.experiments  # Dataflow's own default
+    assert debug.number_of_worker_harness_threads == 2
+
+
+@pytest.mark.parametrize(
+    "own", ["--dataflow_service_options=worker_accelerator=type:x", "--resource_hints=accelerator=x"]
+)
+def test_gpus_of_beams_own_options_are_used_or_the_job_fails(own):
+    config, _ = configure([*COMPLETE, own])
+    assert config.scoring.device == "cuda"
+    config, _ = configure([*COMPLETE, own, "--device=cpu"])
+    assert config.scoring.device == "cpu"
+    config, _ = configure(COMPLETE)
+    assert config.scoring.device == "auto"
 
 
 def test_without_a_gpu_every_cpu_has_a_process_and_a_model_of_its_own():
@@ -241,7 +286,7 @@ def test_a_gpu_option_is_not_for_a_local_run():
 
 
 def test_a_way_to_attach_gpus_needs_gpus():
-    with pytest.raises(ConfigError, match="--gpu_mode=pool says how GPUs are attached, and --gpu is 'none'"):
+    with pytest.raises(ConfigError, match="--gpu_mode=pool says how GPUs are attached or used, and --gpu is 'none'"):
         configure([*COMPLETE, "--gpu_mode=pool"])
 
 

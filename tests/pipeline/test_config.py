@@ -164,8 +164,8 @@ def test_options_of_beam_pass(colour_spec):
     given = ["--input=a.csv, b-*.csv.gz", "--output=out/", "--classifier", colour_spec]
     more = ["--direct_num_workers", "3", "--machine_type=n1-standard-4", "--runner=DirectRunner"]
     config, beam_options = configure([*given, *more])
-    assert config.inputs == ("a.csv", "b-*.csv.gz")
-    assert config.output == "out"
+    assert config.inputs == (f"{os.getcwd()}/a.csv", f"{os.getcwd()}/b-*.csv.gz")
+    assert config.output == f"{os.getcwd()}/out"
     assert beam_options.view_as(DirectOptions).direct_num_workers == 3
     assert beam_options.view_as(WorkerOptions).machine_type == "n1-standard-4"
     assert beam_options.view_as(StandardOptions).runner == "DirectRunner"

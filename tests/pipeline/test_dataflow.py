@@ -15,9 +15,9 @@ from clipscout.pipeline.run import main
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.core.storage import filesystem
 from tests.cloud_servers import always
+from tests.command.test_readme import blocks
 from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
-from tests.test_readme import blocks
 
 IMAGE = "europe-docker.pkg.dev/project/clipscout/clipscout:1"
 OUTPUT, TEMPLATE = f"gs://{BUCKET}/results", f"gs://{BUCKET}/template/job"
@@ -119,7 +119,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
     steps, hints = hinted_transforms(pipeline)
     assert steps == SCORING
     assert {name.split(":")[2]: value for name, value in hints[0].items()} == {
-        "accelerator": b"type:nvidia-l4;count:1;install-nvidia-driver",
+        "accelerator": b"type:nvidia-l4;count:1;machine_type:g2-standard-8;install-nvidia-driver:latest",
         "min_ram_bytes": b"24000000000",
     }
     stages = fused_stages(pipeline)
@@ -134,14 +134,16 @@ def test_a_pool_of_gpus_is_submitted_and_waited_for(dataflow):
     summary = {**funnel.assemble({"rows.read": 7, "rows.matched": 7}), "stale_clips": 0}
     summary["cleaning"] = {"asked": False, "removed": 0, "waiting": 0, "error": ""}
     filesystem.write_bytes(f"{OUTPUT}/summary.json", json.dumps(summary).encode())
-    done = dataflow.submit("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--max_num_workers=3")
+    how = "--gpu_driver=580", "--gpu_provisioning=FLEX_START"
+    done = dataflow.submit("--gpu=nvidia-tesla-t4", "--gpu_mode=pool", "--max_num_workers=3", *how)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "workers    n1-standard-8, 100 GB, nvidia-tesla-t4 (pool)" in done.stdout
     assert "submitted  2026-job-0" in done.stdout
     assert "rows       7 read" in done.stdout
     environment = dataflow.service.submitted()["environment"]
-    assert environment["serviceOptions"] == ["worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"]
+    driver = "install-nvidia-driver:580;provisioning_model:FLEX_START"
+    assert environment["serviceOptions"] == [f"worker_accelerator=type:nvidia-tesla-t4;count:1;{driver}"]
     (pool,) = environment["workerPools"]
     assert (pool["machineType"], pool["autoscalingSettings"]["maxNumWorkers"]) == ("n1-standard-8", 3)
     pipeline = dataflow.staged()

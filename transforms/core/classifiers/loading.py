@@ -1,6 +1,7 @@
 """From a rule to a classifier that scores: loaded once per process, with what it keeps of torch's settings."""
 
 import ctypes
+import logging
 from dataclasses import replace
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ import torch
 from clipscout.transforms.core.classifiers import architectures
 from clipscout.transforms.core.classifiers.classifier import Classifier
 from clipscout.transforms.core.classifiers.specs import LoadSettings
-from clipscout.transforms.core.classifiers.torch_engine import resolve_device
+from clipscout.transforms.core.classifiers.torch_engine import gpu_versions, resolve_device
 from clipscout.transforms.core.classifiers.zero_shot import ZeroShotClassifier
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
@@ -33,6 +34,8 @@ def load(settings: LoadSettings) -> Classifier:
     if resolve_device(settings.device) == "cpu":
         torch.set_num_threads(1)
         _keep_freed_memory()
+    else:  # for the logs of workers that nobody can look into
+        logging.getLogger(__name__).info("scoring on %s: %s", torch.cuda.get_device_name(), gpu_versions())
     model = architectures.build(settings)
     if settings.spec.prompts is None:
         return Classifier(model, settings)

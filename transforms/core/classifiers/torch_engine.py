@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import platform
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,5 +150,15 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise SpecError("device is 'cuda', but torch finds no usable CUDA device")
+        raise SpecError(f"device is 'cuda', but torch finds no usable CUDA device ({gpu_versions()})")
     return device
+
+
+def gpu_versions() -> str:
+    """Returns what has to fit for a GPU: the versions of torch, of the CUDA that it is built for, and of the driver."""
+    try:
+        named = re.search(r"\d+\.\d+[\d.]*", Path("/proc/driver/nvidia/version").read_text())
+    except OSError:
+        named = None
+    driver = f"NVIDIA's driver {named[0]}" if named else "no driver of NVIDIA"
+    return f"torch {torch.__version__}, built for CUDA {torch.version.cuda or 'none'}; {driver}"

@@ -45,6 +45,19 @@ def resolve(output: str, uri: str) -> str:
     return uri if is_remote(uri) or os.path.isabs(uri) else join(output, uri)
 
 
+def absolute(path: str, folder: str = "") -> str:
+    """Returns a path that means the same wherever it is opened; a slash at its end stays.
+
+    Args:
+      path: Local, maybe relative or below `~`; anything on gs:// is as it is.
+      folder: Where relative paths begin; the process's own folder where it is empty.
+    """
+    if is_remote(path):
+        return path
+    whole = os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+    return os.path.join(whole, "") if path.endswith("/") else whole
+
+
 def exists(uri: str) -> bool:
     """Tells whether a file (not a folder) exists."""
     if not is_remote(uri):
