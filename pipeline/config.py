@@ -95,6 +95,7 @@ class Config:
     gpu_provisioning: str
     gpu_processes: str
     preflight_only: bool
+    fetch_only: bool
     shared_output: bool
     when_stopped: str
     forecast_video_seconds: float
@@ -202,6 +203,8 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         message = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
         faults.append(Fault(message, ("precision", "device")))
     faults += _engine_faults(choices)
+    if flags["fetch_only"] and flags["replace"]:
+        faults.append(Fault("--fetch_only makes nothing that could --replace anything", ("fetch_only", "replace")))
     driver = values.text("gpu_driver")
     if not re.fullmatch(r"latest|default|[1-9]\d\d", driver):
         faults.append(of("gpu_driver", f"is {driver!r}, expected latest, default or the version of a branch, e.g. 580"))
@@ -234,6 +237,7 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         gpu_provisioning=choices["gpu_provisioning"],
         gpu_processes=choices["gpu_processes"],
         preflight_only=flags["preflight_only"],
+        fetch_only=flags["fetch_only"],
         shared_output=flags["shared_output"],
         when_stopped=choices["when_stopped"],
         forecast_video_seconds=numbers["forecast_video_seconds"],

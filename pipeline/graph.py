@@ -11,7 +11,7 @@ from clipscout.transforms.clips import CutClips
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.discovery import FindVideos
 from clipscout.transforms.download import DownloadVideos
-from clipscout.transforms.flow import Flow, Gates, WithoutFlush
+from clipscout.transforms.flow import Flow, Gates, OnlyFlush, WithoutFlush
 from clipscout.transforms.outputs import Judge, WriteManifests, WriteSummary
 from clipscout.transforms.queries import MatchLabels, ReadExcludes, ReadQueries
 from clipscout.transforms.report import SaveCurves, WriteReport
@@ -40,7 +40,8 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     found = (matched.queries, excluded) | "FindVideos" >> FindVideos(config.output, config.search, flow, config.folder)
     fetched = found.requests | "DownloadVideos" >> DownloadVideos(config.output, config.fetch, flow, gates)
     score = ScoreVideos(config.output, config.scoring, flow, cloud.resource_hints(config))
-    scored = fetched.stream | "ScoreVideos" >> score
+    stream = fetched.stream | "LeaveUnscored" >> OnlyFlush() if config.fetch_only else fetched.stream
+    scored = stream | "ScoreVideos" >> score
     scored.tracks | "SaveCurves" >> SaveCurves(config.output, config.spans.smooth_seconds)
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection, flow)
@@ -61,6 +62,7 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
         read.queries | "CountRows" >> Count(funnel.row_tallies),
         read.failures | "CountBadRows" >> Count(funnel.row_tallies),
         found.tallies | "CountFound" >> Count(as_it_is),
+        *([fetched.videos | "CountFetched" >> Count(funnel.fetched_tallies)] if config.fetch_only else ()),
         scored.tracks | "CountScored" >> Count(funnel.tallies),
         proposals | "CountProposed" >> Count(funnel.proposal_tallies),
         records | "CountRecords" >> Count(funnel.tallies),

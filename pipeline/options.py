@@ -76,6 +76,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("download_attempts", _FETCH, "3", "integer", "Tries per video where a failure is transient.", 1, 20),
     Option("retry_wait_seconds", _FETCH, "2", "number", "Wait before the second try; it doubles from try to try, with jitter.", 0, 600),
     Option("retry_failed", _FETCH, "", "text", "Codes of permanent failures of earlier runs that are tried again, separated by commas."),
+    Option("fetch_only", _FETCH, "false", "flag", "Find and fetch the videos, and stop there. Another job whose output has them scores and cuts them, on any machine and engine."),
     Option("copy_inputs", _FETCH, "false", "flag", "Store files of your own below the output too, instead of using them in place."),
     Option("cookies", _FETCH, "", "text", "Netscape cookies file, local or gs://. Its content appears in no log and no manifest."),
     Option("proxy", _FETCH, "", "text", "Proxy URL, or a file (local or gs://) that holds one, so that it stays off the command line."),

@@ -83,7 +83,7 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
         record_faults, plan = _record(config)
         faults += record_faults
     notes: list[str] = []
-    if "classifier" not in unjudged:
+    if "classifier" not in unjudged and not config.fetch_only:
         classifier_faults, notes = _tried_classifier(config, look=usable)
         faults += classifier_faults
     return Found([fault for fault in faults if unjudged.isdisjoint(fault.options)], rows, plan, notes)
@@ -200,6 +200,11 @@ def _record(config: Config) -> tuple[list[Fault], list[str]]:
         if held := leases.holder(config.output):
             return [of("output", f": {held}")], []
         changes = job_record.changes(config.output, config.shaping())
+        if config.fetch_only and next(filesystem.walk_files(config.output, "scores/"), None):
+            message = (
+                f": {config.output!r} holds scores, and its manifests would name no span any more; fetch into another"
+            )
+            return [of("fetch_only", message, "output")], []
         if config.replace:
             return [], replacing.plan(config, changes)
     except filesystem.StorageError as error:

@@ -88,8 +88,21 @@ class WithoutFlush(beam.PTransform):
         return records | beam.Filter(_is_record).with_output_types(Any) if self.flow.streams else records
 
 
+@dataclass
+class OnlyFlush(beam.PTransform):
+    """Leaves out every record: nothing goes on from here."""
+
+    def expand(self, records: beam.PCollection) -> beam.PCollection:
+        """Takes records, and in a pass Flush; returns the latter."""
+        return records | beam.Filter(_is_flush).with_output_types(Any)
+
+
 def _is_record(record: Any) -> bool:
     return not isinstance(record, Flush)
+
+
+def _is_flush(record: Any) -> bool:
+    return isinstance(record, Flush)
 
 
 @dataclass

@@ -46,7 +46,8 @@ def job(tmp_path, colour_spec):
     def run(rows, *options, output="output"):
         queries = tmp_path / "queries.jsonl"
         queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        base = ["--input", str(queries), "--output", str(tmp_path / output), "--classifier", colour_spec]
-        return main([*base, *OPTIONS, *options]), tmp_path / output
+        place = output if "://" in output else tmp_path / output
+        base = ["--input", str(queries), "--output", str(place), "--classifier", colour_spec]
+        return main([*base, *OPTIONS, *options]), place
 
     return run

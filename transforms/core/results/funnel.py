@@ -31,10 +31,12 @@ EQUATIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ("requests.unique",),
         ("requests.excluded", "requests.filtered", "requests.failed", "requests.in_place", "requests.stored"),
     ),
-    (("requests.in_place", "requests.stored"), ("videos.failed", "videos.scored")),
+    (("requests.in_place", "requests.stored"), ("videos.failed", "videos.not_scored", "videos.scored")),
     (("videos.scored",), ("videos.without_span", "videos.with_spans")),
     (("spans.proposed",), ("spans.dropped", "spans.failed", "spans.not_cut", "clips.written")),
 )
+#: What a terminal shows only where there is some: of jobs that only fetch.
+_SELDOM = ("videos.not_scored",)
 #: Every number of the funnel, in the order in which a reader meets them.
 NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*entries, *exits)))
 
@@ -88,6 +90,11 @@ def row_tallies(record: ActionQuery | Failure) -> list[tuple[str, int]]:
         return [("rows.read", 1)]
     own = [] if record.min_score is None else [(f"own_min_scores.{record.action}", 1)]
     return [("rows.read", 1), (f"asked.{record.action}", 1), *own]
+
+
+def fetched_tallies(_: Video) -> list[tuple[str, int]]:
+    """Returns what a video counts that a job leaves for another one to score; see `tallies`."""
+    return [("videos.not_scored", 1)]
 
 
 def proposal_tallies(record: VideoSpans | Flush) -> list[tuple[str, Any]]:
@@ -260,7 +267,7 @@ def _made_nothing(summary: Mapping[str, Any]) -> str:
     written = summary["funnel"]["clips"]["written"]
     if not rows["matched"]:
         return _all_failed(summary, rows["read"], "row", "led to a video", _ROW_STAGES)
-    if requests["failed"] + videos["failed"] and not videos["scored"]:
+    if requests["failed"] + videos["failed"] and not videos["scored"] + videos["not_scored"]:
         return _all_failed(summary, requests["unique"], "video", "could be scored", _VIDEO_STAGES)
     if spans["failed"] and not written + spans["not_cut"]:
         return _all_failed(summary, spans["proposed"], "span", "became a clip", ("CutClips",))
@@ -308,7 +315,8 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     """Returns the funnel of a summary as lines for a terminal."""
     text = []
     for noun, verbs in summary["funnel"].items():
-        parts = ", ".join(f"{number} {verb.replace('_', ' ')}" for verb, number in verbs.items())
+        told = {verb: number for verb, number in verbs.items() if number or f"{noun}.{verb}" not in _SELDOM}
+        parts = ", ".join(f"{number} {verb.replace('_', ' ')}" for verb, number in told.items())
         text.append(f"{noun:<11}{parts}")
     for stage, codes in summary["failures"].items():
         parts = ", ".join(f"{number} {code}" for code, number in codes.items())

@@ -100,11 +100,11 @@ def video_row(
     Args:
       request: The request.
       video: The fetched video, None where fetching failed.
-      proposal: Its spans, None where scoring failed.
+      proposal: Its spans, None where scoring failed, or was left to another job.
       clips: How many clips were written.
       failure: The failure of the request or the video as a whole, None where there is none.
     """
-    outcome, code = "result", ""
+    outcome, code = "result" if proposal is not None else "fetched", ""
     if failure is not None and proposal is None:
         outcome, code = ("rejected" if failure.category == "skipped" else "failed"), failure.code
     elif proposal is not None and not proposal.spans:
