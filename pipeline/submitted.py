@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineResult, PipelineState
 from google.api_core.exceptions import GoogleAPICallError
 
-from clipscout.pipeline import portable
+from clipscout.pipeline import counters, portable
 from clipscout.pipeline.config import Config
 from clipscout.pipeline.reasons import GOES_ON
 from clipscout.pipeline.stops import Stops
@@ -56,17 +56,19 @@ def waited_for(config: Config, beam_options: PipelineOptions, result: PipelineRe
         yield
         return
     stop.words = words(config, beam_options, id_of(result))
-    default = "leave" if config.dataflow else "cancel"
-    cancel = (default if config.when_stopped == "auto" else config.when_stopped) == "cancel"
-    if not is_elsewhere(config, beam_options) or not cancel:
-        yield
-        return
-    stop.grace_seconds = _GRACE_SECONDS
-    try:
-        yield
-    except KeyboardInterrupt:
-        _cancel(result, stop)
-        raise
+    elsewhere = is_elsewhere(config, beam_options)
+    cancel = elsewhere and (config.when_stopped == "cancel" or (config.when_stopped == "auto" and not config.dataflow))
+    if cancel:
+        stop.grace_seconds = _GRACE_SECONDS
+    with contextlib.ExitStack() as meanwhile:
+        if elsewhere and not config.dataflow:
+            meanwhile.enter_context(counters.followed(portable.endpoint_of(beam_options), id_of(result)))
+        try:
+            yield
+        except KeyboardInterrupt:
+            if cancel:
+                _cancel(result, stop)
+            raise
 
 
 def _cancel(result: PipelineResult, stop: Stops) -> None:

@@ -177,6 +177,13 @@ def test_a_job_that_a_service_has_is_cancelled_or_left_as_is_wished(wish, state,
         assert beam_job_api_pb2.JobState.Enum.Name(job.state) == state
 
 
+def test_progress_of_a_job_that_a_service_has_is_shown(demo, tmp_path):
+    with started(PRISM_SERVER, tmp_path) as (options, *_):
+        ran = Watched([*demo.given, f"--output={tmp_path / 'output'}", "--progress=lines", *options])
+    lines = [line for line in ran.told.splitlines() if line.startswith("clipscout: 0:00:")]
+    assert any("rows 3/3 (8 videos), videos " in line for line in lines), ran.told
+
+
 def test_prism_of_ones_own_ends_with_the_program_in_one_line(tmp_path, colour_spec):
     with silent_site() as site, started("PrismRunner", tmp_path) as (options, *_):
         with stopped_at(site, tmp_path, colour_spec, options) as program:

@@ -87,7 +87,7 @@ def test_imbalances_name_the_numbers():
             "candidates.found": 2,
             "candidates.merged": 0,
         }
-    )[-1:] == ["requests.in_place + requests.stored is 2, but videos.failed + videos.scored is 0"]
+    )[-1:] == ["requests.in_place + requests.stored is 2, but videos.failed + videos.not_scored + videos.scored is 0"]
 
 
 def test_lines_tell_numbers_and_failures():
