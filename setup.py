@@ -46,6 +46,8 @@ setup(
         "pyarrow",
         "PyYAML",
         "google-cloud-storage>=3.17",  # checks the checksum of resumable uploads before an object appears
+        "google-cloud-secret-manager",  # cookies and proxies that lie in no file
+        "google-crc32c",
         "filelock",  # one fetch of weights per machine
         "safetensors",
         "tenacity",

@@ -73,10 +73,13 @@ def _local(path: str) -> Iterator[None]:
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
     """Turns every library's errors into StorageError with a code."""
-    if not is_remote(uri):
-        with _local(uri):
-            yield
-        return
+    with explained_by_google(uri) if is_remote(uri) else _local(uri):
+        yield
+
+
+@contextmanager
+def explained_by_google(uri: str) -> Iterator[None]:
+    """Turns errors of Google's libraries into StorageError with a code."""
     from google.api_core import exceptions as api
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
