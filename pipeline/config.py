@@ -81,6 +81,7 @@ class Config:
     excludes: tuple[str, ...]
     search: SearchSettings
     fetch: FetchSettings
+    canaries: tuple[str, ...]
     scoring: ScoringSettings
     spans: SpanSettings
     selection: SelectionSettings
@@ -221,6 +222,7 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         excludes=values.parts("exclude"),
         search=stage_settings.search(values, numbers, choices),
         fetch=stage_settings.fetch(values, numbers, choices),
+        canaries=values.parts("canary"),
         scoring=stage_settings.scoring(
             spec, sampling, numbers, choices, flags, retry_codes=values.parts("retry_failed"), dataflow=dataflow
         ),

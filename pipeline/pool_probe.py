@@ -4,7 +4,6 @@ A pool answers whether or not the Python that it starts has Beam or Clipscout; a
 minutes later with a traceback.
 """
 
-import importlib.metadata
 import queue
 import re
 import uuid
@@ -23,15 +22,19 @@ from apache_beam.portability.api import (
     endpoints_pb2,
 )
 
-_PATIENCE_SECONDS = 15.0
-_PACKAGE = "clipscout"
+from clipscout import __version__
+from clipscout.pipeline.reasons import first_line
+from clipscout.transforms.core import tally
+
+#: A worker has to import Beam first, on a machine that may be busy.
+_PATIENCE_SECONDS = 30.0
 _MARK = "clipscout-asks"
 #: Runs on the worker, where this package may not be.
 _QUESTION = f"""
-import apache_beam, importlib.metadata
+import apache_beam
 try:
-    own = importlib.metadata.version({_PACKAGE!r})
-except importlib.metadata.PackageNotFoundError:
+    from clipscout import __version__ as own
+except ImportError:
     own = "none"
 raise RuntimeError(f"{_MARK} beam={{apache_beam.__version__}} own={{own}} .")
 """
@@ -65,7 +68,8 @@ def fault(address: str) -> str:
             if refused:
                 return f"starts no worker: {refused.strip().splitlines()[-1]}"
             try:
-                return _judged(answers.get(timeout=_PATIENCE_SECONDS))
+                with tally.doing(f"asking the worker pool at {address} what its workers have", slow_seconds=5):
+                    return _judged(answers.get(timeout=_PATIENCE_SECONDS))
             except queue.Empty:
                 return f"starts workers that do not answer within {_PATIENCE_SECONDS:.0f} s; has their `python` Beam?"
             finally:
@@ -79,13 +83,12 @@ def fault(address: str) -> str:
 def _judged(answer: str) -> str:
     told = re.search(rf"{_MARK} beam=(\S+) own=(\S+) \.", answer)
     if told is None:  # of a version that does not even get so far
-        return f"has workers of another Beam: {answer.strip().splitlines()[-1][:200]}"
-    own = importlib.metadata.version(_PACKAGE)
+        return f"has workers of another Beam: {first_line(answer[-200:]) or 'they say nothing'}"
     if told[1] != apache_beam.__version__:
         return f"has workers with Beam {told[1]}, and this program has {apache_beam.__version__}"
     if told[2] == "none":
-        return f"has workers whose Python lacks Clipscout: install {_PACKAGE} {own} there"
-    return "" if told[2] == own else f"has workers with Clipscout {told[2]}, and this program is {own}"
+        return f"has workers whose Python lacks Clipscout: install clipscout {__version__} there"
+    return "" if told[2] == __version__ else f"has workers with Clipscout {told[2]}, and this program is {__version__}"
 
 
 class _Control(beam_fn_api_pb2_grpc.BeamFnControlServicer):

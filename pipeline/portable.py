@@ -4,11 +4,13 @@ import contextlib
 import copy
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
+import apache_beam
 import grpc
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -29,7 +31,7 @@ from clipscout.pipeline.config import Config
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.reasons import first_line
 from clipscout.transforms.core import tally
-from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage import filesystem, secrets
 
 #: How long a server that runs may take to answer.
 _PATIENCE_SECONDS = 4.0
@@ -106,7 +108,7 @@ def _absolute(name: str, text: str) -> str:
 
 
 def _absolute_path(text: str) -> str:
-    return text if "://" in text else filesystem.absolute(text)
+    return text if "://" in text or secrets.is_secret(text) else filesystem.absolute(text)
 
 
 def faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
@@ -126,11 +128,10 @@ def faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:
 
 def _environment_faults(beam_options: PipelineOptions) -> Iterator[Fault]:
     """Yields why Beam cannot tell from the options where workers run; it would raise that after the start."""
-    runner, portable = create_runner(beam_options.view_as(StandardOptions).runner), copy.deepcopy(beam_options)
-    if not isinstance(runner, PortableRunner):
+    if not isinstance(create_runner(beam_options.view_as(StandardOptions).runner), PortableRunner):
         return
     try:
-        runner.default_environment(portable)
+        _with_environment(beam_options)
     except _ENVIRONMENT_ERRORS as error:
         kind = beam_options.view_as(PortableOptions).environment_type
         config = beam_options.view_as(PortableOptions).environment_config
@@ -153,6 +154,16 @@ def _start_faults(beam_options: PipelineOptions) -> Iterator[Fault]:
             if shutil.which(java) is None:
                 yield of("runner", f"is {name}, which needs Java: there is no {java!r} (--job_server_java_launcher)")
                 return
+            jar = server.path_to_jar()
+            version = re.search(r"-job-server-(\d[\w.-]*)\.jar$", jar)
+            if version and version[1] != apache_beam.__version__:
+                yield of(
+                    "runner",
+                    f"is {name} with the job server of Beam {version[1]} ({jar}), and this program has "
+                    f"{apache_beam.__version__}",
+                    *_SERVER_OPTIONS,
+                )
+                return
         if isinstance(server, SubprocessJobServer):
             with tally.doing(f"fetching the server of {name}", slow_seconds=10):
                 server.subprocess_cmd_and_endpoint()
@@ -164,12 +175,20 @@ def _start_faults(beam_options: PipelineOptions) -> Iterator[Fault]:
 
 def workers_are_here(beam_options: PipelineOptions) -> bool:
     """Tells whether a job's workers are sure to run on this machine, with its files."""
-    runner, settled = create_runner(beam_options.view_as(StandardOptions).runner), copy.deepcopy(beam_options)
+    runner = create_runner(beam_options.view_as(StandardOptions).runner)
     if not isinstance(runner, PortableRunner):
         return type(runner).__module__.startswith(_IN_THE_PROGRAM)
-    with contextlib.suppress(*_ENVIRONMENT_ERRORS):
-        runner.default_environment(settled)  # notes there where it lets workers run if nobody says where
-    return settled.view_as(PortableOptions).environment_type == "LOOPBACK"
+    try:
+        return _with_environment(beam_options).environment_type == "LOOPBACK"
+    except _ENVIRONMENT_ERRORS:
+        return False
+
+
+def _with_environment(beam_options: PipelineOptions) -> PortableOptions:
+    """Returns the options with the place where a runner lets workers run if nobody says where."""
+    own = copy.deepcopy(beam_options)
+    create_runner(beam_options.view_as(StandardOptions).runner).default_environment(own)
+    return own.view_as(PortableOptions)
 
 
 def _servers(beam_options: PipelineOptions) -> Iterator[tuple[str, str, str]]:

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from clipscout.pipeline import cloud, job_record, portable, replacing, rows_ahead
+from clipscout.pipeline import canaries, cloud, job_record, portable, replacing, rows_ahead
 from clipscout.pipeline.config import Config, ConfigError, judged
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.rows_ahead import Rows
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers.specs import SpecError
 from clipscout.transforms.core.queries.query_files import FORMATS, format_of
-from clipscout.transforms.core.storage import filesystem, leases, stale
+from clipscout.transforms.core.storage import filesystem, leases, secrets, stale
 from clipscout.transforms.core.web.secret_texts import SecretError
 from clipscout.transforms.download import failures_manifests
 from clipscout.transforms.inference import batch_sizes
@@ -76,7 +76,7 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
         except filesystem.StorageError as error:
             faults.append(of("input", f": {error}"))
     if asks_web:
-        faults += _runtime_faults()
+        faults += _runtime_faults() or canaries.faults(config.canaries, config.fetch)
     usable = not unjudged and not any("output" in fault.options for fault in places)
     plan: list[str] = []
     if usable:
@@ -147,8 +147,9 @@ def _secret_faults(config: Config) -> list[Fault]:
     for name, alone in (("cookies", replace(web, proxy="")), ("proxy", replace(web, cookies=""))):
         try:
             alone.resolved()
-        except filesystem.StorageError:
-            faults.append(of(name, ": the file cannot be read"))  # the value itself may be a secret
+        except filesystem.StorageError as error:  # the value itself may be a secret, a secret's name is none
+            is_named = secrets.is_secret(getattr(web, name))
+            faults.append(of(name, f": {error}" if is_named else ": the file cannot be read"))
         except SecretError as error:
             faults.append(of(name, f": {error}"))
     return faults

@@ -18,6 +18,9 @@ Variables:
   REPOSITORY  Artifact Registry repository of format docker
   SPECS       bucket for the spec, without gs://
   BUILDER     cloud (default: Cloud Build), docker or buildah (on this machine)
+  PIP_INDEX_URL, PYTHON_IMAGE, BEAM_IMAGE, LAUNCHER_IMAGE
+              a mirror of the package index, and of the three bases (default: what the Dockerfile names); a
+              password in an address stays in the image's history
 USAGE
 }
 
@@ -50,6 +53,14 @@ for tool in "${tools[@]}"; do
   command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
 
+arguments=()
+for mirror in PIP_INDEX_URL PYTHON_IMAGE BEAM_IMAGE LAUNCHER_IMAGE; do
+  [ -z "${!mirror:-}" ] || arguments+=("--build-arg=$mirror=${!mirror}")
+  case "${!mirror:-}" in
+    *[[:space:],\;\&\|\$\`\<\>\"\']*) fail "$mirror is '${!mirror}', expected an address without spaces, commas or quotes" ;;
+  esac
+done
+
 cd "$(dirname "$0")/.."
 tag=${1:-}
 if [ -z "$tag" ]; then
@@ -79,15 +90,16 @@ echo "build.sh: building $image ($builder)"
 case "$builder" in
   cloud)
     gcloud builds submit . --project="$PROJECT" --config=templates/cloudbuild.yaml \
-      --ignore-file=templates/Dockerfile.dockerignore --substitutions="_IMAGE=$image,_CACHE=$images:cache"
+      --ignore-file=templates/Dockerfile.dockerignore --substitutions="_IMAGE=$image,_CACHE=$images:cache,_ARGUMENTS=${arguments[*]-}"
     ;;
   docker)
-    DOCKER_BUILDKIT=1 docker build --platform=linux/amd64 --file "$dockerfile" --build-arg IMAGE="$image" --tag "$image" .
+    DOCKER_BUILDKIT=1 docker build --platform=linux/amd64 --file "$dockerfile" --build-arg IMAGE="$image" \
+      ${arguments[@]+"${arguments[@]}"} --tag "$image" .
     docker push "$image"
     ;;
   buildah)
     buildah build --platform=linux/amd64 --layers --file "$dockerfile" --ignorefile templates/Dockerfile.dockerignore \
-      --build-arg IMAGE="$image" --tag "$image" .
+      --build-arg IMAGE="$image" ${arguments[@]+"${arguments[@]}"} --tag "$image" .
     buildah push "$image"
     ;;
 esac

@@ -4,6 +4,8 @@ import contextlib
 import json
 import re
 
+from google.cloud.dataflow_v1beta3 import JobState
+
 from tests.servers import QuietHandler, serving
 
 REGIONS = ("europe-west4", "us-central1")
@@ -18,12 +20,14 @@ class DataflowService:
     Attributes:
       jobs: Id to the job as it was submitted, in JSON.
       last_state: State in which jobs end.
+      wished: Id to the state that a job was asked to go to.
       error: What the service tells of a job that failed.
       url: Address, spelled as Beam wants a local one.
     """
 
     def __init__(self):
         self.jobs, self.last_state, self.error, self.url = {}, "JOB_STATE_DONE", "", ""
+        self.wished = {}
         self._asked = {}
 
     def submitted(self):
@@ -40,6 +44,8 @@ class DataflowService:
             return 404, _error(404, "NOT_FOUND", f"The location {region} is not known")
         if method == "POST" and job_id is None:
             return 200, self._submit(body)
+        if method == "PUT":
+            self.wished[job_id] = JobState(body["requestedState"]).name
         if part == "/messages":
             return 200, self._messages()
         if part:  # metrics
@@ -57,7 +63,7 @@ class DataflowService:
     def _moved_on(self, job_id):
         self._asked[job_id] = self._asked.get(job_id, 0) + 1
         states = (*_STATES, self.last_state)
-        state = states[min(self._asked[job_id], len(states) - 1)]
+        state = self.wished.get(job_id) or states[min(self._asked[job_id], len(states) - 1)]
         return {"id": job_id, "name": self.jobs[job_id]["name"], "currentState": state}
 
     def _messages(self):
@@ -88,6 +94,9 @@ def dataflow_service():
             self.handle_any()
 
         def do_POST(self):
+            self.handle_any()
+
+        def do_PUT(self):
             self.handle_any()
 
     with serving(Handler) as port:

@@ -38,6 +38,7 @@ locals {
   services = concat(
     ["artifactregistry.googleapis.com", "cloudscheduler.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "iam.googleapis.com"],
     var.alerts ? ["monitoring.googleapis.com"] : [],
+    length(var.secrets) > 0 ? ["secretmanager.googleapis.com"] : [],
     var.use_workflow ? ["workflows.googleapis.com", "workflowexecutions.googleapis.com"] : []
   )
 }
@@ -78,6 +79,15 @@ resource "google_artifact_registry_repository_iam_member" "worker_pulls_image" {
   repository = var.repository
   role       = "roles/artifactregistry.reader"
   member     = google_service_account.worker.member
+}
+
+resource "google_secret_manager_secret_iam_member" "worker_reads_secrets" {
+  for_each = var.secrets
+
+  project   = var.project
+  secret_id = each.key
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.worker.member
 }
 
 # Invoker: what the schedule and the workflow launch as. It may start jobs as the workers' account, and reads the image spec.

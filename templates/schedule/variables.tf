@@ -45,6 +45,12 @@ variable "data_buckets" {
   default     = []
 }
 
+variable "secrets" {
+  description = "Secrets of Secret Manager that the job reads: cookies, a proxy."
+  type        = set(string)
+  default     = []
+}
+
 variable "parameters" {
   description = "Options of Clipscout, all as text. {date} in input, output and exclude is the day of the run."
   type        = map(string)

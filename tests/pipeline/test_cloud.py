@@ -90,6 +90,11 @@ def test_driver_provisioning_and_sharing_are_as_asked_for(more, ending):
     assert google.dataflow_service_options == [f"worker_accelerator=type:nvidia-l4;count:1;{ending}"]
 
 
+def test_a_secret_is_within_the_reach_of_workers():
+    name = "projects/p/secrets/cookies/versions/latest"
+    assert faults_of(f"--cookies={name}", f"--proxy={name}") == []
+
+
 def test_processes_that_share_a_gpu_are_one_per_cpu_with_a_model_each():
     _, debug, _ = settled("--gpu=nvidia-l4", "--gpu_processes=per_vcpu")
     assert not debug.experiments  # Dataflow's own default

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import signal
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +12,7 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 
+from clipscout.pipeline.reasons import GOES_ON
 from clipscout.pipeline.run import main
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.core.storage import filesystem
@@ -18,6 +20,7 @@ from tests.cloud_servers import always
 from tests.command.test_readme import blocks
 from tests.conftest import BUCKET
 from tests.dataflow_server import FORBIDDEN_PROJECT, dataflow_service
+from tests.programs import Program, until
 
 IMAGE = "europe-docker.pkg.dev/project/clipscout/clipscout:1"
 OUTPUT, TEMPLATE = f"gs://{BUCKET}/results", f"gs://{BUCKET}/template/job"
@@ -37,6 +40,11 @@ class Dataflow:
 
     def submit(self, *more):
         """Submits a job; returns exit status, stdout and stderr."""
+        status = main(self.arguments(*more))
+        return Done(status, *self._capsys.readouterr())
+
+    def arguments(self, *more):
+        """Returns the command line of a job."""
         options = {
             "runner": "DataflowRunner",
             "input": f"gs://{BUCKET}/queries.csv",
@@ -48,8 +56,7 @@ class Dataflow:
             "sdk_container_image": IMAGE,
         }
         given = [f"--{name}={value}" for name, value in options.items()]
-        status = main([*given, "--no_auth", "--progress=none", *more])
-        return Done(status, *self._capsys.readouterr())
+        return [*given, "--no_auth", "--progress=none", *more]
 
     def template(self):
         """Returns the job that was written as a template."""
@@ -128,6 +135,20 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
     (stage,) = [stage for stage in stages if stage & SCORING]
     assert stage >= SCORING
     assert not [step for step in stage if step.startswith(("DownloadVideos", "CutClips", "ScoreVideos/FindStored"))]
+
+
+@pytest.mark.parametrize(("wish", "state"), [("auto", None), ("leave", None), ("cancel", "JOB_STATE_CANCELLED")])
+def test_a_job_goes_on_or_is_cancelled_when_the_program_is_stopped(dataflow, tmp_path, wish, state):
+    dataflow.service.last_state = "JOB_STATE_RUNNING"
+    with Program(tmp_path / "scratch", dataflow.arguments(f"--when_stopped={wish}")) as program:
+        until(lambda: dataflow.service._asked, seconds=60)  # it is waited for
+        program.send(signal.SIGINT)
+        told, error = program.outputs()
+    assert f"submitted  2026-job-0; it {'is cancelled' if state else 'goes on'} if this program is stopped" in told
+    assert dataflow.service.wished.get("2026-job-0") == state
+    command = "gcloud dataflow jobs cancel 2026-job-0 --project=project --region=europe-west4"
+    left, cancelled = f"the job goes on, and ends by: {command}", f", and the job is cancelled; {GOES_ON}"
+    assert error == (f"clipscout: stopped{cancelled}\n" if state else f"clipscout: stopped; {left}\n")
 
 
 def test_a_pool_of_gpus_is_submitted_and_waited_for(dataflow):

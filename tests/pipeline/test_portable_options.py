@@ -10,6 +10,7 @@ import time
 from concurrent import futures
 from pathlib import Path
 
+import apache_beam
 import apache_beam as beam
 import grpc
 import pytest
@@ -200,6 +201,16 @@ def test_what_a_runner_cannot_start_is_one_line_before_anything_is_written(tmp_p
         assert not (tmp_path / "output").exists()
 
 
+def test_a_job_server_of_another_beam_is_one_line(tmp_path):
+    for version, said in (("2.60.0", ["2.60.0"]), (apache_beam.__version__, [])):
+        jar = tmp_path / f"beam-runners-flink-1.20-job-server-{version}.jar"
+        jar.touch()
+        given = f"--flink_job_server_jar={jar}", f"--job_server_java_launcher={sys.executable}"
+        found = faults_of(tmp_path, "--runner=FlinkRunner", *given)
+        assert len(found) == len(said)
+        assert all(f"is FlinkRunner with the job server of Beam {version} ({jar})" in fault for fault in found)
+
+
 def test_paths_mean_the_same_on_a_worker_with_another_folder(tmp_path, colour_spec, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(Path(colour_spec).parent, tmp_path / "models")
@@ -262,11 +273,8 @@ def test_a_pool_is_asked_what_its_workers_have(pool):
     ("meddling", "said"),
     [
         ("apache_beam.__version__ = '2.60.0'", "has workers with Beam 2.60.0, and this program has "),
-        (
-            "import importlib.metadata as m\nreal = m.version\n"
-            "m.version = lambda name: real('no-such-package' if name == 'clipscout' else name)",
-            "has workers whose Python lacks Clipscout: install clipscout ",
-        ),
+        ("import sys; sys.modules['clipscout'] = None", "has workers whose Python lacks Clipscout: install clipscout "),
+        ("import clipscout; clipscout.__version__ = '0.0.9'", "has workers with Clipscout 0.0.9, and this program is "),
     ],
 )
 def test_a_pool_whose_workers_cannot_run_the_job_is_told_why(pool, tmp_path, meddling, said):

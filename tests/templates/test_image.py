@@ -299,9 +299,11 @@ def test_ci_installs_what_the_image_installs():
 def test_cloud_build_builds_this_file():
     build = yaml.safe_load((ROOT / "templates/cloudbuild.yaml").read_text())
     (step,) = build["steps"]
-    assert step["args"][0] == "build"
-    assert step["args"][-1] == "."
-    assert "--file=templates/Dockerfile" in step["args"]
+    (_, command) = step["args"]
+    words = command.split()
+    assert (step["entrypoint"], words[:2], words[-1]) == ("bash", ["docker", "build"], ".")
+    assert "--file=templates/Dockerfile" in words
+    assert build["substitutions"] == {"_ARGUMENTS": ""}
     used = set(re.findall(r"\$\{(_\w+)\}", (ROOT / "templates/cloudbuild.yaml").read_text()))
     given = set(re.findall(r"(_[A-Z]+)=", re.search(r'--substitutions="([^"]+)"', build_script())[1]))
     assert used == given

@@ -1,5 +1,6 @@
 """The schedule: its Terraform holds together, gives no more rights than it says, and its launch is one of the API."""
 
+import ast
 import json
 import os
 import re
@@ -25,6 +26,7 @@ RIGHTS = {
     ("worker", "google_project_iam_member", '"roles/dataflow.worker"'),
     ("worker", "google_storage_bucket_iam_member", '"roles/storage.objectAdmin"'),
     ("worker", "google_artifact_registry_repository_iam_member", '"roles/artifactregistry.reader"'),
+    ("worker", "google_secret_manager_secret_iam_member", '"roles/secretmanager.secretAccessor"'),
     ("invoker", "google_project_iam_member", '"roles/dataflow.developer"'),
     ("invoker", "google_project_iam_member", '"roles/compute.viewer"'),
     ("invoker", "google_service_account_iam_member", '"roles/iam.serviceAccountUser"'),
@@ -239,3 +241,18 @@ def test_unknown_parameters_are_refused_before_anything_is_made():
     assert '["input", "output"]' in conditions
     names = {parameter["name"] for parameter in json.loads(describe.METADATA_FILE.read_text())["parameters"]}
     assert set(VALUES["parameters"]) <= names
+
+
+def test_what_airflow_sends_is_a_launch_of_the_api_with_parameters_of_the_template():
+    (code,) = re.findall(r"```python\n(.*?)```", describe.METADATA_FILE.with_name("README.md").read_text(), re.DOTALL)
+    (body,) = [
+        ast.literal_eval(argument.value)
+        for call in ast.walk(ast.parse(code))
+        if isinstance(call, ast.Call)
+        for argument in call.keywords
+        if argument.arg == "body"
+    ]
+    message = parsed(body).launch_parameter
+    assert message.environment.max_workers == 10
+    names = {parameter["name"] for parameter in json.loads(describe.METADATA_FILE.read_text())["parameters"]}
+    assert set(message.parameters) <= names

@@ -174,7 +174,7 @@ def test_building_pushes_an_image_and_writes_its_spec_twice(tools, builder):
     flat = [word for call in building for word in call]
     if builder == "cloud":
         assert flat[:3] == ["gcloud", "builds", "submit"]
-        assert f"--substitutions=_IMAGE={images}:v1,_CACHE={images}:cache" in flat
+        assert f"--substitutions=_IMAGE={images}:v1,_CACHE={images}:cache,_ARGUMENTS=" in flat
     else:
         assert [call[:2] for call in building] == [[builder, "build"], [builder, "push"]]
         assert flat.count(f"{images}:v1") == 2
@@ -189,6 +189,24 @@ def test_building_pushes_an_image_and_writes_its_spec_twice(tools, builder):
     assert first[4] == second[3] == "gs://specs/templates/clipscout-v1.json"
     assert "--if-generation-match=0" in first
     assert second[4] == "gs://specs/templates/clipscout.json"
+
+
+@pytest.mark.parametrize("builder", ["cloud", "docker", "buildah"])
+def test_mirrors_are_handed_to_the_build(tools, builder):
+    mirrors = {"PIP_INDEX_URL": "https://mirror.example/simple?a=b", "BEAM_IMAGE": "mirror.example/beam"}
+    done = run(tools, "build.sh", "v1", **BUILD, BUILDER=builder, **mirrors)
+    assert (done.returncode, done.stderr) == (0, "")
+    flat = [word for call in calls(tools) for word in call]
+    arguments = [f"--build-arg={name}={value}" for name, value in mirrors.items()]
+    if builder == "cloud":
+        assert [word for word in flat if word.endswith(f",_ARGUMENTS={' '.join(arguments)}")]
+    else:
+        assert [word for word in flat if word in arguments] == arguments
+
+
+@pytest.mark.parametrize("value", ["a b", "https://x/,y", "x;y", "$(x)", "`x`", "x'", 'x"', "x|y", "x&y", "x>y"])
+def test_an_address_of_a_mirror_is_no_command(tools, value):
+    assert refused(tools, run(tools, "build.sh", "v1", **BUILD, PIP_INDEX_URL=value), "PIP_INDEX_URL is")
 
 
 @pytest.mark.parametrize("digest", ["", "not found"])
