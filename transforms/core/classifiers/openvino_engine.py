@@ -21,6 +21,8 @@ from clipscout.transforms.core.classifiers.specs import (
 if TYPE_CHECKING:
     import openvino
 
+#: So many parts of a batch for each thread.
+_PARTS = 4
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -79,6 +81,12 @@ def _converted(graph: torch.jit.ScriptModule, spec: ClassifierSpec) -> "openvino
     return steps.build()
 
 
+def _keep(request: Any, to: tuple[list[Any], int]) -> None:
+    """Copies what a request gave to where it belongs, before it serves the next part."""
+    kept, place = to
+    kept[place] = request.get_output_tensor(0).data.copy()
+
+
 class OpenVinoEngine:
     """A converted model, compiled for this machine.
 
@@ -117,24 +125,22 @@ class OpenVinoEngine:
             )
         )
         self.size = int(compiled.outputs[0].partial_shape[-1].get_length())
-        self._requests = [compiled.create_infer_request() for _ in range(threads)]
+        self._requests = runtime().AsyncInferQueue(compiled, threads)
+        self._requests.set_callback(_keep)
 
     def outputs(self, frames: np.ndarray) -> np.ndarray:
         """Runs the model; see `Classifier.outputs`."""
         ov = runtime()
-        parts = np.array_split(np.ascontiguousarray(frames), min(len(self._requests), len(frames)))
+        parts = np.array_split(np.ascontiguousarray(frames), min(_PARTS * len(self._requests), len(frames)))
+        kept: list[Any] = [None] * len(parts)
         with self._lock:
-            started = []
             try:
-                for request, part in zip(self._requests, parts, strict=False):
-                    request.start_async({0: ov.Tensor(part, shared_memory=True)})
-                    started.append(request)
-                for request in started:
-                    request.wait()
-                return np.concatenate([request.get_output_tensor(0).data for request in started])
+                for place, part in enumerate(parts):  # to whichever thread is free: a decoder may share one's core
+                    self._requests.start_async({0: ov.Tensor(part, shared_memory=True)}, (kept, place))
+                self._requests.wait_all()
+                return np.concatenate(kept)
             except MemoryError as error:
                 raise BatchTooLargeError(last_line(error)) from None
             finally:
-                for request in started:  # no part is freed while a request still reads it
-                    with contextlib.suppress(Exception):
-                        request.wait()
+                with contextlib.suppress(Exception):  # no part is freed while a request still reads it
+                    self._requests.wait_all()
