@@ -30,7 +30,7 @@ TESTS := $(BIN)/python -m pytest -n $(PROCESSES) --dist=loadfile --no-loadscope-
 test: $(READY) chromium
 	$(TESTS) --ignore=tests/command
 
-# the command as users start it: signals, kills, worker processes, terminals, the wheel, what the README says
+# the command as users start it, and what they see: signals, kills, worker processes, terminals, pages, the wheel, the demo, what the README says
 test-command: $(READY) chromium
 	$(TESTS) tests/command
 

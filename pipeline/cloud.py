@@ -23,7 +23,7 @@ from clipscout import __version__
 from clipscout.pipeline.config import Config
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.machines import WITH_GPU, WITHOUT_GPU, Machine
-from clipscout.transforms.core.storage import filesystem, naming, secrets
+from clipscout.transforms.core.storage import filesystem, naming, secret_manager
 
 _OBJECT = re.compile("gs://[^/]+/.*[^/]")
 _IMAGE_NAME = re.compile(r"\w[\w.:/@-]*", re.ASCII)
@@ -233,14 +233,14 @@ def _path_faults(config: Config) -> Iterator[Fault]:
         "input": config.inputs,
         "output": (config.output,),
         "exclude": config.excludes,
-        "cookies": (web.cookies,) if web.cookies and not secrets.is_secret(web.cookies) else (),
+        "cookies": (web.cookies,) if web.cookies and not secret_manager.is_secret(web.cookies) else (),
         "classifier": config.scoring.spec.own_files(),
     }
     for name, paths in named.items():
         for path in paths:
             if not filesystem.is_remote(path):
                 yield of(name, f": {path!r} is on this machine; Dataflow's workers read and write gs:// only")
-    if web.proxy and "://" not in web.proxy and not secrets.is_secret(web.proxy):
+    if web.proxy and "://" not in web.proxy and not secret_manager.is_secret(web.proxy):
         yield of("proxy", "names a file on this machine; Dataflow's workers read gs:// only")
     elif "@" in web.proxy and not filesystem.is_remote(web.proxy):
         message = "holds a password, which a Dataflow job would keep in its files; name a file on gs:// instead"

@@ -31,7 +31,7 @@ from clipscout.pipeline.config import Config
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.reasons import first_line
 from clipscout.transforms.core import tally
-from clipscout.transforms.core.storage import filesystem, secrets
+from clipscout.transforms.core.storage import filesystem, secret_manager
 
 #: How long a server that runs may take to answer.
 _PATIENCE_SECONDS = 4.0
@@ -108,7 +108,7 @@ def _absolute(name: str, text: str) -> str:
 
 
 def _absolute_path(text: str) -> str:
-    return text if "://" in text or secrets.is_secret(text) else filesystem.absolute(text)
+    return text if "://" in text or secret_manager.is_secret(text) else filesystem.absolute(text)
 
 
 def faults(config: Config, beam_options: PipelineOptions) -> list[Fault]:

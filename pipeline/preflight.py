@@ -19,7 +19,7 @@ from clipscout.pipeline.rows_ahead import Rows
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers.specs import SpecError
 from clipscout.transforms.core.queries.query_files import FORMATS, format_of
-from clipscout.transforms.core.storage import filesystem, leases, secrets, stale
+from clipscout.transforms.core.storage import filesystem, leases, secret_manager, stale
 from clipscout.transforms.core.web.secret_texts import SecretError
 from clipscout.transforms.download import failures_manifests
 from clipscout.transforms.inference import batch_sizes
@@ -148,7 +148,7 @@ def _secret_faults(config: Config) -> list[Fault]:
         try:
             alone.resolved()
         except filesystem.StorageError as error:  # the value itself may be a secret, a secret's name is none
-            is_named = secrets.is_secret(getattr(web, name))
+            is_named = secret_manager.is_secret(getattr(web, name))
             faults.append(of(name, f": {error}" if is_named else ": the file cannot be read"))
         except SecretError as error:
             faults.append(of(name, f": {error}"))

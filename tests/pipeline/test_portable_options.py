@@ -128,6 +128,7 @@ SHAPES = [
     ("--clip_max_height=720", "--clips_per_channel=2"),
     ("--segment_seconds=60", "--model_copies=1"),
     ("--max_per_channel=3", "--manifest_shards=4"),
+    ("--fetch_only",),
 ]
 
 

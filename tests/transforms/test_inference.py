@@ -138,6 +138,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_stops_the_job(tmp_path, colour_sp
     done = run_cli(*given, environment={"CUDA_VISIBLE_DEVICES": ""})  # of a machine with a GPU they are hidden
     assert (done.returncode, done.stdout) == (2, "")
     assert "torch finds no usable CUDA device" in done.stderr
+    assert f"torch {torch.__version__}, built for CUDA " in done.stderr
 
 
 def test_a_local_run_ends_with_the_counters_of_each_stage(tmp_path, colour_spec, capsys):

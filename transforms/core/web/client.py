@@ -9,7 +9,7 @@ from typing import Any
 import tenacity
 
 from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits, Message
-from clipscout.transforms.core.storage import filesystem, secrets
+from clipscout.transforms.core.storage import filesystem, secret_manager
 from clipscout.transforms.core.web import secret_texts
 from clipscout.transforms.core.web.lanes import Gate, NotTriedError, Politeness
 from clipscout.transforms.failures import CODES
@@ -83,7 +83,7 @@ class WebSettings:
 def read_cookies(cookies: str) -> str:
     """Returns the text of a cookies file, with plain line ends: yt-dlp would take others for part of the value."""
     try:
-        text = secrets.content(cookies).decode("utf-8-sig") if cookies else ""
+        text = secret_manager.content(cookies).decode("utf-8-sig") if cookies else ""
         return io.StringIO(text, newline=None).read()
     except UnicodeDecodeError:
         raise secret_texts.SecretError("cookies_invalid", "the file is not UTF-8") from None
@@ -93,7 +93,7 @@ def read_proxy(proxy: str) -> str:
     """Returns a proxy URL, from the URL itself or from the first line of the file or secret that is named."""
     if not proxy or ("://" in proxy and not filesystem.is_remote(proxy)):
         return proxy
-    return secrets.content(proxy).decode("utf-8", "replace").strip().partition("\n")[0].strip()
+    return secret_manager.content(proxy).decode("utf-8", "replace").strip().partition("\n")[0].strip()
 
 
 class Fetcher:

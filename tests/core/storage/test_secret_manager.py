@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.cloud.secretmanager_v1 import types
 
-from clipscout.transforms.core.storage import secrets
+from clipscout.transforms.core.storage import secret_manager
 from clipscout.transforms.core.storage.errors import StorageError
 from clipscout.transforms.core.web import client
 
@@ -52,10 +52,10 @@ def service(monkeypatch):
 
 
 def test_names_of_secrets_are_told_from_paths():
-    assert secrets.is_secret(NAME)
-    assert secrets.is_secret("projects/12/secrets/a_b-c/versions/3")
+    assert secret_manager.is_secret(NAME)
+    assert secret_manager.is_secret("projects/12/secrets/a_b-c/versions/3")
     for other in ("cookies.txt", "gs://b/projects/p/secrets/s/versions/1", "projects/p/secrets/s", f"{NAME}/x", ""):
-        assert not secrets.is_secret(other)
+        assert not secret_manager.is_secret(other)
 
 
 def test_cookies_and_proxies_are_read_by_name(service):
@@ -73,14 +73,14 @@ def test_cookies_and_proxies_are_read_by_name(service):
 )
 def test_what_cannot_be_read_says_why(service, name, code):
     with pytest.raises(StorageError, match=name) as caught:
-        secrets.content(name)
+        secret_manager.content(name)
     assert caught.value.code == code
 
 
 def test_a_damaged_answer_is_none(service):
     service.damaged = True
     with pytest.raises(StorageError, match="damaged"):
-        secrets.content(NAME)
+        secret_manager.content(NAME)
 
 
 def test_files_are_read_as_ever(tmp_path):
