@@ -4,6 +4,7 @@ A pool answers whether or not the Python that it starts has Beam or Clipscout; a
 minutes later with a traceback.
 """
 
+import logging
 import queue
 import re
 import uuid
@@ -26,9 +27,10 @@ from clipscout import __version__
 from clipscout.pipeline.reasons import first_line
 from clipscout.transforms.core import tally
 
-#: A worker has to import Beam first, on a machine that may be busy.
-_PATIENCE_SECONDS = 30.0
+#: A worker has to import Beam first.
+_PATIENCE_SECONDS = 10.0
 _MARK = "clipscout-asks"
+_log = logging.getLogger(__name__)
 #: Runs on the worker, where this package may not be.
 _QUESTION = f"""
 import apache_beam
@@ -48,7 +50,7 @@ class _Ask:
 
 
 def fault(address: str) -> str:
-    """Returns why workers of a pool cannot run the job; empty where they can.
+    """Returns why workers of a pool cannot run the job; empty where they can, or do not say.
 
     Args:
       address: The pool's, on this machine.
@@ -70,8 +72,12 @@ def fault(address: str) -> str:
             try:
                 with tally.doing(f"asking the worker pool at {address} what its workers have", slow_seconds=5):
                     return _judged(answers.get(timeout=_PATIENCE_SECONDS))
-            except queue.Empty:
-                return f"starts workers that do not answer within {_PATIENCE_SECONDS:.0f} s; has their `python` Beam?"
+            except queue.Empty:  # a container's pool starts what a job alone can answer
+                told = (
+                    "the worker pool at %s starts workers that do not say within %.0f s which Beam they have; if the "
+                )
+                _log.warning(f"{told}job does not begin, look whether its `python` has one", address, _PATIENCE_SECONDS)
+                return ""
             finally:
                 pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=worker), timeout=_PATIENCE_SECONDS)
     except grpc.RpcError as error:

@@ -289,13 +289,15 @@ def test_a_pool_whose_workers_cannot_run_the_job_is_told_why(pool, tmp_path, med
     assert pool_probe.fault(pool(python)).startswith(said)
 
 
-def test_a_pool_whose_python_has_no_beam_is_a_line(pool, tmp_path, capsys, serve, monkeypatch):
-    monkeypatch.setattr(pool_probe, "_PATIENCE_SECONDS", 1.0)  # its python ends at once
-    where = "--runner=PortableRunner", f"--job_endpoint={serve()}", "--environment_type=EXTERNAL", "--shared_output"
+def test_a_pool_that_does_not_say_what_it_has_is_told_and_trusted(pool, monkeypatch, caplog):
+    """A container's workers answer to jobs alone."""
+    monkeypatch.setattr(pool_probe, "_PATIENCE_SECONDS", 1.0)  # this python ends at once
     address = pool("false")
-    assert main(given(tmp_path, *where, f"--environment_config={address}")) == 2
-    why = "starts workers that do not answer within 1 s; has their `python` Beam?"
-    assert capsys.readouterr().err == f"clipscout: --environment_config: the worker pool at {address!r} {why}\n"
+    assert pool_probe.fault(address) == ""
+    (line,) = (record.getMessage() for record in caplog.records if record.name == pool_probe.__name__)
+    assert line.startswith(
+        f"the worker pool at {address} starts workers that do not say within 1 s which Beam they have"
+    )
 
 
 def test_a_pool_without_an_address_is_one_line(tmp_path, capsys, serve):

@@ -186,6 +186,7 @@ def test_a_worker_of_the_image_runs_the_demo_without_a_network(builder, containe
     there, mounts = work / "demo/results", [work / "demo"]
     job = [f"--input={queries}", f"--output={there}", *run_demo.SETTINGS, "--shots=ignore", "--runner=PortableRunner"]
     job += ["--job_endpoint=localhost:8099", "--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
+    job.append("--shared_output")
     status = alone(
         work / "log",
         builder.run(container, "/opt/apache/beam/boot", "--worker_pool", mounts=mounts),
