@@ -27,8 +27,8 @@ from clipscout import __version__
 from clipscout.pipeline.reasons import first_line
 from clipscout.transforms.core import tally
 
-#: A worker has to import Beam first.
-_PATIENCE_SECONDS = 10.0
+#: A worker has to import Beam first, on a machine that may be busy.
+_PATIENCE_SECONDS = 20.0
 _MARK = "clipscout-asks"
 _log = logging.getLogger(__name__)
 #: Runs on the worker, where this package may not be.

@@ -91,7 +91,8 @@ def test_after_workers_were_killed_the_same_command_completes_the_job(cloud, clu
     cloud.schedule = kill  # workers that cut, when the first clip is on its way
     assert main([*given, f"--output={output}", *cluster.options]) == 1
     *ahead, line = capsys.readouterr().err.splitlines()
-    assert all("1 of 3 rows cannot be used" in text for text in ahead), ahead
+    # a busy machine may start workers too slowly to be asked what they have
+    assert all("1 of 3 rows cannot be used" in text or "do not say within" in text for text in ahead), ahead
     assert line.startswith("clipscout: ")
     assert killed
     left = set(filesystem.list_files(output))
