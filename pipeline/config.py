@@ -5,7 +5,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -200,16 +200,7 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
     dataflow = is_dataflow(values.text("runner"))
     _check_spans(numbers, choices, faults)
     _check_fetching(values, numbers)
-    if choices["precision"] == "fp16" and choices["device"] == "cpu":
-        message = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
-        faults.append(Fault(message, ("precision", "device")))
-    faults += _engine_faults(choices)
-    if flags["fetch_only"] and flags["replace"]:
-        faults.append(Fault("--fetch_only makes nothing that could --replace anything", ("fetch_only", "replace")))
-    driver = values.text("gpu_driver")
-    if not re.fullmatch(r"latest|default|[1-9]\d\d", driver):
-        faults.append(of("gpu_driver", f"is {driver!r}, expected latest, default or the version of a branch, e.g. 580"))
-    faults += _gpu_faults(choices)
+    faults += [*_contradictions(choices, flags), *_engine_faults(choices), *_gpu_faults(choices, values)]
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
     return Config(
@@ -235,7 +226,7 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         dataflow=dataflow,
         gpu=choices["gpu"],
         gpu_mode=choices["gpu_mode"],
-        gpu_driver=driver,
+        gpu_driver=values.text("gpu_driver"),
         gpu_provisioning=choices["gpu_provisioning"],
         gpu_processes=choices["gpu_processes"],
         preflight_only=flags["preflight_only"],
@@ -259,16 +250,24 @@ def is_dataflow(runner: str) -> bool:
     return runner.lower().rpartition(".")[2].removesuffix("runner") in ("dataflow", "testdataflow")
 
 
-def _gpu_faults(choices: Mapping[str, str]) -> list[Fault]:
-    """Returns what is said of GPUs where none is asked for."""
-    if choices["gpu"] != "none":
-        return []
+def _contradictions(choices: Mapping[str, str], flags: Mapping[str, bool]) -> Iterator[Fault]:
+    """Yields which options cannot both be meant."""
+    if choices["precision"] == "fp16" and choices["device"] == "cpu":
+        message = "--precision=fp16 needs a GPU, and --device is 'cpu'; bf16 works on a CPU"
+        yield Fault(message, ("precision", "device"))
+    if flags["fetch_only"] and flags["replace"]:
+        yield Fault("--fetch_only makes nothing that could --replace anything", ("fetch_only", "replace"))
+
+
+def _gpu_faults(choices: Mapping[str, str], values: Values) -> Iterator[Fault]:
+    """Yields a driver that is none, and what is said of GPUs where none is asked for."""
+    driver = values.text("gpu_driver")
+    if not re.fullmatch(r"latest|default|[1-9]\d\d", driver):
+        yield of("gpu_driver", f"is {driver!r}, expected latest, default or the version of a branch, e.g. 580")
     says = {"gpu_mode": "pool", "gpu_provisioning": "FLEX_START", "gpu_processes": "per_vcpu"}
-    return [
-        Fault(f"--{name}={value} says how GPUs are attached or used, and --gpu is 'none'", (name, "gpu"))
-        for name, value in says.items()
-        if choices[name] == value
-    ]
+    for name, value in says.items():
+        if choices["gpu"] == "none" and choices[name] == value:
+            yield Fault(f"--{name}={value} says how GPUs are attached or used, and --gpu is 'none'", (name, "gpu"))
 
 
 def _engine_faults(choices: Mapping[str, str]) -> list[Fault]:

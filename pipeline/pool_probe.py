@@ -24,7 +24,7 @@ from apache_beam.portability.api import (
 )
 
 from clipscout import __version__
-from clipscout.pipeline.reasons import first_line
+from clipscout.pipeline.reasons import first_line, of_call
 from clipscout.transforms.core import tally
 
 #: A worker has to import Beam first, on a machine that may be busy.
@@ -81,7 +81,7 @@ def fault(address: str) -> str:
             finally:
                 pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=worker), timeout=_PATIENCE_SECONDS)
     except grpc.RpcError as error:
-        return f"does not answer as a worker pool ({error.code().name})"
+        return f"does not answer as a worker pool ({of_call(error)})"
     finally:
         server.stop(None)
 

@@ -83,11 +83,6 @@ def option_names(endpoint: str) -> frozenset[str]:
     return frozenset(option.name for option in told)
 
 
-def reason(error: grpc.RpcError) -> str:
-    """Returns in a few words why a call failed."""
-    return str(error.code().name) if isinstance(error, grpc.Call) else type(error).__name__
-
-
 def absolute(texts: Mapping[str, str | None]) -> dict[str, str | None]:
     """Returns option texts whose local paths mean the same on a worker with another folder of its own."""
     made = {name: _absolute(name, text) if text else text for name, text in texts.items()}

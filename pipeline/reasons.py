@@ -2,7 +2,10 @@
 
 import re
 
+import grpc
+
 GOES_ON = "the same command goes on from what is complete"
+WORKER_DIED = f"a worker process died: it was killed, or memory ran out; {GOES_ON}"
 #: How runners begin.
 _ENDED = re.compile(r"Pipeline \S+ failed in state (\w+): ")
 _TRACEBACK = "Traceback (most recent call last):"
@@ -28,11 +31,16 @@ def in_one_line(text: str) -> str:
     if ended and ended[1] != "FAILED":
         return f"the job ended as {ended[1].lower()}; {GOES_ON}"
     if is_worker_gone(text):
-        return f"the job failed: a worker process died: it was killed, or memory ran out; {GOES_ON}"
+        return f"the job failed: {WORKER_DIED}"
     rest = text[ended.end() :] if ended else text
     raised = _RAISED.findall(rest) if _TRACEBACK in rest else []
     why = ": ".join(raised[-1]).partition(" [while running")[0] if raised else first_line(rest)
     return f"the job failed: {' '.join(why.split())}"
+
+
+def of_call(error: grpc.RpcError) -> str:
+    """Returns in a word why a call to a server failed."""
+    return str(error.code().name) if isinstance(error, grpc.Call) else type(error).__name__
 
 
 def first_line(text: str) -> str:

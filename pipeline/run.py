@@ -135,7 +135,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
             raise
         where = portable.endpoint_of(beam_options)
         what = f"the job service at {where!r}" if where else "the runner's server"
-        _complain(f"{what} is gone ({portable.reason(error)}); {reasons.GOES_ON}")
+        _complain(f"{what} is gone ({reasons.of_call(error)}); {reasons.GOES_ON}")
         return EXIT_FAILED_JOB
     except (GoogleAPICallError, PermanentException, RequestException) as error:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
@@ -171,7 +171,7 @@ def _complain(*lines: str) -> None:
 
 def _died(stop: Stops) -> None:
     """Ends the program soon, if it does not end by itself: a worker process is gone, and Beam may wait for it."""
-    stop.words = f"a worker process died: it was killed, or memory ran out; {reasons.GOES_ON}"
+    stop.words = reasons.WORKER_DIED
     if not stop.number:
         stop.end_after(_WORKERS_GRACE_SECONDS, EXIT_FAILED_JOB)
 

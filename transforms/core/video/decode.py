@@ -97,12 +97,7 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
         yield from batch.take()
         boundaries += shots.finish()
         report.shot_boundaries = [boundary for boundary in boundaries if start <= boundary < stop]
-        if report.reached_end or gaps.seconds:
-            is_doubtful |= _has_hidden_damage(request["path"], stream, report, gaps)
-        if gaps.seconds > report.lost_seconds and not sampling.keyframes:
-            is_doubtful = is_doubtful or "damaged" in report.flags or (yield from is_broken(request["path"]))
-            report.flags.update(["damaged"] if is_doubtful else [])
-            report.lost_seconds = gaps.seconds if is_doubtful else report.lost_seconds
+        yield from _note_lost(request["path"], stream, report, gaps, is_doubtful, all_frames=not sampling.keyframes)
         if end is None:
             yield from _check_end(report, container, stream, whole=not start, all_frames=not sampling.keyframes)
     report.cpu_msec = round((time.process_time() - cpu_seconds) * 1000)
@@ -125,6 +120,19 @@ def _check_end(
     if promised - report.decoded_seconds > _TRUNCATED_SECONDS:
         there = yield from lengths.is_all_there(container, stream, promised)
         report.flags.update([] if there else ["truncated"])
+
+
+def _note_lost(
+    path: str, stream: VideoStream, report: Report, gaps: Gaps, is_doubtful: bool, all_frames: bool
+) -> Iterator[Item]:
+    """Notes how long nothing was shown because of damage; yields signs of life."""
+    if report.reached_end or gaps.seconds:
+        is_doubtful |= _has_hidden_damage(path, stream, report, gaps)
+    if gaps.seconds <= report.lost_seconds or not all_frames:
+        return
+    if is_doubtful or "damaged" in report.flags or (yield from is_broken(path)):
+        report.flags.add("damaged")
+        report.lost_seconds = gaps.seconds
 
 
 def _has_hidden_damage(path: str, stream: VideoStream, report: Report, gaps: Gaps) -> bool:
