@@ -20,7 +20,7 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWo
 from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format, text_format
 
-from clipscout.pipeline import parents, worker_server
+from clipscout.pipeline import parents, reasons, worker_server
 
 _WAITS_FOR_PROCESS = "run_worker"
 _BEAMS_THREADS = ("read_grpc_client_inputs", "beam_", "wait_until_finish", "read_state")
@@ -76,25 +76,29 @@ def _run_worker(environment: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def broken_connections_are_silent(on_death: Callable[[], None]) -> Iterator[None]:
-    """While it holds, Beam's threads that wait for a worker process say nothing when it dies.
+    """While it holds, Beam's threads that wait for a worker process say nothing when it dies; and after, where one did.
 
     Args:
       on_death: Called then, in such a thread: where nothing was asked of the process yet, Beam waits for it for ever.
     """
-    tell = threading.excepthook
+    tell, is_told = threading.excepthook, False
 
     def hook(caught: threading.ExceptHookArgs) -> None:
         name = "" if caught.thread is None else caught.thread.name
         if name.startswith(_WAITS_FOR_PROCESS):
-            on_death()
+            if not is_told:
+                on_death()
         elif not name.startswith(_BEAMS_THREADS):
             tell(caught)
 
     threading.excepthook = hook
     try:
         yield
+    except RuntimeError as error:
+        is_told = reasons.is_worker_gone(str(error))
+        raise
     finally:
-        if threading.excepthook is hook:
+        if threading.excepthook is hook and not is_told:
             threading.excepthook = tell
 
 
