@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import material
+from benchmarks.duplicates import Duplicates
 from benchmarks.flow import Flow
+from benchmarks.meaning import Meaning
 from benchmarks.pages import Pages
 from benchmarks.processes import CORES, RIVALS_FOLDER, install, measure
 from benchmarks.scale import Scale
@@ -236,6 +238,8 @@ def main() -> None:
         ),
         **dict.fromkeys(("lanes", "overlap", "first_clip", "small_files"), Flow),
         "shots": Shots,
+        "meaning": Meaning,
+        "duplicates": Duplicates,
         "report": Pages,
         "scale": Scale,
     }

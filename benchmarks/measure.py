@@ -253,5 +253,33 @@ def bookkeeping(folder: str, videos: str, held: str) -> dict[str, Any]:
     return {**timed(work), **found}
 
 
+def comparing(way: str, count: str, folder: str) -> dict[str, Any]:
+    """All pairs of so many features, by the stage itself, by its core alone, or by another library."""
+    from benchmarks import duplicates
+
+    compare = getattr(duplicates, way)
+    number = int(count)
+    return timed(lambda: compare(Path(folder), number) if way == "transform" else compare(number))
+
+
+def describing(folder: str, *clips: str) -> dict[str, Any]:
+    """Features of clips, by the job behind `clipscout features`, with the model loaded before the clock starts."""
+    from clipscout.pipeline import features_job
+    from clipscout.pipeline.config import from_options
+    from clipscout.transforms.core.classifiers import loading
+
+    shutil.rmtree(folder, ignore_errors=True)
+    texts = {"input": ",".join(clips), "output": folder, "duplicates": "drop"}
+    config = from_options(texts)
+    assert config.describe is not None
+    loading.load(config.describe.load).try_out(1)
+
+    def work() -> int:
+        assert features_job.run(config, list(clips)) == []
+        return len(clips)
+
+    return timed(work)
+
+
 if __name__ == "__main__":
     print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))

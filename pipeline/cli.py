@@ -13,6 +13,7 @@ from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 COMMANDS = {
     "mine": "queries in, spans and clips out",
     "labels": "the labels of a classifier, which rows can name",
+    "features": "features of videos that are to stay unseen, for mine --reference",
     "report": "the page of an output: clips, scores, a threshold to choose, failures",
 }
 _PAGE = f"""\
@@ -59,6 +60,10 @@ def _run(arguments: list[str]) -> int:
         from clipscout.pipeline import labels
 
         return labels.main(rest)
+    if command == "features":
+        from clipscout.pipeline import features
+
+        return features.main(rest)
     if command == "report":
         from clipscout.pipeline import report
 

@@ -22,7 +22,7 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
       output: The output folder, as the user named it.
       summary: The content of summary.json.
     """
-    clips = filesystem.join(output, "clips")
+    clips, numbers = filesystem.join(output, "clips"), summary["funnel"]["clips"]
     lines = [
         "",
         *funnel.lines(summary),
@@ -33,8 +33,9 @@ def lines(output: str, summary: Mapping[str, Any]) -> list[str]:
         *_weak(summary),
         *_engines(summary["engines"]),
         *_reuse(summary),
+        *_compared(summary),
         *_cleaning(summary),
-        *([f"clips      {clips}"] if summary["funnel"]["clips"]["written"] or summary["stale_clips"] else []),
+        *([f"clips      {clips}"] if numbers.get("kept", numbers["written"]) or summary["stale_clips"] else []),
         f"report     {filesystem.join(output, page.INDEX)}",
         f"manifests  {output}: spans, videos (.jsonl, .parquet), failures.jsonl, spans.csv, summary.json",
     ]
@@ -150,6 +151,24 @@ def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"as before  {', '.join(old)}"
     new = [counted(whole - again, noun) for noun, (whole, again) in made.items() if whole > again]
     yield f"new        {', '.join(new) or 'nothing'}"
+
+
+def _compared(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yields how clips were compared, and what is to be looked at."""
+    found, rule = summary.get("compared", {}), summary.get("duplicates", {})
+    if found.get("why_not"):
+        yield f"duplicates not looked for: {_short(found['why_not'])}; --duplicate_features names another classifier"
+    if not found.get("clips"):
+        return
+    numbers = summary["funnel"]["clips"]
+    left_out = sum(numbers[name] for name in ("one_per_video", "seen", "duplicates"))
+    names = f"{rule['features']}, cosine {rule['similarity']:g}"
+    groups = f"{counted(found['groups'], 'group')} of near-equal ones" if found["groups"] else "none near-equal"
+    yield f"compared   {counted(found['clips'], 'clip')} by {names}: {groups}"
+    if left_out and rule["mode"] == "mark":
+        yield f"{'':<11}{left_out} need not be kept: columns kept, left_out_by; --duplicates=drop drops them"
+    elif left_out:
+        yield f"{'':<11}{left_out} left out: dropped.jsonl, and their files in dropped/"
 
 
 def _cleaning(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from clipscout import __version__
-from clipscout.pipeline import job_record, stage_settings
+from clipscout.pipeline import duplicate_settings, job_record, stage_settings
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import LOCAL_RUNNER, OPTIONS
 from clipscout.pipeline.values import Values, resolved
@@ -21,6 +21,8 @@ from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, 
 from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.core.spans.selecting import RULES, SelectionSettings
 from clipscout.transforms.core.storage import naming
+from clipscout.transforms.describing import DescribeSettings
+from clipscout.transforms.duplicates import OFF, DuplicateSettings
 from clipscout.transforms.failures import CODES
 from clipscout.transforms.scoring_settings import ScoringSettings
 from clipscout.transforms.site_search import SearchSettings
@@ -86,6 +88,8 @@ class Config:
     spans: SpanSettings
     selection: SelectionSettings
     cut: CutSettings
+    describe: DescribeSettings | None
+    duplicates: DuplicateSettings
     workers: int
     streams: bool
     date: datetime.date
@@ -150,7 +154,31 @@ class Config:
 
     def about(self) -> dict[str, Any]:
         """Returns what the summary says of the run's settings."""
-        return {"version": __version__, "inputs": list(self.inputs), "preset": self.preset, "settings": self.shaping()}
+        return {
+            "version": __version__,
+            "inputs": list(self.inputs),
+            "preset": self.preset,
+            "settings": self.shaping(),
+            "duplicates": self.duplicate_rule(),
+        }
+
+    def duplicate_rule(self) -> dict[str, Any]:
+        """Returns by which rule clips were compared; another one only changes which are kept, so it may change."""
+        rule = self.duplicates
+        if rule.mode == OFF or self.describe is None:
+            return {"mode": OFF}
+        model = self.describe.model()
+        return {
+            "mode": rule.mode,
+            "features": model.name,
+            "fingerprint": model.fingerprint,
+            "similarity": rule.similarity,
+            "scope": "all" if rule.all_actions else "action",
+            "keep": rule.choice.by,
+            "seed": rule.choice.seed,
+            "one_clip_per_video": rule.one_per_video,
+            "references": list(rule.references),
+        }
 
 
 def judged(texts: Mapping[str, str | None]) -> tuple[Config | None, frozenset[str]]:
@@ -201,8 +229,16 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
     _check_spans(numbers, choices, faults)
     _check_fetching(values, numbers)
     faults += [*_contradictions(choices, flags), *_engine_faults(choices), *_gpu_faults(choices, values)]
+    faults += duplicate_settings.contradictions(values, choices)
     if faults or spec is None or sampling is None:
         raise ConfigError(list(dict.fromkeys(faults)))
+    scoring = stage_settings.scoring(
+        spec, sampling, numbers, choices, flags, retry_codes=values.parts("retry_failed"), dataflow=dataflow
+    )
+    asked = duplicate_settings.asked_for(texts)
+    describe = duplicate_settings.described(scoring, values, asked, faults)
+    if faults:
+        raise ConfigError(faults)
     return Config(
         inputs=values.parts("input"),
         output=output.rstrip("/") or output[:1],
@@ -214,12 +250,12 @@ def from_options(texts: Mapping[str, str | None], faulty: Container[str] = ()) -
         search=stage_settings.search(values, numbers, choices),
         fetch=stage_settings.fetch(values, numbers, choices),
         canaries=values.parts("canary"),
-        scoring=stage_settings.scoring(
-            spec, sampling, numbers, choices, flags, retry_codes=values.parts("retry_failed"), dataflow=dataflow
-        ),
+        scoring=scoring,
         spans=stage_settings.spans(numbers, choices, flags),
         selection=SelectionSettings(**{name: stage_settings.cap(numbers[name]) for name in RULES}),
         cut=stage_settings.cut(numbers, choices, flags, dataflow=dataflow),
+        describe=describe,
+        duplicates=duplicate_settings.compared(values, numbers, choices, describe),
         workers=int(numbers["workers"]),
         streams=is_local(values.text("runner")) and numbers["workers"] == 1,
         date=date,

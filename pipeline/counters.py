@@ -20,6 +20,8 @@ STAGES = (
     "ProposeSpans",
     "FetchBetterVideos",
     "CutClips",
+    "DescribeClips",
+    "DropDuplicates",
 )
 _LOOK_SECONDS = 1.0
 

@@ -9,8 +9,10 @@ from clipscout.pipeline.config import Config
 from clipscout.transforms.better_videos import FetchBetterVideos
 from clipscout.transforms.clips import CutClips
 from clipscout.transforms.core.results import funnel
+from clipscout.transforms.describing import DescribeClips
 from clipscout.transforms.discovery import FindVideos
 from clipscout.transforms.download import DownloadVideos
+from clipscout.transforms.duplicates import DROP, OFF, DropDuplicates, not_compared
 from clipscout.transforms.flow import Flow, Gates, OnlyFlush, WithoutFlush
 from clipscout.transforms.outputs import Judge, WriteManifests, WriteSummary
 from clipscout.transforms.queries import MatchLabels, ReadExcludes, ReadQueries
@@ -46,17 +48,21 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     proposals = scored.tracks | "ProposeSpans" >> ProposeSpans(config.spans)
     selected = proposals | "SelectSpans" >> SelectSpans(config.selection, flow)
     better = selected | "FetchBetterVideos" >> FetchBetterVideos(config.output, config.fetch, flow, gates)
-    cut = better.spans | "CutClips" >> CutClips(config.output, config.cut)
+    rule = config.duplicates
+    one_per_video = rule.choice if rule.one_per_video else None
+    cut = better.spans | "CutClips" >> CutClips(config.output, config.cut, one_per_video)
+    matches, describe_failures = _matches(cut.clips, config, flow)
 
     spans = selected | "SelectedSpans" >> WithoutFlush(flow)
     failures = (
         read.failures, matched.failures, found.failures, fetched.failures, scored.failures,
-        *better.failures, cut.failures,
+        *better.failures, cut.failures, *describe_failures,
     ) | "AllFailures" >> beam.Flatten()  # fmt: skip
     records = (
-        found.merged, fetched.videos, spans, cut.clips, cut.not_wanted, failures,
+        found.merged, fetched.videos, spans, cut.clips, matches, cut.not_wanted, failures,
     ) | "AllRecords" >> beam.Flatten()  # fmt: skip
-    written = records | WriteManifests(config.output, config.manifest_shards, config.identity())
+    drops = rule.mode == DROP
+    written = records | WriteManifests(config.output, config.manifest_shards, config.identity(), drops)
     # each side of an equation of the funnel is counted where it is made, not where it goes
     tallies = (
         read.queries | "CountRows" >> Count(funnel.row_tallies),
@@ -74,3 +80,16 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
     if config.dataflow:  # others are judged where they are waited for
         summary = summary | "Judge" >> Judge(config.max_failure_ratio)
     return Outputs(spans, cut.clips, failures, summary)
+
+
+def _matches(
+    clips: beam.PCollection, config: Config, flow: Flow
+) -> tuple[beam.PCollection, tuple[beam.PCollection, ...]]:
+    """Joins the stages that compare clips; returns what each clip is like, and failures."""
+    if config.describe is None or config.duplicates.mode == OFF:
+        return clips | "NotCompared" >> beam.Map(not_compared), ()
+    describe = DescribeClips(config.output, config.describe, flow, cloud.resource_hints(config))
+    described = clips | "DescribeClips" >> describe
+    drop = DropDuplicates(config.output, config.duplicates, config.describe.model())
+    matches = (clips, described.features, described.apart) | "DropDuplicates" >> drop
+    return matches, (described.failures,)

@@ -47,6 +47,7 @@ class Option:
 
 _IO, _PRESET, _FIND, _FETCH = "Input and output", "Preset", "Finding videos", "Fetching"
 _SCORE, _SPANS, _SELECT, _CLIPS = "Sampling and scoring", "Spans", "Selection over all videos", "Clips"
+_DUPLICATES = "Duplicates"
 _LIMITS, _RUN, _CLOUD = "Limits on hostile or broken files", "Running", "Dataflow"
 
 #: What holds for videos of the web where nobody says anything.
@@ -55,7 +56,7 @@ WEB_LIMITS = {"max_video_seconds": 14_400.0, "max_video_mb": 2000.0}
 OPTIONS: tuple[Option, ...] = (
     Option("input", _IO, None, "text", "Query files: paths or globs, local or gs://, separated by commas. JSON Lines, a JSON array, CSV or TSV, plain or gzip. No default: only you know what to look for."),
     Option("output", _IO, None, "text", "Output folder, local or gs://. A run with the same folder continues where the last one stopped. No default: results never land where you did not ask for them."),
-    Option("date", _IO, None, "text", "The date, as YYYY-MM-DD, that stands for {date} in --input, --output and --exclude. Default: today in UTC."),
+    Option("date", _IO, None, "text", "The date, as YYYY-MM-DD, that stands for {date} in --input, --output, --exclude and --reference. Default: today in UTC."),
     Option("replace", _IO, "false", "flag", "The output holds results of other settings: redo what depends on them, replace the manifests and remove the clips that they no longer name. With --preflight_only it is only said what that is."),
     Option("manifest_shards", _IO, "1", "integer", "Files per manifest; raise it for millions of videos.", 1, 10_000),
     Option("preset", _PRESET, "kinetics", "kinetics|notebook", "Defaults of the other options. kinetics: the paper's values (10 s around the 2 strongest responses). notebook: the reference notebook's algorithm, step by step, for comparison. What you set yourself wins."),
@@ -122,6 +123,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("clip_hdr", _CLIPS, "tonemap", "tonemap|keep", "Clips of videos with a high dynamic range (PQ, HLG; with --cut=exact): tonemap maps them to the standard range, which plays everywhere; keep leaves it, in ten bits, as HEVC."),
     Option("posters", _CLIPS, "true", "flag", "A picture of each clip's peak beside it."),
     Option("clip_max_height", _CLIPS, None, "integer", "Scan low, fetch high: fetch the web videos that have a span again at this height (smaller side), and cut from those; of an MP4 whose server gives parts, only the seconds around the spans. Default: cut from what was scored.", 16, 8192),
+    Option("duplicates", _DUPLICATES, "mark", "mark|drop|off", "Clips that show the same as another one, or as a --reference. mark: the manifests say which, and which one of a group is kept. drop: the others leave spans.* for dropped.*, and their files clips/ for dropped/. off: nothing is compared."),
+    Option("duplicate_similarity", _DUPLICATES, None, "number", "Least cosine of the features of two clips that show the same. Default: that of the feature model, which the end of the job names; summary.json and the report have the distribution.", 0, 1),
+    Option("duplicate_scope", _DUPLICATES, "action", "action|all", "action: clips of one action are compared. all: also those of different actions."),
+    Option("duplicate_keep", _DUPLICATES, "score", "score|draw", "Which clip of a group is kept, and of a video with --one_clip_per_video: that with the highest score, or a draw, as in the paper."),
+    Option("duplicate_seed", _DUPLICATES, "0", "integer", "Seed of the draw; the same one draws the same clips.", 0),
+    Option("duplicate_features", _DUPLICATES, None, "text", "The classifier whose last layer describes the clips, written as --classifier is. Default: that of --classifier."),
+    Option("one_clip_per_video", _DUPLICATES, "false", "flag", "A video gives one clip, over all its actions, as in the paper; the others are marked or dropped as one_per_video before anything is compared."),
+    Option("reference", _DUPLICATES, "", "text", "What must stay unseen, e.g. a test set: features as Parquet (clipscout features DIR makes them; every job leaves its own), by paths, globs, folders or the outputs of other jobs, separated by commas. A clip too near to one is marked or dropped as seen. What this output has from earlier runs counts anyway, and where --output holds {date}, what the days before have."),
     Option("stall_seconds", _LIMITS, "120", "number", "A decoder or cutter that is silent for so long is ended, and its video is a failure.", 1, 86_400),
     Option("decode_memory_mb", _LIMITS, "2048", "integer", "Memory cap of a process that downloads, decodes or cuts.", 256, 1_000_000),
     Option("max_pixels", _LIMITS, "67108864", "integer", "Largest picture that is decoded, width times height.", 1, 2**31 - 1),

@@ -18,12 +18,15 @@ from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.rows_ahead import Rows
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers.specs import SpecError
+from clipscout.transforms.core.duplicates import references
+from clipscout.transforms.core.duplicates.feature_files import FeatureFileError
 from clipscout.transforms.core.queries.query_files import FORMATS, format_of
 from clipscout.transforms.core.storage import filesystem, leases, secret_manager, stale
+from clipscout.transforms.core.storage.matching import files_of_folder, match_files
 from clipscout.transforms.core.web.secret_texts import SecretError
 from clipscout.transforms.download import failures_manifests
+from clipscout.transforms.duplicates import OFF
 from clipscout.transforms.inference import batch_sizes
-from clipscout.transforms.queries import files_of_folder, match_files
 
 _PROBE_SECONDS = 10
 #: What a CPU scores as a trial: a whole batch, which tells whether memory holds it, takes long there for windows.
@@ -85,7 +88,8 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     notes: list[str] = []
     if "classifier" not in unjudged and not config.fetch_only:
         classifier_faults, notes = _tried_classifier(config, look=usable)
-        faults += classifier_faults
+        faults += classifier_faults or _duplicate_faults(config)
+        notes += _duplicate_notes(config)
     return Found([fault for fault in faults if unjudged.isdisjoint(fault.options)], rows, plan, notes)
 
 
@@ -252,3 +256,31 @@ def _tried_classifier(config: Config, *, look: bool) -> tuple[list[Fault], list[
     if model.precision != settings.precision:
         notes.append(f"this processor has no {settings.precision}: {settings.spec.name} runs in {model.precision}")
     return [], notes
+
+
+def _duplicate_notes(config: Config) -> list[str]:
+    if config.describe is None and config.cut.mode != "none":
+        name = config.scoring.spec.name
+        return [f"duplicates are not looked for: {name} is a program; --duplicate_features names what describes clips"]
+    return []
+
+
+def _duplicate_faults(config: Config) -> list[Fault]:
+    """Looks at what clips are to be held against, and tries out the classifier that describes them if it was named."""
+    rule, describe = config.duplicates, config.describe
+    if rule.mode == OFF or describe is None:
+        return []
+    faults, model = [], describe.model()
+    for path in rule.references:
+        try:
+            faults += [of("reference", f": {line}") for line in references.check(references.named(path, model), model)]
+        except (FeatureFileError, filesystem.StorageError) as error:
+            faults.append(of("reference", f": {error}"))
+    if describe.required and not config.dataflow:
+        try:
+            from clipscout.transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
+
+            loading.load(describe.load).try_out(1)
+        except (SpecError, filesystem.StorageError) as error:
+            faults.append(of("duplicate_features", f": {error}", "duplicates"))
+    return faults

@@ -8,9 +8,10 @@ from clipscout.pipeline.closing import beside
 from clipscout.pipeline.faults import Fault, of
 from clipscout.transforms.core.queries.labels import LabelIndex, OpenLabels
 from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage.matching import match_files
 from clipscout.transforms.discovery import path_failure
 from clipscout.transforms.failures import Failure, remedy
-from clipscout.transforms.queries import label_index, match_files, read_rows, with_labels
+from clipscout.transforms.queries import label_index, read_rows, with_labels
 from clipscout.transforms.records import ActionQuery
 
 MOST_BYTES, MOST_SECONDS = 20_000_000, 3.0

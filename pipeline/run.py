@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -49,6 +49,7 @@ from clipscout.pipeline.worker import WorkerProcesses, broken_connections_are_si
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.child import supervisor
 from clipscout.transforms.core.classifiers.specs import UnusableClassifierError
+from clipscout.transforms.core.duplicates.feature_files import FeatureFileError
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.core.storage import filesystem, leases
 from clipscout.transforms.outputs import TooManyFailuresError
@@ -61,6 +62,7 @@ _OWN_ERRORS = (
     supervisor.ChildStartError,
     filesystem.StorageError,
     filesystem.DiskFullError,
+    FeatureFileError,
 )
 _WORKERS_GRACE_SECONDS = 3.0
 
@@ -72,13 +74,13 @@ def main(argv: Sequence[str]) -> int:
     """
     with Stops() as stop, Display(asked_for(argv)) as display:
         stop.on_end = display.abandon
-        return stoppable(argv, stop, display)
+        return stoppable(partial(mine, argv), stop, display)
 
 
-def stoppable(argv: Sequence[str], stop: Stops, display: Display) -> int:
-    """Does what `main` does, under a watch and a display that are there already."""
+def stoppable(work: Callable[[Stops, Display], int], stop: Stops, display: Display) -> int:
+    """Does some work under a watch and a display that are there already; returns the exit status, as `main` does."""
     try:
-        status = _checked(argv, stop, display)
+        status = work(stop, display)
         if not stop.number:
             return status
     except (Exception, KeyboardInterrupt) as error:
@@ -91,7 +93,7 @@ def stoppable(argv: Sequence[str], stop: Stops, display: Display) -> int:
     return stop.status
 
 
-def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
+def mine(argv: Sequence[str], stop: Stops, display: Display) -> int:
     """Judges everything that can be judged before the job runs, then runs it."""
     quiet.log_to_stderr()
     with tally.doing("checking the options and what they name", slow_seconds=float("inf")):
@@ -103,7 +105,7 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
             faults = error.faults + preflight.check_rest(error)
     if faults:
         display.close()
-        _complain(*map(str, faults))
+        complain(*map(str, faults))
         return EXIT_FAULTY_OPTIONS
     if config.dataflow or config.preflight_only:
         display.close()
@@ -128,18 +130,18 @@ def _checked(argv: Sequence[str], stop: Stops, display: Display) -> int:
                 return _finish(config, result, display)
     except leases.HeldError as error:
         display.close()
-        _complain(f"--output: {error}")
+        complain(f"--output: {error}")
         return EXIT_FAULTY_OPTIONS
     except grpc.RpcError as error:
         if stop.number:
             raise
         where = portable.endpoint_of(beam_options)
         what = f"the job service at {where!r}" if where else "the runner's server"
-        _complain(f"{what} is gone ({reasons.of_call(error)}); {reasons.GOES_ON}")
+        complain(f"{what} is gone ({reasons.of_call(error)}); {reasons.GOES_ON}")
         return EXIT_FAILED_JOB
     except (GoogleAPICallError, PermanentException, RequestException) as error:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
-        _complain(f"Dataflow {did}: {' '.join(str(error).split())}")
+        complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
     except (DataflowRuntimeException, RuntimeError, *_OWN_ERRORS) as error:
         if stop.number:
@@ -163,7 +165,8 @@ def _lease(config: Config, beam_options: PipelineOptions, stop: Stops) -> contex
     return leases.Lease(config.output, lost)
 
 
-def _complain(*lines: str) -> None:
+def complain(*lines: str) -> None:
+    """Says lines on stderr."""
     with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
         for line in lines:
             print(f"clipscout: {closing.printable(line)}", file=sys.stderr)
@@ -179,8 +182,8 @@ def _died(stop: Stops) -> None:
 def _announce(config: Config, found: preflight.Found) -> None:
     """Says before anything is done which rows will be left out, and what will be replaced."""
     if not config.preflight_only:
-        _complain(*found.rows.warning())
-    _complain(*found.notes)
+        complain(*found.rows.warning())
+    complain(*found.notes)
     lines = [*(found.rows.lines() if config.preflight_only else ()), *found.plan]
     if config.preflight_only:
         lines += forecast.lines(config, found.rows)
@@ -195,7 +198,7 @@ def _failed(beam_options: ClipscoutOptions, error: BaseException) -> int:
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
     if KeyboardInterrupt.__name__ in text or (own is None and _is_own(beam_options)):
         raise error
-    _complain(f"the job failed: {own.group(1)}" if own else reasons.in_one_line(str(error)))
+    complain(f"the job failed: {own.group(1)}" if own else reasons.in_one_line(str(error)))
     return EXIT_FAILED_JOB
 
 
@@ -215,19 +218,19 @@ def _finish(config: Config, result: PipelineResult, display: Display) -> int:
     state = result.wait_until_finish()
     display.close()
     if state != PipelineState.DONE:
-        _complain(f"the job ended as {state}")
+        complain(f"the job ended as {state}")
         return EXIT_FAILED_JOB
     try:
         summary: dict[str, Any] = json.loads(filesystem.read_bytes(filesystem.join(config.output, "summary.json")))
     except filesystem.StorageError as error:
-        _complain(f"the job ended without a summary: {error}")
+        complain(f"the job ended without a summary: {error}")
         return EXIT_FAILED_JOB
     # counters are for logs: on a terminal what a person must know would stand below a screen of numbers
     measured = [] if display.is_live else ["", *counters.lines(result)]
     for line in [*measured, *closing.lines(config.output, summary)]:
         print(line)
     if why := funnel.why_failed(summary, config.max_failure_ratio):
-        _complain(f"the job failed: {why}")
+        complain(f"the job failed: {why}")
         return EXIT_FAILED_JOB
     return 0
 
@@ -248,7 +251,7 @@ def configure(argv: Sequence[str]) -> tuple[Config, ClipscoutOptions]:
     strange = [options.unknown_option_fault(argument) for argument in unknown if not _is_value(argument, unknown)]
     if strange and any(argument.startswith("--template_location") for argument in beams.known):
         # a template's launcher adds flags of its own, and has checked the parameters against our metadata
-        _complain(*(f"warning: {fault}" for fault in strange))
+        complain(*(f"warning: {fault}" for fault in strange))
         strange = []
     faults = [*ours.faults, *beams.faults, *strange]
     texts: dict[str, str | None] = {option.name: getattr(ours.values, option.name) for option in options.OPTIONS}

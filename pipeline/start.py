@@ -5,8 +5,9 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NoReturn, TypeAlias
 
 from clipscout.pipeline import stops, worker_server
 from clipscout.pipeline.progress import Display, asked_for
@@ -23,8 +24,17 @@ def leave_torch_for_later() -> None:
     sys.modules.setdefault("apache_beam.ml.inference.model_manager", None)  # type: ignore[arg-type]
 
 
-def start(argv: Sequence[str]) -> NoReturn:
-    """Runs the job that the arguments describe, and ends the program with its status."""
+#: What a program does, once Beam may be imported: it takes the watch and the display, and returns the exit status.
+Work: TypeAlias = Callable[[stops.Stops, Display], int]
+
+
+def start(argv: Sequence[str], loaded: Callable[[], Work] | None = None) -> NoReturn:
+    """Runs the job that the arguments describe, and ends the program with its status.
+
+    Args:
+      argv: The arguments; of `clipscout mine` unless told otherwise.
+      loaded: Imports another job, and returns it.
+    """
     stop = stops.Stops()
     stop.gentle = False  # nothing to unwind
     with stop:
@@ -35,12 +45,15 @@ def start(argv: Sequence[str]) -> NoReturn:
             scratch = Scratch(parent)
             stop.scratch = os.environ["TMPDIR"] = tempfile.tempdir = scratch.folder
             atexit.register(scratch.remove)
-        worker_server.start_ahead(argv)
+        if loaded is None:
+            worker_server.start_ahead(argv)
         with Display(asked_for(argv)) as display:
             stop.on_end = display.abandon
             with tally.doing("starting", slow_seconds=float("inf")):
                 leave_torch_for_later()
                 from clipscout.pipeline import run
+
+                work = loaded() if loaded else partial(run.mine, argv)
             stop.gentle = True
-            status = run.stoppable(argv, stop, display)
+            status = run.stoppable(work, stop, display)
     stop.leave(status)

@@ -9,7 +9,7 @@ from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import OPTIONS
 
 #: Options in which `{date}` stands for the date of the run.
-_DATED = ("input", "output", "exclude")
+_DATED = ("input", "output", "exclude", "reference")
 #: Options that exclude each other.
 WAYS_TO_SAMPLE = ("sample_fps", "frame_stride", "sampling")
 

@@ -18,7 +18,7 @@ from clipscout.transforms.core.storage import copies, gcs
 from tests import egress
 from tests.browser import NO_CHROMIUM, opening, running_chromium
 from tests.cloud_servers import google
-from tests.colours import COLOURS, ColourModel
+from tests.colours import COLOURS, ColourModel, GridModel
 
 # the search extractor of the loopback site, and the guard; children and worker processes find them too
 PLUGINS = str(Path(__file__).parent / "plugins")
@@ -60,6 +60,16 @@ def colour_spec(tmp_path_factory):
     }
     (folder / "colours.json").write_text(json.dumps(spec))
     return str(folder / "colours.json")
+
+
+@pytest.fixture(scope="session")
+def grid_spec(colour_spec):
+    """Path of a spec of the same labels whose model has a last layer, so that clips can be compared."""
+    path = Path(colour_spec).with_name("grid.json")
+    torch.save(GridModel().state_dict(), path.with_suffix(".pt"))
+    spec = json.loads(Path(colour_spec).read_text())
+    path.write_text(json.dumps({**spec, "architecture": "module:tests.colours:grid_model", "weights": "grid.pt"}))
+    return str(path)
 
 
 @pytest.fixture(autouse=True)

@@ -131,3 +131,8 @@ def summary_of(output):
 def by_source(output, name="videos"):
     """Returns the rows of a manifest by the file name of their source (the last one where there are several)."""
     return {Path(row["source"]).name: row for row in read_jsonl(output / f"{name}.jsonl")}
+
+
+def measured_counters(folder, rows, classifier, *more):
+    """Runs the job in this process; returns {"Stage/name": counter} and the output folder."""
+    return run_measured(folder, rows, classifier, *more)[0], folder / "output"

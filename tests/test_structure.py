@@ -18,12 +18,24 @@ ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path for package in ("pipeline", "transforms") for path in (ROOT / package).rglob("*.py"))
 OURS = {"pipeline", "transforms", "templates", "demo", "benchmarks", "tests"}
 LEAVES = {"transforms.failures", "transforms.metrics", "transforms.records"}
-LEAVES |= {f"transforms.records.{name}" for name in ("requests", "samples", "spans")}
+LEAVES |= {f"transforms.records.{name}" for name in ("features", "requests", "samples", "spans")}
 #: What even those may import: these import nothing of ours.
 FREE = {"transforms.core.storage.naming", "transforms.core.tally", "transforms.core.intervals"}
 #: The rooms of the core, from the ground up: each imports those before it only. What has the network
 #: looks into no file: `web` comes before `video`.
-ROOMS = ("storage", "child", "web", "video", "queries", "classifiers", "spans", "clips", "results", "report")
+ROOMS = (
+    "storage",
+    "child",
+    "web",
+    "video",
+    "queries",
+    "classifiers",
+    "spans",
+    "clips",
+    "duplicates",
+    "results",
+    "report",
+)
 #: What runs in children.
 CHILDREN = ("child.entry", "video.decode", "clips.cutting", "web.fetch_tasks", "video.probing")
 #: How a child process can die; each prefix of a failure code that is joined with one needs all of them.

@@ -14,7 +14,7 @@ from typing import Any
 
 from clipscout.transforms.core.child.supervisor import MOST_ATTEMPTS, Child, ChildError, Limits
 from clipscout.transforms.core.results import manifests
-from clipscout.transforms.core.storage import filesystem, kept, naming, strict_json, video_store
+from clipscout.transforms.core.storage import clip_store, filesystem, kept, naming, strict_json, video_store
 from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.core.storage.errors import DISK_FULL
 from clipscout.transforms.failures import Failure
@@ -101,6 +101,7 @@ class ClipCutter:
         self._child = Child(Limits(settings.stall_seconds, memory_bytes=settings.memory_bytes), self._scratch.name)
         self._metrics = StageMetrics(_STAGE)
         self._bytes = 0
+        self._some_set_aside = next(filesystem.walk_files(output, f"{clip_store.DROPPED}/"), None) is not None
 
     def work(self, proposal: VideoSpans, stopped: threading.Event) -> CutOutcome:
         """Returns a clip or a failure for each span of a video.
@@ -230,7 +231,7 @@ class ClipCutter:
         silent = (SOUND_NOT_FETCHED,) if proposal.source.facts.get("sound_missing") else ()
         fields["flags"] = (*fields["flags"], *proposal.source_flags, *silent)
         fields["poster"] = path.removesuffix(".mp4") + ".jpg" if fields.get("poster") else ""
-        clip = Clip(span, path, **fields, sha256=digest)
+        clip = Clip(span, path, **fields, sha256=digest, scored=proposal.video.content_key)
         self._bytes += os.path.getsize(target)
         sizes = {path: os.path.getsize(target)}
         if clip.poster:
@@ -255,9 +256,12 @@ class ClipCutter:
             if flags is None or fields["path"] != _clip_path(span):
                 return None
             sizes = kept.fields({"sizes": {}, **record}, {"sizes": dict})["sizes"]
-            return Clip(span, **{**fields, "flags": flags, "reused": True}), sizes, record
+            given = {**fields, "flags": flags, "reused": True, "scored": proposal.video.content_key}
+            return Clip(span, **given), sizes, record
 
         try:
+            if self._some_set_aside:
+                clip_store.take_back(self._output, _clip_path(span))
             found = kept.read(self._record(span), make)
             if not found or not self._is_whole(*found[:2]):
                 return None
@@ -298,7 +302,7 @@ class ClipCutter:
         return {"content": proposal.source.content, **how, "sound": settings.sound, "keep_hdr": settings.keep_hdr}
 
     def _record(self, span: CandidateSpan) -> str:
-        return filesystem.join(self._output, _clip_path(span).removesuffix(".mp4") + ".json")
+        return filesystem.join(self._output, clip_store.record_of(_clip_path(span)))
 
     def _failed(self, span: CandidateSpan, code: str, message: str) -> Failure:
         where = f"{span.key} {span.start_seconds:.3f}-{span.end_seconds:.3f} s"

@@ -1,7 +1,7 @@
 """CutClips: one playable file per span; a clip that is there already is not cut again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -11,9 +11,10 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.clip_cutter import ClipCutter, CutOutcome, CutSettings
+from clipscout.transforms.core.duplicates.groups import Choice
 from clipscout.transforms.core.web.lanes import Lanes
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import CandidateSpan, Clip, VideoSpans
+from clipscout.transforms.records import ONE_PER_VIDEO, CandidateSpan, Clip, VideoSpans
 from clipscout.transforms.slots import Slots
 from clipscout.transforms.tags import FAILURES, Failed, failed
 
@@ -35,8 +36,8 @@ class Cut(NamedTuple):
 class _Cut(beam.DoFn):
     """Cuts in lanes of its own, so that the next videos are decoded and scored meanwhile."""
 
-    def __init__(self, output: str, settings: CutSettings) -> None:
-        self._output, self._settings, self._slots = output, settings, Slots()
+    def __init__(self, output: str, settings: CutSettings, choice: Choice | None) -> None:
+        self._output, self._settings, self._slots, self._choice = output, settings, Slots(), choice
         self._metrics = StageMetrics("CutClips")
 
     def setup(self) -> None:
@@ -67,7 +68,7 @@ class _Cut(beam.DoFn):
 
     def _outputs(self, outcome: CutOutcome) -> Iterator[Clip | Failed]:
         """Counts an outcome: a lane is a thread, and Beam's counters know only the one that runs the step."""
-        for clip in outcome.clips:
+        for clip in _chosen(outcome.clips, self._choice):
             self._metrics.count("reused-clips" if clip.reused else "out-clips")
             yield clip
         for failure in outcome.failures:
@@ -77,6 +78,13 @@ class _Cut(beam.DoFn):
             self._metrics.count("out-bytes", outcome.size_bytes)
 
 
+def _chosen(clips: tuple[Clip, ...], choice: Choice | None) -> Iterator[Clip]:
+    """Yields the clips of a video; all but one are left out where that is the rule."""
+    kept = choice.of([(clip.id, clip.span.score) for clip in clips]) if choice and clips else ""
+    for clip in clips:
+        yield replace(clip, left_out_by=ONE_PER_VIDEO) if kept and clip.id != kept else clip
+
+
 @dataclass
 class CutClips(beam.PTransform):
     """Cuts every span to `clips/<action>/<key>_<start_ms>_<end_ms>.mp4` below the output.
@@ -84,14 +92,16 @@ class CutClips(beam.PTransform):
     Attributes:
       output: The output folder.
       settings: How clips are cut.
+      one_per_video: Which clip of a video is kept, where it gives one only; the others are left out.
     """
 
     output: str
     settings: CutSettings
+    one_per_video: Choice | None = None
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, proposals: beam.PCollection) -> Cut:
         """Returns clips, and a failure for each span without one."""
-        do_fn = _Cut(self.output, self.settings)
+        do_fn = _Cut(self.output, self.settings, self.one_per_video)
         cut = proposals | "Cut" >> beam.ParDo(do_fn).with_outputs(FAILURES, _NOT_WANTED, main="clips")
         return Cut(cut.clips, cut[_NOT_WANTED], cut[FAILURES])

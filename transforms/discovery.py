@@ -16,6 +16,7 @@ from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.core.queries.excludes import is_excluded
 from clipscout.transforms.core.storage import filesystem, globs, naming
+from clipscout.transforms.core.storage.matching import match_files
 from clipscout.transforms.core.web import addresses, filters
 from clipscout.transforms.core.web.client import FetchError
 from clipscout.transforms.core.web.filters import FilterSettings
@@ -24,7 +25,7 @@ from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import Flow
 from clipscout.transforms.grouping import packed, unpacked
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.queries import match_files, row_order
+from clipscout.transforms.queries import row_order
 from clipscout.transforms.records import ActionQuery, Ask, VideoRequest
 from clipscout.transforms.site_search import Asker, Entries, SearchSettings, address_of, is_asked
 from clipscout.transforms.tags import FAILURES, Failed, failed

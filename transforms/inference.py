@@ -12,7 +12,16 @@ from clipscout.transforms.core.classifiers.responses import Responses, Texts
 from clipscout.transforms.core.classifiers.specs import BatchTooLargeError, LoadSettings, UnusableClassifierError
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import DecodeReport, Flush, FrameBatch, ScoredSamples, ScoredSegment, StoredTrack
+from clipscout.transforms.records import (
+    ClipFeature,
+    DecodedClip,
+    DecodeReport,
+    Flush,
+    FrameBatch,
+    ScoredSamples,
+    ScoredSegment,
+    StoredTrack,
+)
 
 if TYPE_CHECKING:  # torch: seconds, and only where there is something to score
     from clipscout.transforms.core.classifiers.classifier import Classifier
@@ -21,6 +30,8 @@ _MOST_WINDOWS = 8
 
 #: What travels behind the frames of a segment, so that it arrives after what they scored.
 Following: TypeAlias = DecodeReport | ScoredSegment | StoredTrack | Flush
+#: All that passes the model: the frames' own results, and what travels behind them.
+Behind: TypeAlias = Following | DecodedClip | ClipFeature
 
 
 class LazyClassifier:
@@ -33,10 +44,13 @@ class LazyClassifier:
       settings: What to load and how.
       metrics: The stage's.
       anywhere: Whether a machine without the GPU that the rule asks for loads it on its processor: texts are few.
+      option: Which option names it.
     """
 
-    def __init__(self, settings: LoadSettings, metrics: StageMetrics, *, anywhere: bool = False) -> None:
-        self._settings, self._metrics, self._anywhere = settings, metrics, anywhere
+    def __init__(
+        self, settings: LoadSettings, metrics: StageMetrics, *, anywhere: bool = False, option: str = "classifier"
+    ) -> None:
+        self._settings, self._metrics, self._anywhere, self._option = settings, metrics, anywhere, option
         self._loaded: Classifier | None = None
         self._lock = threading.Lock()
 
@@ -52,7 +66,7 @@ class LazyClassifier:
                         self._loaded = loading.load(settings)
                 except (ValueError, RuntimeError, filesystem.StorageError, ImportError, OSError, MemoryError) as error:
                     why = " ".join(str(error).split()) or type(error).__name__
-                    raise UnusableClassifierError(f"--classifier: {why}") from error
+                    raise UnusableClassifierError(f"--{self._option}: {why}") from error
                 self._metrics.count("models-loaded")
             return self._loaded
 
@@ -89,7 +103,7 @@ def batch_sizes(load: LoadSettings, batch_size: int) -> tuple[int, int]:
     return batch_size, max(1, batch_size // per_item)
 
 
-class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Following, LazyClassifier]):
+class ClassifierHandler(ModelHandler[FrameBatch | Behind, ScoredSamples | Behind, LazyClassifier]):
     """Runs a classifier under Beam's RunInference.
 
     Elements are batches of one video's samples; Beam joins them, also over videos, up to `batch_size` frames. What is
@@ -101,10 +115,19 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
       response: `action` or `any` (the best of all labels, as the notebook's step 5).
       keep_outputs: Whether all that the classifier says is handed on, beside the responses.
       model_copies: Copies of the model that the processes of a worker share; 0 gives each process its own.
+      stage: Whose metrics count what is done.
+      option: Which option names the classifier.
     """
 
     def __init__(
-        self, load: LoadSettings, batch_size: int, response: str, keep_outputs: bool = True, model_copies: int = 0
+        self,
+        load: LoadSettings,
+        batch_size: int,
+        response: str = "action",
+        keep_outputs: bool = True,
+        model_copies: int = 0,
+        stage: str = "ScoreVideos",
+        option: str = "classifier",
     ) -> None:
         batch_size, self._items = batch_sizes(load, batch_size)
         # minimum = maximum: Beam would otherwise try other sizes to learn the best one
@@ -114,26 +137,26 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
             element_size_fn=partial(_weight, flush=batch_size + 1),
             model_copies=model_copies or None,
         )
-        self._load = load
+        self._load, self._option = load, option
         self._any_label, self._keep_outputs = response == "any", keep_outputs
-        self._metrics = StageMetrics("ScoreVideos")
+        self._stage, self._metrics = stage, StageMetrics(stage)
 
     def load_model(self) -> LazyClassifier:
         """Returns a holder that loads at first use."""
-        return LazyClassifier(self._load, self._metrics)
+        return LazyClassifier(self._load, self._metrics, option=self._option)
 
     def run_inference(
         self,
-        batch: Sequence[FrameBatch | Following],
+        batch: Sequence[FrameBatch | Behind],
         model: LazyClassifier,
         inference_args: Mapping[str, Any] | None = None,
-    ) -> Iterable[ScoredSamples | Following]:
+    ) -> Iterable[ScoredSamples | Behind]:
         """Scores several frame batches in one call of the model per picture size.
 
         Returns a list (a generator would escape Beam's accounting), one result per element; an element that cannot be
         scored gets a result with its error.
         """
-        results: dict[int, ScoredSamples | Following] = {}
+        results: dict[int, ScoredSamples | Behind] = {}
         by_shape: dict[tuple[int, ...], dict[int, FrameBatch]] = {}
         for index, element in enumerate(batch):
             if isinstance(element, FrameBatch):
@@ -196,16 +219,16 @@ class ClassifierHandler(ModelHandler[FrameBatch | Following, ScoredSamples | Fol
             self._metrics.observe("peak-device-bytes", model.peak_bytes())
         return np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
-    def get_num_bytes(self, batch: Sequence[FrameBatch | Following]) -> int:
+    def get_num_bytes(self, batch: Sequence[FrameBatch | Behind]) -> int:
         """Returns the size of the frames; Beam's default would pickle them to find out."""
         return sum(element.frames.nbytes for element in batch if isinstance(element, FrameBatch))
 
     def get_metrics_namespace(self) -> str:
         """Returns the namespace of RunInference's own metrics."""
-        return "ScoreVideos"
+        return self._stage
 
 
-def _weight(element: FrameBatch | Following, flush: int) -> int:
+def _weight(element: FrameBatch | Behind, flush: int) -> int:
     """Returns how many frames of a batch an element takes; a stored track waits for no batch."""
     if isinstance(element, FrameBatch):
         return len(element.times) * (element.frames.shape[1] if element.frames.ndim == 5 else 1)

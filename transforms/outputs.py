@@ -17,12 +17,12 @@ from apache_beam.typehints.decorators import no_annotations
 from clipscout.transforms.cleaning import CleanClips
 from clipscout.transforms.core.results import funnel, manifests
 from clipscout.transforms.core.results.highlights import Messages
-from clipscout.transforms.core.storage import filesystem, manifest_files, stale, strict_json
+from clipscout.transforms.core.storage import clip_store, filesystem, manifest_files, stale, strict_json
 from clipscout.transforms.core.storage.stale import Leftover
 from clipscout.transforms.failures import FAILURE_COLUMNS, Failure
 from clipscout.transforms.grouping import GroupByVideo, of_type, only, packed, unpacked
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import Clip, EarlierClip, Video, VideoRequest, VideoSpans
+from clipscout.transforms.records import Clip, ClipMatch, EarlierClip, Twin, Video, VideoRequest, VideoSpans
 from clipscout.transforms.totals import AddUp
 
 _SPANS_CSV, _BY_SCORE_CSV = "spans.csv", "spans_by_score.csv"
@@ -31,7 +31,11 @@ _WRITERS: Mapping[str, Callable[[Iterable[Any]], Iterator[str]]] = {
     _SPANS_CSV: manifests.kinetics_csv,
     _BY_SCORE_CSV: manifests.by_score_csv,
 }
-_PARQUET = {"videos": manifests.VIDEO_COLUMNS, "spans": manifests.SPAN_COLUMNS}
+_PARQUET = {
+    "videos": manifests.VIDEO_COLUMNS,
+    "spans": manifests.SPAN_COLUMNS,
+    manifest_files.DROPPED: manifests.SPAN_COLUMNS,
+}
 #: The columns of the manifests, which their rows need not bring to the one that writes them.
 _COLUMNS = {**{name: tuple(columns) for name, columns in _PARQUET.items()}, "failures": FAILURE_COLUMNS}
 
@@ -52,8 +56,8 @@ class Written(NamedTuple):
 class _DescribeVideo(beam.DoFn):
     """Makes the manifest entries of one video from all that is known of it, and tells what they leave out."""
 
-    def __init__(self, shards: int, identity: Mapping[str, str]) -> None:
-        self._shards, self._identity = shards, identity
+    def __init__(self, shards: int, identity: Mapping[str, str], drops: bool) -> None:
+        self._shards, self._identity, self._drops = shards, identity, drops
 
     def process(self, keyed: tuple[str, Iterable[bytes]]) -> Iterator[_Entry | _Left]:
         key, records = keyed[0], list(unpacked(keyed[1]))
@@ -67,16 +71,24 @@ class _DescribeVideo(beam.DoFn):
             (clip.span.action, clip.span.start_seconds, clip.span.end_seconds): clip for clip in of_type(records, Clip)
         }
         failure = min(of_type(records, Failure), key=lambda f: (bool(f.action), f.stage, f.message), default=None)
-        row = manifests.video_row(request, only(records, Video), proposal, len(clips), failure)
+        matches = {match.id: match for match in of_type(records, ClipMatch)}
+        dropped = {name for name, match in matches.items() if match.left_out_by and self._drops}
+        named, twin = sum(clip.id not in dropped for clip in clips.values()), only(records, Twin)
+        row = manifests.video_row(request, only(records, Video), proposal, named, failure, twin.of if twin else "")
         yield _entry("videos", (key,), row, self._shards)
         if proposal is None:
             return
         for span in proposal.spans:
             clip = clips.get((span.action, span.start_seconds, span.end_seconds))
             order = (span.action, span.key, span.rank)
-            row = manifests.span_row(span, clip, proposal.video, self._identity)
+            if clip is not None and clip.id in dropped:
+                clip = clip_store.as_dropped(clip)
+            row = manifests.span_row(span, clip, proposal.video, self._identity, matches.get(span.id))
             if "shots_unknown" in proposal.flags:
                 row["shot_boundaries"] = None
+            if span.id in dropped:
+                yield _entry(manifest_files.DROPPED, order, row, self._shards)
+                continue
             yield _entry("spans", order, row, self._shards)
             yield _SPANS_CSV, packed((order, manifests.kinetics_row(row)))
             by_score = span.action, -span.score, span.key, span.rank
@@ -144,26 +156,42 @@ class WriteManifests(beam.PTransform):
       output: The output folder.
       shards: Files per manifest.
       identity: By what the spans were found: `classifier`, `scores`, `settings`.
+      drops: Whether the spans of clips that are left out go to `dropped*.jsonl` instead.
     """
 
     output: str
     shards: int
     identity: Mapping[str, str]
+    drops: bool = False
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, records: beam.PCollection) -> Written:
-        """Takes requests, videos, spans, clips and failures; returns what was written, and what was left out."""
+        """Takes requests, videos, spans, clips, matches, failures; returns what was written and what was left out."""
         start = records.pipeline | beam.Impulse()
         earlier = start | "EarlierClips" >> beam.FlatMap(_earlier_clips, self.output)
-        describe = beam.ParDo(_DescribeVideo(self.shards, self.identity)).with_outputs(_LEFTOVERS, main="entries")
-        described = (records, earlier) | GroupByVideo() | "Describe" >> describe
+        describe = beam.ParDo(_DescribeVideo(self.shards, self.identity, self.drops)).with_outputs(
+            _LEFTOVERS, main="entries"
+        )
+        twins = records | "Contents" >> beam.FlatMap(_contents) | beam.GroupByKey() | "Twins" >> beam.FlatMap(_twins)
+        described = (records, earlier, twins) | GroupByVideo() | "Describe" >> describe
         failed = records | "Failures" >> beam.FlatMap(_failure_entries, self.shards)
         shards = range(self.shards)
-        files = [manifest_files.name(name, n, self.shards) for name in manifest_files.MANIFESTS for n in shards]
+        names = (name for name in manifest_files.MANIFESTS if self.drops or name != manifest_files.DROPPED)
+        files = [manifest_files.name(name, n, self.shards) for name in names for n in shards]
         every = start | "Files" >> beam.FlatMap(_files, [*files, *_WRITERS])
         rows = (described.entries, failed, every) | "Rows" >> beam.Flatten()
         paths = rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
         return Written(paths, described[_LEFTOVERS])
+
+
+def _contents(record: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(record, Video):
+        yield record.content_key, record.key
+
+
+def _twins(keyed: tuple[str, Iterable[str]]) -> Iterator[Twin]:
+    first, *others = sorted(set(keyed[1]))
+    return (Twin(key, first) for key in others)
 
 
 def _earlier_clips(_: Any, output: str) -> Iterator[EarlierClip]:

@@ -7,7 +7,7 @@ import apache_beam as beam
 
 from clipscout.transforms.core.classifiers.answers import Answers
 from clipscout.transforms.core.classifiers.specs import SpecError
-from clipscout.transforms.core.storage import filesystem, tracks
+from clipscout.transforms.core.storage import filesystem, naming, tracks
 from clipscout.transforms.core.storage.tracks import Stored, TrackFiles
 from clipscout.transforms.core.video.sampling import can_split, segments
 from clipscout.transforms.failures import Failure
@@ -93,6 +93,15 @@ class FindStored(StoredScores):
             else:
                 yield self._flow.around(record)
 
+    def _renamed(self, videos: tuple[Video, ...], files: TrackFiles) -> Stored | None:
+        """Returns a track that earlier versions stored under the name of a file, not of its picture, and renames it."""
+        for video in videos:
+            earlier = self._files(naming.content_key(video.content, video.size_bytes)).track()
+            if video.picture and (stored := tracks.read(earlier)) is not None:
+                filesystem.move(earlier, files.track())
+                return stored
+        return None
+
     def _is_whole(self, stored: Stored) -> bool:
         """Tells whether a segment can become part of a track as it is wanted now."""
         try:
@@ -107,7 +116,7 @@ class FindStored(StoredScores):
 
     def _find(self, videos: tuple[Video, ...]) -> Iterator[Segment | ScoredSegment | StoredTrack | Failure]:
         wanted, files = wanted_of(videos), self._files(videos[0].content_key)
-        stored = tracks.read(files.track())
+        stored = tracks.read(files.track()) or self._renamed(videos, files)
         scores = stored and self._answers.of(stored, wanted)
         if stored and scores:
             report = report_of(Segment(videos, 0, 1, 0.0, None), stored)

@@ -214,6 +214,7 @@ class VideoFetcher:
             height=probed["height"],
             frame_rate=facts.get("whole_frame_rate") or probed["frame_rate"],
             facts={**facts, "container": probed["container"], "codec": probed["codec"]},
+            picture=probed["picture"],
         )
         self._check_height(video)
         return video

@@ -103,6 +103,13 @@ SCORING = {
     "ScoreVideos/DecodeAndInfer/Infer/BeamML_RunInference",
     "ScoreVideos/DecodeAndInfer/Save",
 }
+#: The same of clips, which another model describes.
+DESCRIBING = {
+    "DescribeClips/DecodeAndInfer/Decode",
+    "DescribeClips/DecodeAndInfer/Infer/BatchElements/ParDo(_GlobalWindowsBatchingDoFn)",
+    "DescribeClips/DecodeAndInfer/Infer/BeamML_RunInference",
+    "DescribeClips/DecodeAndInfer/Save/ParDo(_SaveFeatures)",
+}
 
 
 def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(dataflow):
@@ -124,7 +131,7 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
 
     pipeline = dataflow.staged()
     steps, hints = hinted_transforms(pipeline)
-    assert steps == SCORING
+    assert steps == SCORING | DESCRIBING
     assert {name.split(":")[2]: value for name, value in hints[0].items()} == {
         "accelerator": b"type:nvidia-l4;count:1;machine_type:g2-standard-8;install-nvidia-driver:latest",
         "min_ram_bytes": b"24000000000",
@@ -134,6 +141,9 @@ def test_right_fitting_puts_the_gpu_on_decoding_and_inference_and_nowhere_else(d
     assert any("WriteSummary/ParDo(_WriteSummary)" in stage for stage in stages)
     (stage,) = [stage for stage in stages if stage & SCORING]
     assert stage >= SCORING
+    (describing,) = [stage for stage in stages if stage & DESCRIBING]
+    assert describing >= DESCRIBING
+    assert not [step for step in describing if step.startswith(("CutClips", "DescribeClips/Find", "DropDuplicates"))]
     assert not [step for step in stage if step.startswith(("DownloadVideos", "CutClips", "ScoreVideos/FindStored"))]
 
 

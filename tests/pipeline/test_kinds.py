@@ -13,9 +13,8 @@ import torch
 from torchvision import models
 
 from clipscout.transforms.core.classifiers import loading
-from clipscout.transforms.core.classifiers.architectures import PROGRAMS
 from clipscout.transforms.core.classifiers.resolve import resolve
-from clipscout.transforms.core.classifiers.specs import LoadSettings
+from clipscout.transforms.core.classifiers.specs import PROGRAMS, LoadSettings
 from clipscout.transforms.core.classifiers.torch_engine import precision_on
 from clipscout.transforms.core.video import decode
 from clipscout.transforms.core.video.sampling import Sampling

@@ -37,7 +37,7 @@ def test_a_cutter_that_dies_costs_its_span_alone(tmp_path, colour_spec, monkeypa
     assert (failure["code"], failure["stage"], failure["action"]) == ("cut_crashed", "CutClips", "red")
     summary = summary_of(output)
     assert summary["funnel"]["spans"] == {"proposed": 3, "dropped": 0, "failed": 1, "not_cut": 0}
-    assert summary["funnel"]["clips"] == {"written": 2}
+    assert summary["funnel"]["clips"]["written"] == 2
     assert summary["adds_up"]
 
 
@@ -164,5 +164,5 @@ def test_pictures_that_are_too_large_to_encode_are_told_before_it_is_tried(tmp_p
 
 def test_what_is_kept_of_clips_and_videos_is_all_that_is_known_of_them():
     names = {kind: {field.name for field in dataclasses.fields(kind)} for kind in (Clip, Video)}
-    assert {*clip_cutter._RECORDED} == names[Clip] - {"span", "reused"}
+    assert {*clip_cutter._RECORDED} == names[Clip] - {"span", "reused", "scored", "left_out_by", "not_compared"}
     assert {*video_store._RECORDED} == names[Video] - {"key", "request", "reused", "modified_ns"}

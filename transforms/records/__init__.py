@@ -1,6 +1,7 @@
 """Every element that flows between stages: frozen, validated on construction, small but for frame batches."""
 
-from clipscout.transforms.records.requests import ActionQuery, Ask, Video, VideoRequest
+from clipscout.transforms.records.features import DUPLICATES, ONE_PER_VIDEO, SEEN, ClipFeature, ClipMatch, DecodedClip
+from clipscout.transforms.records.requests import ActionQuery, Ask, Twin, Video, VideoRequest
 from clipscout.transforms.records.samples import (
     DecodeReport,
     Flush,
@@ -23,12 +24,18 @@ from clipscout.transforms.records.spans import (
 )
 
 __all__ = [
+    "DUPLICATES",
+    "ONE_PER_VIDEO",
+    "SEEN",
     "SOUND_NOT_FETCHED",
     "ActionQuery",
     "Ask",
     "CandidateSpan",
     "Clip",
+    "ClipFeature",
+    "ClipMatch",
     "DecodeReport",
+    "DecodedClip",
     "EarlierClip",
     "Flush",
     "FrameBatch",
@@ -39,6 +46,7 @@ __all__ = [
     "Scores",
     "Segment",
     "StoredTrack",
+    "Twin",
     "Video",
     "VideoRequest",
     "VideoSpans",

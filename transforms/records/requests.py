@@ -119,6 +119,7 @@ class Video:
       request: The request it answers.
       size_bytes: Size of the file.
       content: Digest of the content, e.g. `sha256:...`.
+      picture: Digest of its picture's packets, the same in another container; empty where that is not known.
       modified_ns: Of a local file that is used in place, when it was changed last, before it was hashed; else 0.
       duration_seconds: Claimed duration, None where the container does not tell.
       width, height: Picture size in pixels as displayed (rotated, square pixels).
@@ -139,13 +140,27 @@ class Video:
     facts: dict[str, Any] = field(default_factory=dict)
     reused: bool = False
     modified_ns: int = 0
+    picture: str = ""
 
     @property
     def content_key(self) -> str:
-        """A name for the content: what has the same content is scored once, whatever its key."""
-        return naming.content_key(self.content, self.size_bytes)
+        """A name for what is scored: the same picture is scored once, whatever its key and its container."""
+        return naming.content_key(self.content, self.size_bytes, self.picture)
 
     @property
     def in_place(self) -> bool:
         """Whether it is a file of the user, used where it lies, and not one that is stored below the output."""
         return self.uri == self.request.path
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A video whose content another video of the run has as well.
+
+    Attributes:
+      key: Its key.
+      of: The key of the first of all that have the content.
+    """
+
+    key: str
+    of: str

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from clipscout.transforms.core.storage import naming
 from clipscout.transforms.records.requests import Video
 from clipscout.transforms.records.samples import ScoreTrack
 
@@ -56,6 +57,11 @@ class CandidateSpan:
     top_label: str
     top_score: float
     shot_boundaries: int = 0
+
+    @property
+    def id(self) -> str:
+        """Its name, the same in every run."""
+        return naming.span_id(self.action, self.key, self.start_seconds, self.end_seconds)
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_seconds < self.end_seconds:
@@ -138,6 +144,9 @@ class Clip:
       audio_missing_seconds: For how long its sound is silence because the video has none there, or none that can be
         decoded.
       reused: Whether an earlier run cut it; for the summary alone.
+      scored: The content that was scored to find it; its score track has that name.
+      left_out_by: `one_per_video` where its video gives another clip.
+      not_compared: Why no classifier can compare it with others.
     """
 
     span: CandidateSpan
@@ -154,8 +163,16 @@ class Clip:
     poster: str = ""
     audio_missing_seconds: float = 0.0
     reused: bool = False
+    scored: str = ""
+    left_out_by: str = ""
+    not_compared: str = ""
 
     @property
     def key(self) -> str:
         """The video's key."""
         return self.span.key
+
+    @property
+    def id(self) -> str:
+        """The name of its span, the same in every run."""
+        return self.span.id

@@ -12,6 +12,7 @@ from clipscout.transforms.records import (
     Ask,
     CandidateSpan,
     Clip,
+    ClipMatch,
     ScoredVideo,
     ScoreTrack,
     Video,
@@ -37,6 +38,10 @@ BALANCED = {
     "spans.failed": 1,
     "spans.not_cut": 0,
     "clips.written": 11,
+    "clips.one_per_video": 1,
+    "clips.seen": 2,
+    "clips.duplicates": 3,
+    "clips.kept": 5,
     "failure.ReadQueries.bad_row": 2,
     "failure.DownloadVideos.not_found": 3,
     "failure.DownloadVideos.no_video": 2,
@@ -48,7 +53,7 @@ def test_balanced_counts_add_up():
     assert summary["adds_up"] is True
     assert summary["funnel"]["rows"] == {"read": 10, "failed": 2, "matched": 8}
     assert summary["funnel"]["candidates"] == {"found": 20, "merged": 5}
-    assert summary["funnel"]["clips"] == {"written": 11}
+    assert summary["funnel"]["clips"] == {"written": 11, "one_per_video": 1, "seen": 2, "duplicates": 3, "kept": 5}
     assert summary["failures"] == {
         "DownloadVideos": {"no_video": 2, "not_found": 3},
         "ReadQueries": {"bad_row": 2},
@@ -158,6 +163,7 @@ JOB = [
     (funnel.tallies, Failure("CutClips", "cut_failed", "m", key="file-a", action="red")),
     (funnel.tallies, span(FILE, 0.5)),
     (funnel.tallies, clip(FILE, 0.5)),
+    (funnel.tallies, ClipMatch("file-a", "id", "seen")),
 ]
 
 

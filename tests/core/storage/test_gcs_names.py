@@ -6,7 +6,7 @@ import pytest
 
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.core.storage.filesystem import StorageError
-from clipscout.transforms.queries import match_files
+from clipscout.transforms.core.storage.matching import match_files
 from tests.conftest import BUCKET
 
 NAMES = {

@@ -13,12 +13,8 @@ from torch import nn
 
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers import padding, weight_files
-from clipscout.transforms.core.classifiers.specs import ClassifierSpec, LoadSettings, SpecError
+from clipscout.transforms.core.classifiers.specs import PROGRAMS, ClassifierSpec, LoadSettings, SpecError
 from clipscout.transforms.core.storage import filesystem
-
-#: Weights that are programs, not numbers. TorchScript may map files for writing (`torch.from_file`); an archive of
-#: torch.export names any function below `torch`, holds expressions that are evaluated, and has parts unpickled.
-PROGRAMS = ("torchscript", "torch_export")
 
 
 def build(settings: LoadSettings) -> nn.Module:

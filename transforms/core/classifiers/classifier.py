@@ -37,7 +37,7 @@ class Classifier:
         settings = replace(settings, precision=self.precision)
         self._engine, self.why_torch = engines.chosen(Scorer(model, spec).eval(), settings, self.device)
         self._index = LabelIndex(spec.labels)
-        if spec.labels and self._engine.size != len(spec.labels):
+        if spec.labels and not spec.describes and self._engine.size != len(spec.labels):
             raise SpecError(f"{spec.name}: the model gives {self._engine.size} scores, labels names {len(spec.labels)}")
 
     @property
@@ -52,7 +52,8 @@ class Classifier:
           frames: uint8[n, height, width, 3] RGB, or uint8[n, frames, height, width, 3] for a video model.
 
         Returns:
-          float32[n, labels] scores; for a zero-shot model float32[n, size] embeddings.
+          float32[n, labels] scores; for a zero-shot model float32[n, size] embeddings; for one that describes what its
+          last layer sees.
 
         Raises:
           BatchTooLargeError: Memory ran out; fewer frames at a time may do.
@@ -71,6 +72,8 @@ class Classifier:
           wanted: The labels of each action; they are summed, or for sigmoid the largest counts.
           any_label: Let the response be the best score of any label (the notebook's step 5).
         """
+        if self._spec.describes:
+            return responses.of_nothing(len(outputs))
         return responses.of_labels(outputs, self._index, self._spec.activation, wanted, any_label)
 
     def try_out(self, items: int) -> None:

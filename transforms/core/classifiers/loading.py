@@ -24,9 +24,9 @@ def as_here(settings: LoadSettings) -> LoadSettings:
     return replace(settings, device="cpu", precision="fp32")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def load(settings: LoadSettings) -> Classifier:
-    """Loads a classifier; one process holds one, so that preflight and the job share it.
+    """Loads a classifier; a process holds two, that of the scores, which preflight and the job share, and of features.
 
     Raises:
       SpecError: The weights cannot be read, do not fit the architecture, or give another number of scores.

@@ -60,6 +60,11 @@ def of_labels(
     return Responses(_stacked(pooled, len(outputs)), tuple(index.labels[number] for number in top), top_scores)
 
 
+def of_nothing(count: int) -> Responses:
+    """Returns the responses of so many samples of which no action is asked."""
+    return Responses(np.zeros((count, 0), np.float32), ("",) * count, np.zeros(count, np.float32))
+
+
 def of_texts(outputs: np.ndarray, texts: Texts, wanted: Sequence[Sequence[str]], any_label: bool) -> Responses:
     """Turns image embeddings into responses: softmax shares against the background (arXiv 2103.00020, section 3.1.4).
 

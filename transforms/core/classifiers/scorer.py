@@ -1,9 +1,11 @@
 """From a model to one graph: preprocessing on the device, the model, and its activation."""
 
+import threading
+
 import torch
 from torch import nn
 
-from clipscout.transforms.core.classifiers.specs import ClassifierSpec
+from clipscout.transforms.core.classifiers.specs import NO_LAST_LAYER, ClassifierSpec
 
 #: What a model's own code raises, and what is raised where it cannot be traced.
 MODEL_FAULTS = (
@@ -18,6 +20,40 @@ MODEL_FAULTS = (
 )
 
 
+class LastSeen(nn.Module):
+    """A model that gives what its last layer sees: the input of whatever layer gives the scores, averaged over places.
+
+    Args:
+      model: The model.
+      scores: How many scores that layer gives.
+    """
+
+    def __init__(self, model: nn.Module, scores: int) -> None:
+        super().__init__()
+        self.model = model
+        self._seen = threading.local()  # a model that cannot be frozen runs in several threads
+        for layer in model.modules():
+            weight = getattr(layer, "weight", None)
+            if isinstance(weight, torch.Tensor) and weight.ndim > 1 and weight.shape[0] == scores:
+                layer.register_forward_pre_hook(self._see)
+
+    def _see(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self._seen.last = inputs[0]
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Takes pixels, returns float[n, size].
+
+        Raises:
+          TypeError: No layer of the model gives its scores.
+        """
+        self._seen.last = None
+        self.model(pixels)
+        seen, self._seen.last = self._seen.last, None
+        if seen is None:
+            raise TypeError(NO_LAST_LAYER)
+        return seen if seen.ndim == 2 else seen.flatten(2).mean(dim=2)
+
+
 class Scorer(nn.Module):
     """Preprocessing on the device, the model, and its activation, as one graph."""
 
@@ -26,17 +62,17 @@ class Scorer(nn.Module):
 
     def __init__(self, model: nn.Module, spec: ClassifierSpec) -> None:
         super().__init__()
-        self.model = model
+        self.model = LastSeen(model, len(spec.labels)) if spec.describes and spec.labels else model
         shape = (1, 3, 1, 1, 1) if spec.window else (1, 3, 1, 1)
         std, mean = torch.tensor(spec.preprocessing.std), torch.tensor(spec.preprocessing.mean)
         self.register_buffer("scale", (1 / (255 * std)).view(shape))
         self.register_buffer("shift", (-mean / std).view(shape))
         self.size = (spec.preprocessing.input_height, spec.preprocessing.input_width)
         self.exact = spec.preprocessing.resize == "exact"
-        self.activation = spec.activation if spec.labels else "none"
+        self.activation = spec.activation if spec.labels and not spec.describes else "none"
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Scores uint8[n, 3, h, w] frames (uint8[n, 3, t, h, w] windows) as float32[n, labels]."""
+        """Scores uint8[n, 3, h, w] frames (uint8[n, 3, t, h, w] windows) as float32[n, labels], or describes them."""
         pixels = frames.to(self.scale.dtype)
         if self.exact:  # the notebook's step 3
             pixels = nn.functional.interpolate(pixels, size=self.size, mode="bilinear", align_corners=False)

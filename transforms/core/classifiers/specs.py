@@ -13,8 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from clipscout.transforms.core.classifiers import weight_files
 from clipscout.transforms.core.video.geometry import FrameSettings
 
+#: Why a model cannot describe frames.
+NO_LAST_LAYER = "no layer of it gives its scores, so that nobody knows what its last layer sees"
 ACTIVATIONS = ("softmax", "log_softmax", "sigmoid", "none")
 RESIZES = ("squash", "crop", "exact")
+#: Weights that are programs, not numbers. TorchScript may map files for writing (`torch.from_file`); an archive of
+#: torch.export names any function below `torch`, holds expressions that are evaluated, and has parts unpickled.
+PROGRAMS = ("torchscript", "torch_export")
 #: Mean and deviation of the notebook (step 3).
 NOTEBOOK_MEAN, NOTEBOOK_STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
@@ -163,6 +168,8 @@ class ClassifierSpec:
       window: What a video model sees at once; None for image models.
       prompts: How a zero-shot model is asked; None for others.
       sha256: What the weights file has to be; empty is not checked.
+      describes: Whether what its last layer sees is wanted, a feature of the frame, and not the scores of its labels. A
+        zero-shot model gives its embedding either way.
     """
 
     name: str
@@ -174,6 +181,7 @@ class ClassifierSpec:
     window: Window | None = None
     prompts: Prompts | None = None
     sha256: str = ""
+    describes: bool = False
 
     @property
     def kind(self) -> str:
@@ -199,6 +207,8 @@ class ClassifierSpec:
         weights = weight_files.digest(self.weights) if self.has_file else self.weights
         prompts = self.prompts and Prompts()
         fields = dataclasses.asdict(dataclasses.replace(self, name="", sha256="", weights=weights, prompts=prompts))
+        if not self.describes:  # which no spec had before
+            del fields["describes"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 

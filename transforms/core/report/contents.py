@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from clipscout.transforms.core.results import funnel
@@ -14,7 +15,8 @@ _LONGEST_TEXT, _SHORTENED = 300, ("title", "channel", "licence", "notes")
 SPAN_FIELDS = (
     "id", "action", "key", "start_seconds", "end_seconds", "peak_seconds", "score", "rank", "top_label", "top_score",
     "shot_boundaries", "clip", "poster", "clip_start_seconds", "clip_flags", "source", "title", "channel", "licence",
-    "own_min_score", "option_holds", "held_to",
+    "own_min_score", "option_holds", "held_to", "left_out_by", "duplicate_group", "nearest", "nearest_similarity",
+    "seen_as", "seen_similarity",
 )  # fmt: skip
 VIDEO_FIELDS = (
     "key", "outcome", "code", "source", "uri", "duration_seconds", "samples", "spans", "best_responses", "flags",
@@ -38,9 +40,10 @@ def collected(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     caps = _caps({action: numbers["spans"] for action, numbers in summary["actions"].items()})
     usual = summary.get("settings", {}).get("min_score") or 0.0
-    spans = _strongest(manifest_files.rows(output, "spans"), caps)
+    spans = _strongest(chain(manifest_files.rows(output, "spans"), _dropped(output)), caps)
     return {
         "summary": {
+            "compared": {**summary.get("duplicates", {}), **summary.get("compared", {})},
             "funnel": summary["funnel"],
             "actions": summary["actions"],
             "settings": summary.get("settings", {}),
@@ -56,6 +59,12 @@ def collected(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         },
         "failures": _failures(summary),
     }
+
+
+def _dropped(output: str) -> Iterator[dict[str, Any]]:
+    """Yields the spans that a run with `--duplicates=drop` left out; other runs have none."""
+    if manifest_files.find(output, manifest_files.DROPPED, manifest_files.JSON_LINES):
+        yield from manifest_files.rows(output, manifest_files.DROPPED)
 
 
 def _thresholds(span: Mapping[str, Any], usual: float) -> dict[str, Any]:

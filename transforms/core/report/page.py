@@ -15,7 +15,7 @@ from clipscout.transforms.core.storage import strict_json
 INDEX = "report/index.html"
 _FILES = resources.files(__package__)
 #: The parts of the page's script, in their order: they share what they declare.
-_SCRIPT = ("common", "clips", "video", "main")
+_SCRIPT = ("common", "clips", "duplicates", "video", "main")
 #: What the page may load: itself, curves beside it, posters and clips below the output, the user's own videos.
 _POLICY = (
     "default-src 'none'; script-src {hashes} 'self' file:; style-src 'unsafe-inline'; img-src 'self' file: data:; "

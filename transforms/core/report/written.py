@@ -71,8 +71,11 @@ def _restored(output: str, video: Mapping[str, Any], settings: Mapping[str, Any]
     actions: dict[str, list[str]] = {}
     for ask in video["asks"]:
         actions.setdefault(ask["action"], []).extend(ask["labels"])
-    content_key = naming.content_key(video["content"], video["size_bytes"])
-    stored = tracks.read(TrackFiles(output, settings["scores"], content_key).track())
+    names = (
+        naming.content_key(video["content"], video["size_bytes"], picture) for picture in (video.get("picture", ""), "")
+    )
+    found = (tracks.read(TrackFiles(output, settings["scores"], name).track()) for name in names)
+    stored = next(filter(None, found), None)
     if stored is None:
         return False
     boundaries, seconds = stored.report["shot_boundaries"], stored.report["decoded_seconds"]

@@ -10,6 +10,7 @@ from clipscout.transforms.records import (
     ActionQuery,
     CandidateSpan,
     Clip,
+    ClipMatch,
     Flush,
     ScoredVideo,
     Video,
@@ -34,9 +35,10 @@ EQUATIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("requests.in_place", "requests.stored"), ("videos.failed", "videos.not_scored", "videos.scored")),
     (("videos.scored",), ("videos.without_span", "videos.with_spans")),
     (("spans.proposed",), ("spans.dropped", "spans.failed", "spans.not_cut", "clips.written")),
+    (("clips.written",), ("clips.one_per_video", "clips.seen", "clips.duplicates", "clips.kept")),
 )
-#: What a terminal shows only where there is some: of jobs that only fetch.
-_SELDOM = ("videos.not_scored",)
+#: What a terminal shows only where there is some.
+_SELDOM = ("videos.not_scored", "clips.one_per_video", "clips.seen")
 #: Every number of the funnel, in the order in which a reader meets them.
 NAMES = tuple(dict.fromkeys(name for entries, exits in EQUATIONS for name in (*entries, *exits)))
 
@@ -49,6 +51,8 @@ _ROW_STAGES = ("ReadQueries", "MatchLabels", "FindVideos")
 _VIDEO_STAGES = ("DownloadVideos", "ScoreVideos")
 #: The stage whose failures cost nothing but quality: clips then come from what was scored.
 _BETTER_STAGE = "FetchBetterVideos"
+#: The stage whose failures cost nothing but a comparison: the clips are there, and kept.
+_DESCRIBE_STAGE = "DescribeClips"
 
 
 def tallies(record: Any) -> list[tuple[str, Any]]:
@@ -75,9 +79,24 @@ def tallies(record: Any) -> list[tuple[str, Any]]:
             return [("spans.not_cut", 1)]
         case Clip():
             return [("clips.written", 1), (f"clip.{record.span.action}", 1), *_reused(record.reused, "clips")]
+        case ClipMatch():
+            return _match_tallies(record)
         case Flush():
             return []
     raise TypeError(f"the funnel does not count {record!r}")
+
+
+def _match_tallies(match: ClipMatch) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = [(f"clips.{match.left_out_by or 'kept'}", 1)]
+    if match.nearest_similarity is not None:
+        found.append(("similarity", float(match.nearest_similarity)))
+    if match.group == match.id:
+        found.append(("compared.groups", 1))
+    if match.not_compared:
+        found.append(("uncompared", ((match.key, match.id), match.not_compared)))
+    if match.is_described:
+        found.append(("compared.clips", 1))
+    return found
 
 
 def _reused(reused: bool, what: str) -> list[tuple[str, Any]]:
@@ -117,7 +136,7 @@ def _selection_tallies(record: VideoSpans) -> list[tuple[str, Any]]:
 
 def _failure_tallies(failure: Failure) -> list[tuple[str, int]]:
     pairs = [(f"failure.{failure.stage}.{failure.code}", 1)]
-    if failure.stage == _BETTER_STAGE:
+    if failure.stage in (_BETTER_STAGE, _DESCRIBE_STAGE):
         return list(pairs)
     if failure.stage == "CutClips":
         return [*pairs, ("spans.failed", 1)]
@@ -146,8 +165,10 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
       (None without a span), `best_per_video`: how many of its videos were scored, and quantiles of the best response of
       each, and `kept_at`: for each threshold of a ladder the number of its spans that reach it (all but the best score
       cut off after three digits); `failure_ratio`: the part of the rows, of the videos or of the spans
-      that ended as a failure, whichever is largest (rejections by a stated rule are none); `adds_up`: whether every
-      equation of `EQUATIONS` holds.
+      that ended as a failure, whichever is largest (rejections by a stated rule are none); `compared`: how many clips
+      were compared, why others cannot be (where their classifier cannot), in how many groups some are tied, and how
+      near each is to the nearest other one (a similarity, cut off after three digits, to the number of clips);
+      `adds_up`: whether every equation of `EQUATIONS` holds.
     """
     kinds: dict[str, dict[str, Any]] = {}
     for name in sorted(totals):
@@ -174,8 +195,18 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
         "engines": kinds.get("engine", {}),
         "actions": {action: _action(action, totals) for action in kinds.get("asked", {})},
         "failure_ratio": _failure_ratio(numbers),
+        "compared": {
+            "clips": totals.get("compared.clips", 0),
+            "groups": totals.get("compared.groups", 0),
+            "why_not": totals["uncompared"].first()[0] if "uncompared" in totals else "",
+            "nearest_similarity": _histogram(totals.get("similarity")),
+        },
         "adds_up": not imbalances(numbers),
     }
+
+
+def _histogram(scores: Scores | None) -> dict[str, int]:
+    return {f"{value:g}": number for value, number in scores.counts()} if scores else {}
 
 
 def a_row_failed(totals: Mapping[str, Any]) -> bool:
@@ -200,7 +231,8 @@ def may_return(failures: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for stage, codes in failures.items():
         for code, number in codes.items():
-            if CODES[code][0] != "skipped" and stage != _BETTER_STAGE and (stage in _ROW_STAGES or not is_final(code)):
+            costs = CODES[code][0] != "skipped" and stage not in (_BETTER_STAGE, _DESCRIBE_STAGE)
+            if costs and (stage in _ROW_STAGES or not is_final(code)):
                 found[code] += number
     return dict(sorted(found.items()))
 

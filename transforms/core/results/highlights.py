@@ -49,6 +49,10 @@ class Scores:
                 return score
         raise ValueError("there are no scores")
 
+    def counts(self) -> list[tuple[float, int]]:
+        """Returns each score, cut off, with how many there are of it, ascending."""
+        return sorted(self._counts.items())
+
     def at_least(self, threshold: float) -> int:
         """Returns how many scores reach a threshold; exactly, if it has three digits at most."""
         return sum(count for score, count in self._counts.items() if score >= threshold)

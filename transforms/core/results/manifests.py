@@ -15,7 +15,7 @@ from clipscout.transforms.core.storage import naming, strict_json
 from clipscout.transforms.core.web import addresses
 from clipscout.transforms.core.web.filters import channel_name
 from clipscout.transforms.failures import Failure
-from clipscout.transforms.records import Ask, CandidateSpan, Clip, Video, VideoRequest, VideoSpans
+from clipscout.transforms.records import Ask, CandidateSpan, Clip, ClipMatch, Video, VideoRequest, VideoSpans
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 #: What `spans.csv` has beside them, where one of its rows needs it.
@@ -54,6 +54,13 @@ SPAN_COLUMNS: dict[str, pa.DataType] = {
     "clip_audio_missing_seconds": _FLOAT,
     "clip_sha256": _TEXT,
     "clip_flags": _TEXTS,
+    "kept": _BOOL,
+    "left_out_by": _TEXT,
+    "duplicate_group": _TEXT,
+    "nearest": _TEXT,
+    "nearest_similarity": _FLOAT,
+    "seen_as": _TEXT,
+    "seen_similarity": _FLOAT,
     "source": _TEXT,
     "title": _TEXT,
     "channel": _TEXT,
@@ -72,6 +79,8 @@ VIDEO_COLUMNS: dict[str, pa.DataType] = {
     "source": _TEXT,
     "uri": _TEXT,
     "content": _TEXT,
+    "picture": _TEXT,
+    "twin_of": _TEXT,
     "size_bytes": _INT,
     "duration_seconds": _FLOAT,
     "decoded_seconds": _FLOAT,
@@ -93,7 +102,12 @@ VIDEO_COLUMNS: dict[str, pa.DataType] = {
 
 
 def video_row(
-    request: VideoRequest, video: Video | None, proposal: VideoSpans | None, clips: int, failure: Failure | None
+    request: VideoRequest,
+    video: Video | None,
+    proposal: VideoSpans | None,
+    clips: int,
+    failure: Failure | None,
+    twin_of: str = "",
 ) -> dict[str, Any]:
     """Returns the row of one request in `videos*.jsonl`: every request has exactly one outcome.
 
@@ -103,6 +117,7 @@ def video_row(
       proposal: Its spans, None where scoring failed, or was left to another job.
       clips: How many clips were written.
       failure: The failure of the request or the video as a whole, None where there is none.
+      twin_of: The key of another video of the run that has the same content, and comes before it.
     """
     outcome, code = "result" if proposal is not None else "fetched", ""
     if failure is not None and proposal is None:
@@ -116,6 +131,8 @@ def video_row(
         "source": naming.printable(request.source),
         "uri": naming.printable(video.uri) if video else "",
         "content": video.content if video else "",
+        "picture": video.picture if video else "",
+        "twin_of": twin_of,
         "size_bytes": video.size_bytes if video else 0,
         "duration_seconds": video.duration_seconds if video else None,
         "decoded_seconds": round(proposal.decoded_seconds, 3) if proposal else None,
@@ -137,7 +154,11 @@ def video_row(
 
 
 def span_row(
-    span: CandidateSpan, clip: Clip | None, video: Video, identity: Mapping[str, str] | None = None
+    span: CandidateSpan,
+    clip: Clip | None,
+    video: Video,
+    identity: Mapping[str, str] | None = None,
+    match: ClipMatch | None = None,
 ) -> dict[str, Any]:
     """Returns the row of one span in `spans*.jsonl`.
 
@@ -146,9 +167,10 @@ def span_row(
       clip: Its clip, None where there is none.
       video: The video it is a span of.
       identity: `classifier`, `scores` and `settings`: by what the span was found.
+      match: What the clip is like, None where there is no clip.
     """
     return {
-        "id": naming.span_id(span.action, span.key, span.start_seconds, span.end_seconds),
+        "id": span.id,
         "action": span.action,
         "key": span.key,
         "start_seconds": span.start_seconds,
@@ -172,6 +194,13 @@ def span_row(
         "clip_audio_missing_seconds": clip.audio_missing_seconds if clip else None,
         "clip_sha256": clip.sha256 if clip else "",
         "clip_flags": list(clip.flags) if clip else [],
+        "kept": not match.left_out_by if match else None,
+        "left_out_by": match.left_out_by if match else "",
+        "duplicate_group": match.group if match else "",
+        "nearest": match.nearest if match else "",
+        "nearest_similarity": match.nearest_similarity if match else None,
+        "seen_as": match.seen_as if match else "",
+        "seen_similarity": match.seen_similarity if match else None,
         **origin(video),
         "content": video.content,
         **{name: (identity or {}).get(name, "") for name in ("classifier", "scores", "settings")},

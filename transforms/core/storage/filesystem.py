@@ -182,6 +182,26 @@ def move_in(local: str, uri: str) -> None:
         os.unlink(local)
 
 
+def move(uri: str, to: str) -> None:
+    """Gives a file another name in the same storage; one that is not there (any more) is left alone.
+
+    Raises:
+      StorageError: It cannot be moved.
+    """
+    try:
+        if is_remote(uri):
+            with local_copy(uri) as path:  # whole content is put twice without harm
+                move_in(path, to)
+            delete(uri)
+        else:
+            with explained(uri):
+                os.makedirs(os.path.dirname(to) or ".", exist_ok=True)
+                os.replace(uri, to)
+    except StorageError as error:
+        if error.code != "not_found":
+            raise
+
+
 def delete(uri: str) -> None:
     """Deletes a file; one that is not there is no error."""
     try:
@@ -202,6 +222,18 @@ def is_folder(uri: str) -> bool:
         return os.path.isdir(uri)
     with bucket_of(uri) as (bucket, name, patience):
         return any(bucket.list_blobs(prefix=name.rstrip("/") + "/" if name else "", max_results=1, **patience))
+
+
+def subfolders(folder: str) -> list[str]:
+    """Returns the sorted names of the folders right below a folder; on gs:// of those that objects lie below."""
+    if not is_remote(folder):
+        with suppress(OSError), os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+        return []
+    with bucket_of(folder) as (bucket, name, patience):
+        prefix = name.rstrip("/") + "/" if name else ""
+        pages = bucket.list_blobs(prefix=prefix, delimiter="/", **patience)
+        return sorted(found[len(prefix) : -1] for page in pages.pages for found in page.prefixes)
 
 
 def remove_empty_folders(folder: str) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from clipscout.transforms.core.storage import filesystem
 
-MANIFESTS = ("videos", "spans", "failures")
+#: `dropped` holds the spans that a run with `--duplicates=drop` left out; other runs have none.
+DROPPED = "dropped"
+MANIFESTS = ("videos", "spans", "failures", DROPPED)
 JSON_LINES, PARQUET = ".jsonl", ".parquet"
 
 

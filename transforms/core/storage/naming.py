@@ -98,8 +98,16 @@ def youtube_url(video_id: str) -> str:
     return f"https://www.youtube.com/watch?v={video_id}"
 
 
-def content_key(content: str, size_bytes: int) -> str:
-    """Returns the name of a content, from its digest and size: what is scored, whatever it is called."""
+def content_key(content: str, size_bytes: int, picture: str = "") -> str:
+    """Returns the name of what is scored, whatever it is called and in whichever container it is.
+
+    Args:
+      content: Digest of the file.
+      size_bytes: Its size.
+      picture: Digest of its picture's packets; where that is not known the file itself counts.
+    """
+    if picture:
+        return digest(f"picture {picture}", 32)
     return digest(f"{content} {size_bytes}", 32)
 
 

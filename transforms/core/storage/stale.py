@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from clipscout.transforms.core.storage import filesystem, naming
+from clipscout.transforms.core.storage import clip_store, filesystem, naming
 from clipscout.transforms.failures import Failure, is_final
 from clipscout.transforms.records import Clip, EarlierClip, VideoRequest, VideoSpans
 
-_OWN_FILE = re.compile(r"(clips/([^/]+)/(.+)_\d+_\d+)\.(mp4|jpg|json)")
+_OWN_FILE = re.compile(r"((?:clips|dropped)/([^/]+)/(.+)_\d+_\d+)\.(mp4|jpg|json)")
 #: As `transforms.core.storage.tracks` names them.
 _SEGMENT = re.compile(r"(.+/scores/[0-9a-f]+/[0-9a-f]+)-\d+-(?:\d+|end)\.parquet")
 #: The folders of an output that are ours.
-_OWN_FOLDERS = ("clips", "found", "scores", "videos", "videos_for_clips")
+_OWN_FOLDERS = ("clips", "dropped", "features", "found", "scores", "videos", "videos_for_clips")
 #: A clip goes before what lies beside it, so that none is left without its record.
 _ENDINGS = ("mp4", "jpg", "json")
 
@@ -56,7 +56,9 @@ class Leftover:
 
 def own_files(output: str) -> Iterator[str]:
     """Yields the clips, posters and records below the output that have a name of ours."""
-    return (name for name in filesystem.walk_files(output, "clips/") if _OWN_FILE.fullmatch(name))
+    folders = clip_store.CLIPS, clip_store.DROPPED
+    files = chain.from_iterable(filesystem.walk_files(output, f"{folder}/") for folder in folders)
+    return filter(_OWN_FILE.fullmatch, files)
 
 
 def earlier_clips(output: str) -> Iterator[EarlierClip]:
@@ -73,7 +75,8 @@ def leftovers(records: Sequence[Any]) -> Iterator[Leftover]:
     Args:
       records: All that a run knows of the video, and its `EarlierClip`.
     """
-    named = {path for clip in records if isinstance(clip, Clip) for path in _files_of(clip)}
+    named = {path for clip in records if isinstance(clip, Clip) for path in clip_store.files_of(clip)}
+    named |= {clip_store.dropped(path) for path in named}  # wherever it lay when it was listed
     by_clip: dict[str, list[str]] = {}
     for record in records:
         if isinstance(record, EarlierClip) and record.name not in named:
@@ -83,11 +86,6 @@ def leftovers(records: Sequence[Any]) -> Iterator[Leftover]:
         for stem in sorted(by_clip):
             names = sorted(set(by_clip[stem]), key=_ending)
             yield Leftover(tuple(names), reasons.of(stem.split("/")[1]))
-
-
-def _files_of(clip: Clip) -> tuple[str, ...]:
-    """Returns a clip, its poster and its record."""
-    return clip.path, clip.poster, clip.path.removesuffix(".mp4") + ".json"
 
 
 def _ending(name: str) -> int:
@@ -106,6 +104,8 @@ class _Reasons:
                     self._asked = {naming.action_folder(action) for action in record.actions()}
                 case VideoSpans():
                     self._picked = True
+                case Failure(stage="DescribeClips"):  # the clip is there
+                    pass
                 case Failure(action=""):
                     self._final = is_final(record.code)
                 case Failure():
@@ -130,7 +130,8 @@ def remove(output: str, leftover: Leftover) -> None:
 
 def remove_empty_folders(output: str) -> None:
     """Removes the folders of actions that have no clip any more."""
-    filesystem.remove_empty_folders(filesystem.join(output, "clips"))
+    for folder in (clip_store.CLIPS, clip_store.DROPPED):
+        filesystem.remove_empty_folders(filesystem.join(output, folder))
 
 
 def remove_unfinished(output: str) -> None:

@@ -14,6 +14,7 @@ _RECORDED: dict[str, type | tuple[type, ...]] = {
     "uri": str,
     "size_bytes": int,
     "content": str,
+    "picture": str,
     "duration_seconds": (int, float, NoneType),
     "width": int,
     "height": int,
@@ -54,7 +55,7 @@ class VideoStore:
         """
 
         def make(record: Any) -> Video | None:
-            fields = kept.fields(record, _RECORDED)
+            fields = kept.fields({"picture": "", **record}, _RECORDED)  # which older records lack
             return Video(key=request.key, request=request, **fields) if record["asked"] == asked else None
 
         video = kept.read(self._record(request.key), make)

@@ -42,7 +42,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
     Args:
       request: `path`; `sampling` and `frame_settings`, the fields of those classes; `batch_frames`, the largest
         batch; optional `start_seconds` and `end_seconds` of a segment, `margin_seconds` around it from which samples
-        are wanted too, `max_pixels`, `max_frames` and `threads`; `all_frames` decodes those too that nothing needs.
+        are wanted too, `max_pixels`, `max_frames` and `threads`; `all_frames` decodes those too that nothing needs;
+        `find_shots` false looks for no shot boundaries.
 
     Yields:
       `{"times": [...], "frame_indices": [...], "shape": [n, h, w, 3]}` with the RGB bytes; now and then `{}` as a sign
@@ -70,7 +71,8 @@ def samples(request: dict[str, Any]) -> Iterator[Item]:
             skipping = Skipping(stream, sampling, report.flags, first_index, first_stamp)
         again = _SecondLook(skipping, Crop.of(container, stream), report.flags)
         frames = needed_frames(container, stream, report, skipping, request.get("max_frames"), first_stamp)
-        shots = ShotFinder(report.flags, not sampling.keyframes, again.frames_between)
+        finds_shots = not sampling.keyframes and request.get("find_shots", True)
+        shots = ShotFinder(report.flags, finds_shots, again.frames_between)
         boundaries, gaps, is_doubtful = list[float](), Gaps(start, stop), False
         report.reached_end = True
         for index, entry in enumerate(frames, start=first_index):

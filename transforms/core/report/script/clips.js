@@ -7,7 +7,7 @@ const sorts = {
   video: ["by video and time", (a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.start_seconds - b.start_seconds)],
   title: ["by title", (a, b) => (a.title || "\uffff").localeCompare(b.title || "\uffff") || b.score - a.score],
 };
-const shows = [["all", "all"], ["kept", "those that stay"], ["fallen", "those that fall out"], ["flagged", "those with flags"]];
+const shows = [["all", "all"], ["kept", "those that stay"], ["fallen", "those that fall out"], ["flagged", "those with flags"], ["left_out", "those left out"]];
 function select(label, options, value, change) {
   return h("label", {}, label, h("select", { "aria-label": label, onchange: (event) => change(event.target.value) },
     options.map(([key, text]) => h("option", { value: key, selected: key === value }, text))));
@@ -17,7 +17,7 @@ function clips() {
   const ofAction = () => (state.action ? spans.filter((span) => span.action === state.action) : spans);
   const redraw = later(() => {
     const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
-    const tests = { kept: isKept, fallen: (span) => !isKept(span), flagged: (span) => (span.clip_flags || []).length };
+    const tests = { kept: isKept, fallen: (span) => !isKept(span), flagged: (span) => (span.clip_flags || []).length, left_out: (span) => span.left_out_by };
     const found = ofAction().filter((span) => words.every((word) => span.words.includes(word)) && (!tests[state.show] || tests[state.show](span)));
     found.sort(sorts[state.sort][1]);
     const pages = Math.max(1, Math.ceil(found.length / PAGE));
@@ -119,6 +119,7 @@ function card(span) {
     h("span", { class: "wrap" }, span.action),
     h("span", { class: "soft" }, `rank ${span.rank}; ${seconds(span.start_seconds)} to ${seconds(span.end_seconds)}`),
     h("span", { class: "soft wrap" }, `best label: ${span.top_label} ${digits(span.top_score)}`),
+    span.left_out_by ? h("span", { class: "left" }, leftOut(span)) : null,
     span.title ? h("span", { class: "wrap" }, span.title) : null,
     sourceName(span.source, true),
     span.licence ? h("span", { class: "soft wrap" }, span.licence) : null,

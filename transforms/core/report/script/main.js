@@ -45,7 +45,7 @@ function go() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?"), asked = new URLSearchParams(query);
   const [room, ...rest] = path.split("/");
   if (asked.has("action")) { state.own.clear(); state.action = actions.includes(asked.get("action")) ? asked.get("action") : ""; state.page = 0; }
-  const rooms = { "": overview, clips, videos: videoList, failures, video: () => video(decoded(rest.join("/")), asked.has("at") ? Number(asked.get("at")) : undefined) };
+  const rooms = { "": overview, clips, duplicates, videos: videoList, failures, video: () => video(decoded(rest.join("/")), asked.has("at") ? Number(asked.get("at")) : undefined) };
   for (const one of document.querySelectorAll("header nav a")) { if (one.getAttribute("href") === `#/${room}`) one.setAttribute("aria-current", "page"); else one.removeAttribute("aria-current"); }
   main.replaceChildren(...(Object.hasOwn(rooms, room) ? rooms[room] : overview)().flat().filter(Boolean));
   window.scrollTo(0, 0);

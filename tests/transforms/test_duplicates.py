@@ -1,0 +1,362 @@
+"""Clips that show the same, in whole jobs: marked, dropped, seen; in both shapes of the graph."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipscout.pipeline import features_job
+from clipscout.pipeline.progress import Display
+from clipscout.pipeline.stops import Stops
+from clipscout.transforms.core.child.supervisor import Child
+from tests.colours import COLOURS
+from tests.conftest import read_jsonl
+from tests.jobs import SHAPES, SHUFFLES, measured_counters, run_rows, summary_of
+from tests.media_maker import make_video, remux
+
+OPTIONS = ("--clip_seconds=2", "--top_k=1", "--min_score=0.5", "--sample_fps=5")
+
+
+def patterned(path, seed, colour="red", seconds=3, **settings):
+    """Writes a video of one colour with blotches of its own, which no other seed has."""
+    random = np.random.default_rng(seed)
+    blotches = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8)).resize((192, 54), Image.Resampling.NEAREST)
+    picture = np.empty((108, 192, 3), np.uint8)
+    picture[:54], picture[54:] = np.asarray(blotches), COLOURS[colour]
+
+    def moving(index):
+        shown = picture.copy()
+        shown[60:66, 10 + 2 * index : 20 + 2 * index] = 0
+        return shown
+
+    return make_video(path, round(seconds * 10), rate=10, picture=moving, **settings)
+
+
+def rows_of(output, manifest="spans"):
+    return {row["source"].rpartition("/")[2]: row for row in read_jsonl(output / f"{manifest}.jsonl")}
+
+
+def clip_numbers(output):
+    return {name: number for name, number in summary_of(output)["funnel"]["clips"].items() if number}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Three different videos; of the first the same picture in five containers, and one encoded anew."""
+    folder = tmp_path_factory.mktemp("videos")
+    for seed, name in enumerate("abc"):
+        patterned(folder / f"{name}.mp4", seed)
+    for ending in ("mkv", "mov", "ts", "flv"):
+        remux(str(folder / "a.mp4"), str(folder / f"a.{ending}"), "mpegts" if ending == "ts" else None)
+    patterned(folder / "worse.mp4", 0, options={"crf": "30"})
+    shutil.copy(folder / "a.mp4", folder / "copy.mp4")
+    return folder
+
+
+@SHAPES
+def test_one_picture_in_five_containers_is_scored_once_and_its_clips_are_one_group(tmp_path, videos, grid_spec, shape):
+    counts, output = measured_counters(
+        tmp_path, [{"action": "red", "path": f"{videos}/*"}], grid_spec, *OPTIONS, *shape
+    )
+    assert counts["ScoreVideos/saved-segments"] == 4  # a, b, c and worse
+    listed = rows_of(output, "videos")
+    first = min((row["key"] for name, row in listed.items() if name.startswith(("a.", "copy"))))
+    twins = {name for name, row in listed.items() if row["twin_of"]}
+    assert {listed[name]["twin_of"] for name in twins} == {first}
+    assert twins | {name for name, row in listed.items() if row["key"] == first} == {
+        *("a.mp4", "a.mkv", "a.mov", "a.ts", "a.flv", "copy.mp4")
+    }
+    spans = rows_of(output)
+    assert len({row["peak_seconds"] for name, row in spans.items() if name.startswith("a.")}) == 1
+    groups = Counter(row["duplicate_group"] for row in spans.values())
+    (group,) = set(groups) - {""}
+    assert groups == {group: 7, "": 2}
+    kept = [row for row in spans.values() if row["kept"]]
+    assert {row["source"].rpartition("/")[2] for row in kept if not row["duplicate_group"]} == {"b.mp4", "c.mp4"}
+    (of_group,) = [row for row in kept if row["duplicate_group"]]
+    assert of_group["id"] == group
+    assert of_group["score"] == max(row["score"] for row in spans.values() if row["duplicate_group"])
+    by_id = {row["id"]: row for row in spans.values()}
+    for row in spans.values():
+        assert (row["left_out_by"] == "duplicates") is (not row["kept"])
+        if row["duplicate_group"]:  # the edge that ties it
+            assert row["nearest_similarity"] >= 0.97
+            assert by_id[row["nearest"]]["duplicate_group"] == group
+        else:
+            assert row["nearest_similarity"] < 0.97
+    summary = summary_of(output)
+    assert clip_numbers(output) == {"written": 9, "duplicates": 6, "kept": 3}
+    assert summary["adds_up"]
+    assert summary["compared"]["groups"] == 1
+    assert sum(summary["compared"]["nearest_similarity"].values()) == summary["compared"]["clips"] == 9
+    assert summary["duplicates"]["similarity"] == 0.97
+
+
+def test_both_shapes_write_the_same_rows(tmp_path, videos, grid_spec):
+    found = []
+    for shape in ((), SHUFFLES):
+        rows = [{"action": "red", "path": f"{videos}/*"}]
+        _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, "--duplicates=drop", *shape)
+        found.append([(output / f"{one}.jsonl").read_bytes() for one in ("spans", "videos", "dropped")])
+        shutil.rmtree(output)
+    assert found[0] == found[1]
+
+
+def test_a_second_run_decodes_and_describes_nothing(tmp_path, videos, grid_spec, monkeypatch):
+    rows = [{"action": "red", "path": f"{videos}/?.mp4"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    before = {path: path.read_bytes() for path in output.glob("features/**/*.parquet")}
+    assert len(before) == 4  # three clips and a block
+    asked = []
+    real = Child.call
+    monkeypatch.setattr(Child, "call", lambda self, task, *given: asked.append(task) or real(self, task, *given))
+    first = (output / "spans.jsonl").read_bytes()
+    counts, _ = measured_counters(tmp_path, rows, grid_spec, *OPTIONS)
+    assert counts["DescribeClips/reused-features"] == 3
+    assert "video.decode:samples" not in asked
+    assert (output / "spans.jsonl").read_bytes() == first
+    assert {path: path.read_bytes() for path in output.glob("features/**/*.parquet")} == before
+
+
+def test_another_threshold_compares_again_and_replaces_nothing(tmp_path, videos, grid_spec):
+    rows = [{"action": "red", "path": f"{videos}/*"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    for options, expected in (
+        (("--duplicate_similarity=0.5",), {"written": 9, "duplicates": 8, "kept": 1}),
+        (("--duplicate_similarity=1",), None),
+        (("--duplicates=off",), {"written": 9, "kept": 9}),
+    ):
+        status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, *options)
+        assert status == 0
+        assert expected is None or clip_numbers(output) == expected
+        assert summary_of(output)["adds_up"]
+    assert {row["nearest_similarity"] for row in rows_of(output).values()} == {None}
+
+
+def test_what_is_dropped_leaves_the_manifests_and_comes_back(tmp_path, videos, grid_spec):
+    rows = [{"action": "red", "path": f"{videos}/*"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    marked, clips = rows_of(output), {path.name for path in output.glob("clips/*/*")}
+    for _ in range(2):
+        status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, "--duplicates=drop")
+        assert status == 0
+        kept, dropped = rows_of(output), rows_of(output, "dropped")
+        assert {**kept, **dropped}.keys() == marked.keys()
+        assert len(dropped) == 6
+        for name, row in dropped.items():
+            places = {field: row[field].replace("dropped/", "clips/") for field in ("clip", "poster")}
+            assert {**row, **places} == marked[name]
+            assert (output / row["clip"]).is_file()
+            assert (output / row["poster"]).is_file()
+        assert {path.name for path in output.glob("clips/*/*.mp4")} == {
+            row["clip"].rpartition("/")[2] for row in kept.values()
+        }
+        assert {path.name for path in [*output.glob("clips/*/*"), *output.glob("dropped/*/*")]} == clips
+        assert len((output / "spans.csv").read_text().splitlines()) == 4
+        assert summary_of(output)["stale_clips"] == 0
+        assert sum(row["clips"] for row in read_jsonl(output / "videos.jsonl")) == 3
+    run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    assert rows_of(output) == marked
+    assert {path.name for path in output.glob("clips/*/*")} == clips
+    assert not [path for path in output.glob("dropped*/**") if path.is_file()]
+    assert not list(output.glob("dropped*.jsonl"))
+
+
+def test_a_clip_that_cannot_be_decoded_is_kept_and_told_of(tmp_path, videos, grid_spec, monkeypatch):
+    real = Child.call
+
+    def call(self, task, request, *limits):
+        if task == "video.decode:samples" and "/clips/" in request["path"] and "file-b" in request["path"]:
+            task = "video.nothing:dies"
+        return real(self, task, request, *limits)
+
+    monkeypatch.setattr(Child, "call", call)
+    status, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/?.mp4"}], grid_spec, *OPTIONS)
+    assert status == 0
+    (failure,) = read_jsonl(output / "failures.jsonl")
+    assert (failure["stage"], failure["code"]) == ("DescribeClips", "decode_crashed")
+    assert rows_of(output)["b.mp4"]["kept"]
+    assert clip_numbers(output) == {"written": 3, "kept": 3}
+    assert summary_of(output)["compared"]["clips"] == 2
+    assert summary_of(output)["adds_up"]
+
+
+def test_a_model_without_a_last_layer_compares_nothing_and_says_so(tmp_path, videos, colour_spec, capsys):
+    rows = [{"action": "red", "path": f"{videos}/?.mp4"}]
+    status, output = run_rows(tmp_path, rows, colour_spec, *OPTIONS)
+    assert status == 0
+    assert not read_jsonl(output / "failures.jsonl")
+    assert clip_numbers(output) == {"written": 3, "kept": 3}
+    assert "duplicates not looked for: colours.json" in capsys.readouterr().out
+    counts, _ = measured_counters(tmp_path, rows, colour_spec, *OPTIONS)
+    assert "DescribeClips/in-clips" not in counts  # it is known now: no model is loaded for it
+    status, _ = run_rows(tmp_path, rows, colour_spec, *OPTIONS, "--duplicates=drop")
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "clipscout: --duplicate_features: colours.json: cannot be run on cpu in fp32: no layer of it"
+    )
+
+
+def test_another_classifier_describes(tmp_path, videos, colour_spec, grid_spec):
+    rows = [{"action": "red", "path": f"{videos}/*"}]
+    status, output = run_rows(tmp_path, rows, colour_spec, *OPTIONS, f"--duplicate_features={grid_spec}")
+    assert status == 0
+    assert clip_numbers(output) == {"written": 9, "duplicates": 6, "kept": 3}
+
+
+def test_actions_are_apart_unless_all_are_compared(tmp_path, videos, grid_spec):
+    rows = [
+        {"action": "red", "path": f"{videos}/a.mp4"},
+        {"action": "rot", "classes": ["red"], "path": f"{videos}/a.mkv"},
+    ]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    assert clip_numbers(output) == {"written": 2, "kept": 2}
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, "--duplicate_scope=all")
+    assert clip_numbers(output) == {"written": 2, "duplicates": 1, "kept": 1}
+
+
+def test_one_clip_per_video_is_its_strongest_and_counted_apart(tmp_path, grid_spec):
+    video = patterned(tmp_path / "a.mp4", 0, seconds=9)
+    options = ("--clip_seconds=2", "--top_k=3", "--min_score=0.5", "--sample_fps=5", "--duplicate_similarity=1")
+    _, output = run_rows(tmp_path, [{"action": "red", "path": video}], grid_spec, *options, "--one_clip_per_video")
+    rows = read_jsonl(output / "spans.jsonl")
+    assert [row["left_out_by"] for row in rows] == ["", "one_per_video", "one_per_video"]
+    assert rows[0]["score"] == max(row["score"] for row in rows)
+    assert clip_numbers(output) == {"written": 3, "one_per_video": 2, "kept": 1}
+    drawn = set()
+    for seed in range(8):
+        more = ("--one_clip_per_video", "--duplicate_keep=draw", f"--duplicate_seed={seed}")
+        run_rows(tmp_path, [{"action": "red", "path": video}], grid_spec, *options, *more)
+        drawn |= {row["id"] for row in read_jsonl(output / "spans.jsonl") if row["kept"]}
+    assert len(drawn) > 1
+
+
+def described(videos, output, classifier):
+    with Stops() as stop, Display("none") as display:
+        return features_job.work(str(videos), str(output), {"classifier": classifier}, stop, display)
+
+
+def test_a_reference_is_not_collected(tmp_path, videos, grid_spec, capsys):
+    (tmp_path / "test_set").mkdir()
+    shutil.copy(videos / "worse.mp4", tmp_path / "test_set" / "held_out.mp4")
+    shutil.copy(videos / "b.mp4", tmp_path / "test_set" / "other.mkv")
+    assert described(tmp_path / "test_set", tmp_path / "reference", grid_spec) == 0
+    assert f"--reference={tmp_path}/reference" in capsys.readouterr().out
+    rows = [{"action": "red", "path": f"{videos}/[ac].mp4"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, f"--reference={tmp_path}/reference")
+    assert clip_numbers(output) == {"written": 2, "seen": 1, "kept": 1}
+    row = rows_of(output)["a.mp4"]
+    assert row["seen_as"] == f"{tmp_path}/test_set/held_out.mp4"
+    assert row["seen_similarity"] > 0.97
+    assert not row["kept"]
+    assert rows_of(output)["c.mp4"]["kept"]
+
+
+def test_features_follow_the_folder_they_are_of(tmp_path, videos, grid_spec, capsys):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(videos / name, folder)
+    (folder / "broken.mp4").write_bytes(b"\0" * 100)
+    assert described(folder, tmp_path / "out", grid_spec) == 1
+    shown = capsys.readouterr()
+    assert "features   2 of 3 videos, by grid.json" in shown.out
+    assert f"clipscout: unreadable_video: {folder}/broken.mp4: " in shown.err
+    (folder / "broken.mp4").unlink()
+    (folder / "a.mp4").unlink()
+    assert described(folder, tmp_path / "out", grid_spec) == 0
+    assert len(list((tmp_path / "out").glob("features/*/blocks/*.parquet"))) == 1
+    _, output = run_rows(
+        tmp_path, [{"action": "red", "path": f"{videos}/?.mp4"}], grid_spec, *OPTIONS, f"--reference={tmp_path}/out"
+    )
+    assert [name for name, row in rows_of(output).items() if row["left_out_by"]] == ["b.mp4"]
+
+
+def test_a_later_run_does_not_collect_what_an_earlier_one_has(tmp_path, videos, grid_spec):
+    first, second = ([{"action": "red", "path": f"{videos}/{name}"}] for name in ("[ab].mp4", "[c]*.mp4"))
+    run_rows(tmp_path, first, grid_spec, *OPTIONS)
+    second += [{"action": "red", "path": f"{videos}/worse.mp4"}]
+    _, output = run_rows(tmp_path, second, grid_spec, *OPTIONS, "--duplicates=drop")
+    assert clip_numbers(output) == {"written": 3, "seen": 2, "kept": 1}
+    (earlier,) = {row["seen_as"] for row in rows_of(output, "dropped").values()}
+    assert earlier.startswith("clips/red/file-a-")
+    assert (output / earlier).is_file()
+    # with both asked for again nothing was seen before
+    _, output = run_rows(tmp_path, [*first, *second], grid_spec, *OPTIONS)
+    assert clip_numbers(output) == {"written": 5, "duplicates": 2, "kept": 3}
+    # a clip that is gone is no reference
+    run_rows(tmp_path, first, grid_spec, *OPTIONS)
+    (output / earlier).unlink()
+    _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/worse.mp4"}], grid_spec, *OPTIONS)
+    assert rows_of(output)["worse.mp4"]["seen_as"] != earlier
+
+
+def test_a_daily_job_holds_the_days_before_against_its_clips(tmp_path, videos, grid_spec):
+    def day(date, *names):
+        rows = [{"action": "red", "path": f"{videos}/{name}"} for name in names]
+        dated = ("--output", f"{tmp_path}/days/{{date}}", f"--date={date}")
+        run_rows(tmp_path, rows, grid_spec, *OPTIONS, *dated)
+        return tmp_path / "days" / date
+
+    day("2026-03-01", "a.mp4", "b.mp4")
+    output = day("2026-03-02", "worse.mp4", "c.mp4", "b.mp4")
+    assert clip_numbers(output) == {"written": 3, "seen": 2, "kept": 1}
+    assert rows_of(output)["worse.mp4"]["seen_as"].startswith(f"{tmp_path}/days/2026-03-01/clips/red/file-a")
+    output = day("2026-02-01", "a.mp4")  # days after are none before
+    assert clip_numbers(output) == {"written": 1, "kept": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--reference=none.parquet",), "--reference: no file matches 'none.parquet'"),
+        (
+            ("--duplicates=off", "--reference=x"),
+            "--reference is for clips that are compared, and --duplicates is 'off'",
+        ),
+        (("--cut=none", "--one_clip_per_video"), "--one_clip_per_video is for clips that are compared, and --cut is"),
+        (("--duplicate_similarity=2",), "--duplicate_similarity is '2', expected a number from 0 to 1"),
+        (("--duplicate_features=resnet",), "--duplicate_features: unknown classifier 'resnet'"),
+        (("--duplicates=remove",), "--duplicates is 'remove', expected one of mark, drop, off"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path, videos, grid_spec, capsys, options, told):
+    status, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/a.mp4"}], grid_spec, *OPTIONS, *options)
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not output.exists()
+
+
+def test_a_reference_of_another_model_is_refused_before_anything_runs(tmp_path, videos, grid_spec, capsys):
+    run_rows(tmp_path, [{"action": "red", "path": f"{videos}/a.mp4"}], grid_spec, *OPTIONS)
+    other = json.loads(Path(grid_spec).read_text())
+    path = grid_spec.replace("grid.json", "other.json")
+    with open(path, "w") as file:
+        json.dump({**other, "mean": [0.1, 0, 0]}, file)
+    capsys.readouterr()
+    (tmp_path / "more").mkdir()
+    rows = [{"action": "red", "path": f"{videos}/a.mp4"}]
+    status, output = run_rows(tmp_path / "more", rows, path, *OPTIONS, f"--reference={tmp_path}/output")
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/output: holds features of other models only" in line
+    assert not output.exists()
+
+
+def test_a_damaged_feature_of_an_earlier_run_is_made_anew(tmp_path, videos, grid_spec):
+    rows = [{"action": "red", "path": f"{videos}/?.mp4"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    first = (output / "spans.jsonl").read_bytes()
+    path = next(output.glob("features/*/clips/*.parquet"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    counts, _ = measured_counters(tmp_path, rows, grid_spec, *OPTIONS)
+    assert (counts["DescribeClips/reused-features"], counts["DescribeClips/out-features"]) == (2, 1)
+    assert path.read_bytes() == whole
+    assert (output / "spans.jsonl").read_bytes() == first
