@@ -1,9 +1,10 @@
 """What a file's picture is made of, whatever its container: a digest of its packets, by which remuxed files are known.
 
 Containers keep the same coded picture in different forms: MP4 and Matroska write the length before each unit of H.264
-and HEVC, MPEG-TS a start code, with parameter sets, messages and delimiters in between. So units are hashed, not packets, and
-without those. Matroska rounds times to milliseconds, and AVI stores none: so only how long the picture lasts counts, to
-a tenth of a second. Files that are taken for different ones are scored once each, which costs time and nothing else.
+and HEVC, MPEG-TS a start code, with parameter sets, messages and delimiters in between. So units are hashed, not
+packets, and without those. Matroska rounds times to milliseconds, and AVI stores none: so only how long the picture
+lasts counts, to a tenth of a second. Files that are taken for different ones are scored once each, which costs time and
+nothing else.
 """
 
 import hashlib
