@@ -37,7 +37,7 @@ def test_it_tells_its_version(capsys):
     ("given", "expected"),
     [
         (["lables"], "unknown command 'lables'; did you mean labels?"),
-        (["run"], "unknown command 'run'; expected one of mine, labels, report"),
+        (["run"], "unknown command 'run'; expected one of mine, labels, features, report"),
         (["labels", "--clasifier=lite0"], "unknown argument '--clasifier'; did you mean --classifier?"),
         (["labels", "pizza"], "unknown argument 'pizza'; a value follows its option, and a glob stands in quotes"),
         (["labels", "--classifier"], "argument --classifier: expected one argument"),

@@ -1,7 +1,9 @@
 """The report of a real run in a real browser: it plays, seeks, sorts, filters, and its threshold is a job's."""
 
+import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from demo.footage import sample_videos
 from tests.browser import axe_violations
 from tests.conftest import read_jsonl
 from tests.jobs import arguments, scene_video
+from tests.media_maker import remux
 from tests.programs import until
 from tests.servers import folder_server
 
@@ -294,6 +297,60 @@ def test_a_click_on_the_curve_seeks_and_the_pointer_tells_the_best_label(opened,
     until(lambda: page.evaluate("document.querySelector('.player').currentTime") < 7.2)
     page.locator(".spans button").first.click()
     until(lambda: not page.evaluate("document.querySelector('.player').paused"))
+
+
+@pytest.fixture(scope="module", params=["mark", "drop"])
+def with_twins(request, tmp_path_factory):
+    """The folder of a run over a video in two containers, another moment of it, and another video."""
+    folder = tmp_path_factory.mktemp("twins")
+    (folder / "videos").mkdir()
+    for name in ("bikes", "bigbuckbunny"):
+        shutil.copy(sample_videos() / f"{name}.mp4", folder / "videos")
+    remux(folder / "videos/bikes.mp4", folder / "videos/again.mkv")
+    rows = [{"action": "riding a bike", "path": f"{folder}/videos/*", "classes": LABELS["riding a bike"]}]
+    options = ("--clip_seconds=3", "--top_k=1", f"--duplicates={request.param}")
+    assert main(arguments(folder, rows, "lite0", *options)) == 0
+    return folder / "output", request.param
+
+
+def test_groups_stand_side_by_side_with_what_ties_them(with_twins, open_page):
+    output, mode = with_twins
+    one = open_page(output / "report/index.html")
+    go(one.page, "#/duplicates")
+    page = one.page
+    (kept,) = [row for row in read_jsonl(output / "spans.jsonl") if row["duplicate_group"] and row["kept"]]
+    (left,) = [
+        row
+        for name in ("spans", "dropped")
+        if (output / f"{name}.jsonl").exists()
+        for row in read_jsonl(output / f"{name}.jsonl")
+        if row["left_out_by"]
+    ]
+    assert shown(page) == [kept["id"], left["id"]]
+    first, second = page.locator(".group .card").all()
+    assert "kept" in first.inner_text()
+    assert "left out" in second.inner_text()
+    assert f"tied by {left['nearest_similarity']:.3f} to {Path(kept['source']).name}" in second.inner_text()
+    assert (
+        f"2 clips kept, 1 duplicates {'marked' if mode == 'mark' else 'dropped'}" in page.locator("main").inner_text()
+    )
+    second.locator("button.screen").click()  # its file is where the page says
+    until(lambda: second.locator("video").evaluate("video => video.readyState >= 2 && video.videoWidth > 0"))
+    assert axe_violations(page) == []
+    assert (one.errors, one.external()) == ([], [])
+
+
+def test_the_slider_of_similarity_counts_what_is_that_near(with_twins, open_page):
+    output, _ = with_twins
+    one = open_page(output / "report/index.html")
+    go(one.page, "#/duplicates")
+    told, option = one.page.locator(".threshold output"), one.page.get_by_label("as an option")
+    assert told.inner_text() == "2 of 3 clips have a neighbour at 0.930 or nearer"
+    nearest = json.loads((output / "summary.json").read_text())["compared"]["nearest_similarity"]
+    low = min(map(float, nearest))
+    one.page.get_by_label("similarity", exact=True).fill(str(max(round(low * 1000), -1000)))
+    assert told.inner_text() == f"3 of 3 clips have a neighbour at {low:.3f} or nearer"
+    assert option.input_value() == f"--duplicate_similarity={low:g}"
 
 
 def test_failures_have_their_remedy(opened):

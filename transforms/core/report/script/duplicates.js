@@ -37,6 +37,7 @@ function group(members) {
     const shown = card(span), tie = spanOf.get(span.nearest);
     shown.classList.remove("out");
     shown.classList.toggle("dropped", Boolean(span.left_out_by));
+    if (span.left_out_by === "duplicates") shown.querySelector(".left").remove();
     shown.querySelector(".body").prepend(h("span", { class: span.left_out_by ? "left" : "stays" }, span.left_out_by ? "left out" : "kept"),
       span.nearest && members.length > 1 ? h("span", { class: "soft wrap" }, `tied by ${near(span.nearest_similarity)} to ${tie ? `${tie.title || tie.source.split("/").pop()}, ${seconds(tie.start_seconds)}` : span.nearest}`) : "");
     return shown;
