@@ -1,21 +1,32 @@
 """Comparing many clips, and describing them: time and memory, against plain numpy, faiss and the bare model."""
 
+import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import apache_beam as beam
 import numpy as np
+from apache_beam.runners.runner import create_runner
 
 from benchmarks import material
 from benchmarks.processes import RIVALS_FOLDER, install, measure
+from clipscout.pipeline.options import LOCAL_RUNNER
+from clipscout.transforms.core.duplicates import feature_files
+from clipscout.transforms.core.duplicates.feature_files import FeatureModel
+from clipscout.transforms.core.duplicates.similarity import Described, Nearest, compare
+from clipscout.transforms.describing import rows_of
+from clipscout.transforms.duplicates import MARK, DropDuplicates, DuplicateSettings
+from clipscout.transforms.records import CandidateSpan, Clip
 
 #: Numbers of a feature of lite0, and its default.
 SIZE, SIMILARITY = 1280, 0.93
+_MODEL = FeatureModel("bench", "bench")
 #: Of so many clips one is a near copy of another.
 _COPY_OF = 10
-_BLOCK, _OWN_BLOCK = 2000, 4096
+_BLOCK, _OWN_BLOCK, _AT_ONCE = 2000, 4096, 1000
 
 
 def features(count: int, seed: int = 0) -> np.ndarray:
@@ -28,36 +39,31 @@ def features(count: int, seed: int = 0) -> np.ndarray:
     return found
 
 
+def prepare(folder: Path, count: int) -> None:
+    """Writes the features of so many clips, as describing them leaves them."""
+    parts = (features(min(_AT_ONCE, count - start), start) for start in range(0, count, _AT_ONCE))
+    for clip, vector in zip(_clips(count), itertools.chain.from_iterable(parts), strict=True):
+        uri = _MODEL.clip_file(str(folder), clip.sha256)
+        feature_files.write(uri, _MODEL, rows_of([clip], [25], [vector]))
+
+
 def transform(folder: Path, count: int) -> int:
-    """Runs the stage itself on one action of so many clips, without the clips; returns how many are duplicates."""
-    import apache_beam as beam
-    from apache_beam.runners.runner import create_runner
-
-    from clipscout.pipeline.options import LOCAL_RUNNER
-    from clipscout.transforms.core.duplicates.feature_files import FeatureModel
-    from clipscout.transforms.duplicates import MARK, DropDuplicates, DuplicateSettings
-
-    told = folder / "told"
-    told.mkdir(parents=True, exist_ok=True)
-    for earlier in told.iterdir():
-        earlier.unlink()
-    drop = DropDuplicates(str(folder), DuplicateSettings(MARK, SIMILARITY, own=False), FeatureModel("bench", "bench"))
+    """Runs the stage itself on one action of so many clips, without their files; returns how many are duplicates."""
+    shutil.rmtree(_MODEL.block_folder(str(folder)), ignore_errors=True)
+    drop = DropDuplicates(str(folder), DuplicateSettings(MARK, SIMILARITY, own=False), _MODEL)
     with beam.Pipeline(runner=create_runner(LOCAL_RUNNER)) as pipeline:
-        made = pipeline | beam.Create([count]) | beam.FlatMap(_described)
+        made = pipeline | beam.Create([count]) | beam.FlatMap(_clips)
         nothing = pipeline | "Nothing" >> beam.Create([])
         matches = (nothing, made, nothing) | "DropDuplicates" >> drop
         left_out = matches | beam.Filter(lambda match: match.left_out_by) | beam.combiners.Count.Globally()
-        _ = left_out | beam.Map(partial(_tell, str(told / "left_out")))
-    return int((told / "left_out").read_text())
+        _ = left_out | beam.Map(partial(_tell, str(folder / "left_out")))
+    return int((folder / "left_out").read_text())
 
 
-def _described(count: int) -> Iterator[Any]:
-    from clipscout.transforms.records import CandidateSpan, Clip, ClipFeature
-
-    for number, vector in enumerate(features(count)):
+def _clips(count: int) -> Iterator[Clip]:
+    for number in range(count):
         span = CandidateSpan(f"file-{number}", "an action", 0.0, 10.0, 5.0, -1, number / count, 1, "", 0.0)
-        path = f"clips/an_action/file-{number}_0_10000.mp4"
-        yield ClipFeature(Clip(span, path, 10.0, 250, 224, 224, False, f"{number}"), vector, 25)
+        yield Clip(span, f"clips/an_action/file-{number}_0_10000.mp4", 10.0, 250, 224, 224, False, f"{number}")
 
 
 def _tell(path: str, number: int) -> None:
@@ -66,8 +72,6 @@ def _tell(path: str, number: int) -> None:
 
 def own(count: int) -> int:
     """Compares all pairs by the project's core, block by block, without files or Beam; returns ties."""
-    from clipscout.transforms.core.duplicates.similarity import Described, Nearest, compare
-
     vectors = features(count)
     names = np.array([f"{number:08}" for number in range(count)], object)
     blocks = [
@@ -133,6 +137,7 @@ class Duplicates:
         yield "|---|---|---|---|---|---|---|"
         has_faiss = install("faiss-cpu", RIVALS_FOLDER)
         for count in self.SIZES:
+            prepare(self.folder / "compared", count)
             stage = measure("comparing", "transform", count, self.folder / "compared")
             cells = [f"{stage['seconds']:.1f} s", f"{stage['peak_mb']:,.0f} MB"]
             alone = measure("comparing", "own", count, "-")["seconds"]

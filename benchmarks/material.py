@@ -104,15 +104,30 @@ def costless_classifier(folder: Path) -> Path:
 
 
 def variants(folder: Path, source: Path, count: int) -> list[Path]:
-    """Returns copies of an mp4 in a folder of their own, each of another content: what has the same is scored once."""
+    """Returns copies of an mp4 in a folder of their own, with other pictures: what has the same is scored once."""
     place = folder / f"{source.stem}_variants"
     place.mkdir(exist_ok=True)
     paths = [place / f"{number:04d}.mp4" for number in range(count)]
     for number, path in enumerate(paths):
         if not path.exists():
-            # a box that players skip: its size, its name, and what makes the difference
-            path.write_bytes(source.read_bytes() + struct.pack(">I4sI", 12, b"free", number))
+            _vary(source, path, number)
     return paths
+
+
+def _vary(source: Path, target: Path, number: int) -> None:
+    """Copies a video of H.264, with a unit that decoders skip behind its first picture: type 12, filler."""
+    filler = b"\x0c" + f"{number:08}".encode() + b"\x80"
+    with av.open(str(source)) as have, av.open(str(target), "w") as output:
+        stream = have.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        for place, packet in enumerate(packet for packet in have.demux(stream) if packet.size):
+            if place == 0:
+                varied = av.Packet(bytes(packet) + struct.pack(">I", len(filler)) + filler)
+                varied.pts, varied.dts, varied.duration = packet.pts, packet.dts, packet.duration
+                varied.time_base, varied.is_keyframe = packet.time_base, True
+                packet = varied
+            packet.stream = copy
+            output.mux(packet)
 
 
 def queries(folder: Path, name: str, videos: list[Path], action: str = LABELS[0]) -> Path:

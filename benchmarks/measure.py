@@ -255,10 +255,12 @@ def bookkeeping(folder: str, videos: str, held: str) -> dict[str, Any]:
 
 def comparing(way: str, count: str, folder: str) -> dict[str, Any]:
     """All pairs of so many features, by the stage itself, by its core alone, or by another library."""
+    from clipscout.pipeline.start import leave_torch_for_later
+
+    leave_torch_for_later()
     from benchmarks import duplicates
 
-    compare = getattr(duplicates, way)
-    number = int(count)
+    compare, number = getattr(duplicates, way), int(count)
     return timed(lambda: compare(Path(folder), number) if way == "transform" else compare(number))
 
 
@@ -269,13 +271,14 @@ def describing(folder: str, *clips: str) -> dict[str, Any]:
     from clipscout.transforms.core.classifiers import loading
 
     shutil.rmtree(folder, ignore_errors=True)
-    texts = {"input": ",".join(clips), "output": folder, "duplicates": "drop"}
+    videos = [str(Path(clip).absolute()) for clip in clips]
+    texts = {"input": ",".join(videos), "output": folder, "duplicates": "drop"}
     config = from_options(texts)
     assert config.describe is not None
     loading.load(config.describe.load).try_out(1)
 
     def work() -> int:
-        assert features_job.run(config, list(clips)) == []
+        assert features_job.run(config, videos) == []
         return len(clips)
 
     return timed(work)

@@ -206,6 +206,7 @@ class _CutRecords(beam.PTransform):
 
     output: str
     settings: Any
+    one_per_video: Any
 
     @no_annotations
     def expand(self, proposals: beam.PCollection) -> Cut:
@@ -234,6 +235,7 @@ def job_of(folder: Path, videos: int, held: int) -> dict[str, Any]:
                 failures.write(json.dumps(failure.to_row()) + "\n")
     spec = material.costless_classifier(folder)
     arguments = [f"--input={rows}", f"--exclude={excluded}", f"--output={output}", f"--classifier={spec}"]
+    arguments.append("--duplicates=off")  # there is nothing to describe; `duplicates` measures what comparing costs
     config, options = run.configure(arguments)
     storage = Storage(str(output), held)
     stand_ins = {"ScoreVideos": _ScoreRecords, "CutClips": _CutRecords}

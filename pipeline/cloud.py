@@ -235,6 +235,8 @@ def _path_faults(config: Config) -> Iterator[Fault]:
         "exclude": config.excludes,
         "cookies": (web.cookies,) if web.cookies and not secret_manager.is_secret(web.cookies) else (),
         "classifier": config.scoring.spec.own_files(),
+        "reference": config.duplicates.references,
+        "duplicate_features": config.describe.spec.own_files() if config.describe and config.describe.named else (),
     }
     for name, paths in named.items():
         for path in paths:

@@ -49,6 +49,7 @@ def described(scoring: ScoringSettings, values: Values, asked: bool, faults: lis
         threads=scoring.threads,
         tracks=scoring.fingerprint() if same and spec.kind == "zero_shot" else "",
         required=bool(name) or asked,
+        named=bool(name),
     )
 
 

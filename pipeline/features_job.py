@@ -103,7 +103,7 @@ def run(config: Config, videos: list[str]) -> list[str]:
         looked = pipeline | beam.Create(videos, reshuffle=False) | "LookAt" >> look
         describe = DescribeClips(config.output, config.describe, Flow(streams=True))
         described = looked.clips | "DescribeClips" >> describe
-        blocks = described.features | "WriteBlocks" >> WriteBlocks(config.output, model)
+        blocks = described.clips | "WriteBlocks" >> WriteBlocks(config.output, model)
         failures = (looked[FAILURES], described.failures) | beam.Flatten()
         _ = blocks | "Uri" >> beam.Map(_uri) | "Written" >> _Tell(written)
         _ = failures | "Message" >> beam.Map(_message) | "Told" >> _Tell(told)

@@ -86,10 +86,10 @@ def _matches(
     clips: beam.PCollection, config: Config, flow: Flow
 ) -> tuple[beam.PCollection, tuple[beam.PCollection, ...]]:
     """Joins the stages that compare clips; returns what each clip is like, and failures."""
-    if config.describe is None or config.duplicates.mode == OFF:
+    if config.describe is None or config.duplicates.mode == OFF or config.fetch_only:
         return clips | "NotCompared" >> beam.Map(not_compared), ()
     describe = DescribeClips(config.output, config.describe, flow, cloud.resource_hints(config))
     described = clips | "DescribeClips" >> describe
     drop = DropDuplicates(config.output, config.duplicates, config.describe.model())
-    matches = (clips, described.features, described.apart) | "DropDuplicates" >> drop
+    matches = (clips, described.clips, described.apart) | "DropDuplicates" >> drop
     return matches, (described.failures,)

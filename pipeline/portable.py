@@ -90,13 +90,13 @@ def absolute(texts: Mapping[str, str | None]) -> dict[str, str | None]:
 
 
 def _absolute(name: str, text: str) -> str:
-    if name in ("input", "exclude"):
+    if name in ("input", "exclude", "reference"):
         return ",".join(_absolute_path(part.strip()) for part in text.split(",") if part.strip())
     if name in ("output", "cookies"):
         return _absolute_path(text)
     if name == "proxy":
         return _absolute_path(text) if os.path.exists(text) else text
-    if name == "classifier":
+    if name in ("classifier", "duplicate_features"):
         kind, colon, path = text.rpartition(":")  # open_clip:MODEL:PATH, or a path
         return f"{kind}{colon}{_absolute_path(path)}" if os.path.exists(path) else text
     return text

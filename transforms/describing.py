@@ -6,7 +6,7 @@ file is decoded, so that no frame of another shot or of what was not cut is amon
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -52,9 +52,9 @@ _Apart: TypeAlias = TaggedOutput[Literal["apart"], Clip]
 
 
 class Described(NamedTuple):
-    """`features`: ClipFeature; `apart`: clips that have none; `failures`: Failure."""
+    """`clips`: clips whose feature is stored; `apart`: clips that have none; `failures`: Failure."""
 
-    features: beam.PCollection
+    clips: beam.PCollection
     apart: beam.PCollection
     failures: beam.PCollection
 
@@ -72,6 +72,7 @@ class DescribeSettings:
       threads: Most threads of the decoder.
       tracks: The fingerprint of scores that are embeddings of the same model; empty where there are none.
       required: Whether a classifier that cannot be used ends the job: it was asked for.
+      named: Whether the classifier was, and is not just that of the job.
     """
 
     load: LoadSettings
@@ -82,6 +83,7 @@ class DescribeSettings:
     threads: int
     tracks: str = ""
     required: bool = False
+    named: bool = False
 
     @property
     def spec(self) -> ClassifierSpec:
@@ -99,18 +101,23 @@ class DescribeSettings:
         return math.ceil(FRAMES / window) * window
 
 
-def row(feature: ClipFeature) -> Features:
-    """Returns a clip's feature as a file of features has it."""
-    clip = feature.clip
+def rows_of(clips: Sequence[Clip], frames: Sequence[int], vectors: Sequence[np.ndarray]) -> Features:
+    """Returns the features of clips as a file has them.
+
+    Args:
+      clips: The clips.
+      frames: How many frames were averaged for each.
+      vectors: float32[size] of each.
+    """
     return Features(
-        ids=[clip.id],
-        actions=[clip.span.action],
-        keys=[clip.key],
-        clips=[clip.path],
-        contents=[clip.sha256],
-        scores=np.array([clip.span.score], np.float64),
-        frames=np.array([feature.frames], np.int32),
-        vectors=feature.vector[None].astype(np.float32),
+        ids=[clip.id for clip in clips],
+        actions=[clip.span.action for clip in clips],
+        keys=[clip.key for clip in clips],
+        clips=[clip.path for clip in clips],
+        contents=[clip.sha256 for clip in clips],
+        scores=np.array([clip.span.score for clip in clips], np.float64),
+        frames=np.array(frames, np.int32),
+        vectors=np.array(vectors, np.float32),
     )
 
 
@@ -345,16 +352,16 @@ class _SaveFeatures(beam.DoFn):
     def start_bundle(self) -> None:
         self._parts: list[ScoredSamples] = []
 
-    def process(self, item: ScoredSamples | DecodedClip | ClipFeature) -> Iterator[ClipFeature | _Apart | Failed]:
+    def process(self, item: ScoredSamples | DecodedClip | ClipFeature) -> Iterator[Clip | _Apart | Failed]:
         if isinstance(item, ScoredSamples):
             self._parts.append(item)
         elif isinstance(item, DecodedClip):
             parts, self._parts = self._parts, []
             yield from self._finished(item, parts)
         else:
-            yield from self._saved(item) if not item.reused else [item]
+            yield from [item.clip] if item.reused else self._saved(item)
 
-    def _finished(self, decoded: DecodedClip, parts: list[ScoredSamples]) -> Iterator[ClipFeature | _Apart | Failed]:
+    def _finished(self, decoded: DecodedClip, parts: list[ScoredSamples]) -> Iterator[Clip | _Apart | Failed]:
         clip = decoded.clip
         assert {part.key for part in parts} <= {clip.id}, (parts, clip)
         code, message = decoded.code, decoded.message
@@ -370,15 +377,16 @@ class _SaveFeatures(beam.DoFn):
         vector = outputs.mean(axis=0, dtype=np.float64).astype(np.float32)
         yield from self._saved(ClipFeature(clip, vector, len(outputs)))
 
-    def _saved(self, feature: ClipFeature) -> Iterator[ClipFeature | _Apart | Failed]:
+    def _saved(self, feature: ClipFeature) -> Iterator[Clip | _Apart | Failed]:
         clip = feature.clip
+        one = rows_of([clip], [feature.frames], [feature.vector])
         try:
-            feature_files.write(self._model.clip_file(self._output, clip.sha256), self._model, row(feature))
+            feature_files.write(self._model.clip_file(self._output, clip.sha256), self._model, one)
         except filesystem.StorageError as error:
             yield from _apart(clip, error.code, f"its feature cannot be stored: {error}", self._metrics)
             return
         self._metrics.count("out-features")
-        yield feature
+        yield clip
 
 
 def _apart(clip: Clip, code: str, message: str, metrics: StageMetrics, attempts: int = 1) -> Iterator[_Apart | Failed]:
@@ -402,8 +410,8 @@ class _DecodeAndInfer(beam.PTransform):
         decoded = clips | "Decode" >> beam.ParDo(_DecodeClips(self.output, self.settings))
         save = beam.ParDo(_SaveFeatures(self.output, self.settings))
         inferred = decoded | "Infer" >> RunInference(handler)
-        saved = inferred | "Save" >> save.with_outputs(FAILURES, _APART, main="features")
-        return Described(saved.features, saved[_APART], saved[FAILURES])
+        saved = inferred | "Save" >> save.with_outputs(FAILURES, _APART, main="clips")
+        return Described(saved.clips, saved[_APART], saved[FAILURES])
 
 
 @dataclass
@@ -424,13 +432,13 @@ class DescribeClips(beam.PTransform):
 
     @no_annotations  # Beam knows no named tuples of collections
     def expand(self, clips: beam.PCollection) -> Described:
-        """Takes clips; returns a feature of each, or else the clip and, unless it was left out before, a failure."""
+        """Takes clips; tells which are described, and of each other one, unless it was left out before, why not."""
         find = beam.ParDo(_FindFeatures(self.output, self.settings)).with_outputs(FAILURES, _APART, main="found")
         found = clips | "Spread" >> Spread(self.flow) | "Find" >> find
         spread = found.found | "SpreadClips" >> Spread(self.flow) if self.hints else found.found
         infer = _DecodeAndInfer(self.output, self.settings).with_resource_hints(**self.hints)
         saved = spread | "DecodeAndInfer" >> infer
-        features = saved.features | "SpreadFeatures" >> Spread(self.flow) if self.hints else saved.features
+        described = saved.clips | "SpreadDescribed" >> Spread(self.flow) if self.hints else saved.clips
         apart = (found[_APART], saved.apart) | "Apart" >> beam.Flatten()
         failures = (found[FAILURES], saved.failures) | "Failures" >> beam.Flatten()
-        return Described(features, apart, failures)
+        return Described(described, apart, failures)

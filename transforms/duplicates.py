@@ -5,9 +5,9 @@ more than two blocks. A block is compared with half of the others, or with a par
 """
 
 import datetime
-import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,21 +16,23 @@ import numpy as np
 from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.core.duplicates import feature_files, groups, references
-from clipscout.transforms.core.duplicates.feature_files import FeatureModel, Features
+from clipscout.transforms.core.duplicates.feature_files import FeatureFileError, FeatureModel, Features
 from clipscout.transforms.core.duplicates.groups import Choice
 from clipscout.transforms.core.duplicates.references import Reference
 from clipscout.transforms.core.duplicates.similarity import Described, Nearest, compare
-from clipscout.transforms.core.storage import clip_store, filesystem, naming
-from clipscout.transforms.describing import row
+from clipscout.transforms.core.storage import clip_store, filesystem, kept, naming
+from clipscout.transforms.describing import rows_of
 from clipscout.transforms.grouping import GroupByVideo, packed, unpacked
 from clipscout.transforms.metrics import StageMetrics
-from clipscout.transforms.records import DUPLICATES, SEEN, Clip, ClipFeature, ClipMatch
+from clipscout.transforms.records import DUPLICATES, SEEN, Clip, ClipMatch
 
 _STAGE = "DropDuplicates"
 MARK, DROP, OFF = "mark", "drop", "off"
 #: Rows of a block; two of them are in memory at once. Features of 1,280 numbers: 20 MB.
 BLOCK_ROWS = 4096
 _ALL = ""
+#: Where each read waits for an answer.
+_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -110,25 +112,40 @@ class _Found:
     seen: bool
 
 
-def _block_of(feature: ClipFeature, counts: Mapping[str, int], rows: int) -> tuple[tuple[str, int], bytes]:
-    action = feature.clip.span.action
+def _block_of(clip: Clip, counts: Mapping[str, int], rows: int) -> tuple[tuple[str, int], bytes]:
+    action = clip.span.action
     blocks = -(-counts[action] // rows)
-    return (action, int(feature.clip.id, 16) % blocks), pickle.dumps(row(feature), pickle.HIGHEST_PROTOCOL)
+    return (action, int(clip.id, 16) % blocks), packed(clip)
 
 
 class _WriteBlock(beam.DoFn):
+    """Gathers the features of some clips in one file; they lie on storage, so that no shuffle holds them."""
+
     def __init__(self, output: str, model: FeatureModel) -> None:
         self._output, self._model = output, model
 
     def process(self, keyed: tuple[tuple[str, int], Iterable[bytes]]) -> Iterator[Block]:
-        (action, _), rows = keyed
-        found = map(pickle.loads, rows)  # not `packed`: numbers of a network's inside hardly shrink
-        by_id = {one.ids[0]: one for one in found}  # a bundle that ran twice gives some again
-        block = feature_files.joined(by_id[name] for name in sorted(by_id))
-        name = naming.digest("\n".join([*block.ids, *block.contents]), 20) + feature_files.ENDING
+        action, clips = keyed[0][0], {clip.id: clip for clip in unpacked(keyed[1])}  # of a bundle that ran twice once
+        named = [clips[name] for name in sorted(clips)]
+        what = [f"{clip.id} {clip.sha256} {clip.path} {clip.span.score}" for clip in named]
+        name = naming.digest("\n".join(what), 20) + feature_files.ENDING
         uri = filesystem.join(self._model.block_folder(self._output, action), name)
-        feature_files.write(uri, self._model, block)
-        yield Block(action, uri, len(block))
+        if not self._is_there(uri):  # else an earlier run had the very same
+            with ThreadPoolExecutor(_READERS if filesystem.is_remote(self._output) else 1) as pool:
+                stored = list(pool.map(self._stored, named))
+            block = rows_of(named, [int(one.frames[0]) for one in stored], [one.vectors[0] for one in stored])
+            feature_files.write(uri, self._model, block)
+        yield Block(action, uri, len(named))
+
+    def _is_there(self, uri: str) -> bool:
+        try:
+            return filesystem.exists(uri) and bool(len(feature_files.read(uri, self._model)))
+        except FeatureFileError:
+            kept.tell_damaged(uri)
+            return False
+
+    def _stored(self, clip: Clip) -> Features:
+        return feature_files.read(self._model.clip_file(self._output, clip.sha256), self._model)
 
 
 def bins_of(blocks: Iterable[Block], rows: int) -> list[tuple[str, ...]]:
@@ -210,13 +227,18 @@ class _Compare(beam.DoFn):
             if reference.own and error.code == "not_found":
                 return  # all of it is in this run again, as an attempt at this found that was cut short
             raise
+        except FeatureFileError:
+            if not reference.checked:
+                raise
+            kept.tell_damaged(uri)  # what was asked for by name has to be whole, what happens to be there has not
+            return
         if reference.own:
             todays = {name for uris in work.bins for name in self._read(uris, vectors=False).ids}
-            kept = [place for place, name in enumerate(held.ids) if name not in todays]
-            if not kept:
+            others = [place for place, name in enumerate(held.ids) if name not in todays]
+            if not others:
                 filesystem.delete(uri)  # this run's blocks have all of it
                 return
-            held = feature_files.chosen(held, kept)
+            held = feature_files.chosen(held, others)
         names = np.array(_unique(held.clips), object)
         order = np.argsort(names)
         seen = Described(names[order], held.vectors[order])
@@ -293,9 +315,9 @@ class _Decide(beam.DoFn):
             feature_files.read(uri, self._model, vectors=False) for uri in sorted({block.uri for block in blocks})
         )
         scores = dict(zip(clips.ids, map(float, clips.scores), strict=True))
-        kept = groups.kept_of(edges, scores, self._settings.choice, seen)
+        of_groups = groups.kept_of(edges, scores, self._settings.choice, seen)
         for name, key in sorted(zip(clips.ids, clips.keys, strict=True)):
-            yield _match(name, key, kept.get(name, ""), nearest.get(name), seen.get(name))
+            yield _match(name, key, of_groups.get(name, ""), nearest.get(name), seen.get(name))
 
 
 def _match(
@@ -355,11 +377,11 @@ class WriteBlocks(beam.PTransform):
     model: FeatureModel
     rows: int = BLOCK_ROWS
 
-    def expand(self, features: beam.PCollection) -> beam.PCollection:
-        """Takes ClipFeature, returns Block."""
-        counts = features | "Actions" >> beam.Map(_action_of) | "CountClips" >> beam.combiners.Count.PerElement()
+    def expand(self, clips: beam.PCollection) -> beam.PCollection:
+        """Takes clips whose features are stored, returns Block."""
+        counts = clips | "Actions" >> beam.Map(_action_of) | "CountClips" >> beam.combiners.Count.PerElement()
         return (
-            features
+            clips
             | "Block" >> beam.Map(_block_of, beam.pvalue.AsDict(counts), self.rows)
             | "ByBlock" >> beam.GroupByKey()
             | "WriteBlock" >> beam.ParDo(_WriteBlock(self.output, self.model))
@@ -382,10 +404,10 @@ class DropDuplicates(beam.PTransform):
 
     @no_annotations  # Beam knows no tuples of collections
     def expand(self, inputs: tuple[beam.PCollection, beam.PCollection, beam.PCollection]) -> beam.PCollection:
-        """Takes clips, features of them, and those without one; returns a ClipMatch for each clip."""
-        clips, features, apart = inputs
+        """Takes all clips, those that are described, and those that are not; returns a ClipMatch for each."""
+        clips, described, apart = inputs
         settings = self.settings
-        blocks = features | "WriteBlocks" >> WriteBlocks(self.output, self.model, settings.block_rows)
+        blocks = described | "WriteBlocks" >> WriteBlocks(self.output, self.model, settings.block_rows)
         scoped = blocks | "Scope" >> beam.Map(_scoped, settings.all_actions)
         found = (
             scoped
@@ -407,8 +429,8 @@ class DropDuplicates(beam.PTransform):
         return (matches, clips) | "WithClips" >> GroupByVideo() | "SetAside" >> beam.ParDo(_Move(self.output))
 
 
-def _action_of(feature: ClipFeature) -> str:
-    return feature.clip.span.action
+def _action_of(clip: Clip) -> str:
+    return clip.span.action
 
 
 def _scoped(block: Block, all_actions: bool) -> tuple[str, Block]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from clipscout.transforms.core.classifiers.responses import Responses, Texts
+from clipscout.transforms.core.classifiers.responses import Responses, Texts, of_nothing
 from clipscout.transforms.core.classifiers.specs import BatchTooLargeError, LoadSettings, UnusableClassifierError
 from clipscout.transforms.core.storage import filesystem
 from clipscout.transforms.metrics import StageMetrics
@@ -191,7 +191,7 @@ class ClassifierHandler(ModelHandler[FrameBatch | Behind, ScoredSamples | Behind
             start += len(element.times)
             if not np.isfinite(own).all():
                 raise ValueError("the classifier gave scores that are not finite numbers")
-            said = model.respond(own, element.wanted, self._any_label)
+            said = model.respond(own, element.wanted, self._any_label) if element.wanted else of_nothing(len(own))
             kept = own if self._keep_outputs else None
             samples = element.key, element.times, element.frame_indices, element.wanted
             scored.append(ScoredSamples(*samples, *said, outputs=kept, engine=engine))

@@ -129,6 +129,8 @@ SHAPES = [
     ("--segment_seconds=60", "--model_copies=1"),
     ("--max_per_channel=3", "--manifest_shards=4"),
     ("--fetch_only",),
+    ("--duplicates=off",),
+    ("--duplicates=drop", "--duplicate_scope=all", "--one_clip_per_video"),
 ]
 
 

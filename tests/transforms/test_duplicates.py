@@ -6,17 +6,21 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
+import torch
 from PIL import Image
 
 from clipscout.pipeline import features_job
 from clipscout.pipeline.progress import Display
 from clipscout.pipeline.stops import Stops
 from clipscout.transforms.core.child.supervisor import Child
+from clipscout.transforms.describing import nearest_within
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import SHAPES, SHUFFLES, measured_counters, run_rows, summary_of
 from tests.media_maker import make_video, remux
+from tests.pipeline.test_kinds import TINY_CLIP
 
 OPTIONS = ("--clip_seconds=2", "--top_k=1", "--min_score=0.5", "--sample_fps=5")
 
@@ -360,3 +364,56 @@ def test_a_damaged_feature_of_an_earlier_run_is_made_anew(tmp_path, videos, grid
     assert (counts["DescribeClips/reused-features"], counts["DescribeClips/out-features"]) == (2, 1)
     assert path.read_bytes() == whole
     assert (output / "spans.jsonl").read_bytes() == first
+
+
+@pytest.fixture(scope="module")
+def zero_shot(tmp_path_factory):
+    """A small open_clip model of random weights, as an option's value."""
+    folder = tmp_path_factory.mktemp("clip")
+    (folder / "tiny.json").write_text(json.dumps(TINY_CLIP))
+    open_clip.add_model_config(folder / "tiny.json")
+    torch.manual_seed(6)
+    torch.save(open_clip.create_model("tiny", pretrained=None).state_dict(), folder / "clip.pt")
+    return f"open_clip:{folder}/tiny.json:{folder}/clip.pt"
+
+
+def test_embeddings_that_scoring_stored_describe_clips(tmp_path, videos, zero_shot, monkeypatch):
+    asked = []
+    real = Child.call
+
+    def call(self, task, request, *limits):
+        asked.append((task, "/clips/" in request.get("path", "")))
+        return real(self, task, request, *limits)
+
+    monkeypatch.setattr(Child, "call", call)
+    rows = [{"action": "red", "path": f"{videos}/[abc].mp4"}]
+    options = ("--clip_seconds=2", "--top_k=1", "--sample_fps=10")
+    counts, output = measured_counters(tmp_path, rows, zero_shot, *options)
+    assert counts["DescribeClips/features-from-tracks"] == 3
+    assert ("video.decode:samples", True) not in asked
+    assert summary_of(output)["compared"]["clips"] == 3
+    # sampled too seldom for that, the clips are decoded: the features are nearly the same
+    first = {row["id"]: row["nearest_similarity"] for row in read_jsonl(output / "spans.jsonl")}
+    shutil.rmtree(output / "features")
+    counts, _ = measured_counters(tmp_path, rows, zero_shot, *options, f"--duplicate_features={zero_shot}")
+    assert counts["DescribeClips/features-from-tracks"] == 3  # the same model by another option
+    shutil.rmtree(output)
+    counts, _ = measured_counters(tmp_path, rows, zero_shot, "--clip_seconds=2", "--top_k=1", "--sample_fps=1")
+    assert "DescribeClips/features-from-tracks" not in counts
+    assert counts["DescribeClips/out-features"] == 3
+    assert min(first.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("times", "places"),
+    [
+        ([0.1, 0.9, 1.1, 1.9, 2.5], [1, 2]),
+        ([1.4], [0, 0]),
+        ([0.0, 3.0], None),
+        ([], None),
+        ([1.1], None),
+    ],
+)
+def test_samples_near_the_wanted_times_and_within_the_clip_count(times, places):
+    found = nearest_within(np.array(times), np.array([0.8, 1.2]), 0.5, 2.0, 0.25 if times != [1.4] else 0.7)
+    assert places == (None if found is None else found.tolist())

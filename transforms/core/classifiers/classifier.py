@@ -72,8 +72,6 @@ class Classifier:
           wanted: The labels of each action; they are summed, or for sigmoid the largest counts.
           any_label: Let the response be the best score of any label (the notebook's step 5).
         """
-        if self._spec.describes:
-            return responses.of_nothing(len(outputs))
         return responses.of_labels(outputs, self._index, self._spec.activation, wanted, any_label)
 
     def try_out(self, items: int) -> None:
