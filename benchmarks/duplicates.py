@@ -14,11 +14,12 @@ from apache_beam.runners.runner import create_runner
 from benchmarks import material
 from benchmarks.processes import RIVALS_FOLDER, install, measure
 from clipscout.pipeline.options import LOCAL_RUNNER
+from clipscout.transforms.comparing import MARK, DuplicateSettings
 from clipscout.transforms.core.duplicates import feature_files
 from clipscout.transforms.core.duplicates.feature_files import FeatureModel
 from clipscout.transforms.core.duplicates.similarity import Described, Nearest, compare
 from clipscout.transforms.describing import rows_of
-from clipscout.transforms.duplicates import MARK, DropDuplicates, DuplicateSettings
+from clipscout.transforms.duplicates import DropDuplicates
 from clipscout.transforms.records import CandidateSpan, Clip
 
 #: Numbers of a feature of lite0, and its default.

@@ -156,6 +156,8 @@ def _reuse(summary: Mapping[str, Any]) -> Iterator[str]:
 def _compared(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yields how clips were compared, and what is to be looked at."""
     found, rule = summary.get("compared", {}), summary.get("duplicates", {})
+    if twins := summary.get("twins"):
+        yield f"twins      {counted(twins, 'video')} of the same picture as another one, scored with it (twin_of)"
     if found.get("why_not"):
         yield f"duplicates not looked for: {_short(found['why_not'])}; --duplicate_features names another classifier"
     if not found.get("clips"):

@@ -17,12 +17,12 @@ from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.options import LOCAL_RUNNER, OPTIONS
 from clipscout.pipeline.values import Values, resolved
 from clipscout.transforms.clip_cutter import CutSettings
+from clipscout.transforms.comparing import OFF, DuplicateSettings
 from clipscout.transforms.core.classifiers.specs import NOTEBOOK_PREPROCESSING, openvino_version
 from clipscout.transforms.core.spans.peaks import SpanSettings
 from clipscout.transforms.core.spans.selecting import RULES, SelectionSettings
 from clipscout.transforms.core.storage import naming
-from clipscout.transforms.describing import DescribeSettings
-from clipscout.transforms.duplicates import OFF, DuplicateSettings
+from clipscout.transforms.describe_settings import DescribeSettings
 from clipscout.transforms.failures import CODES
 from clipscout.transforms.scoring_settings import ScoringSettings
 from clipscout.transforms.site_search import SearchSettings

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.values import Values
+from clipscout.transforms.comparing import MARK, OFF, DuplicateSettings
 from clipscout.transforms.core.classifiers.resolve import resolve
 from clipscout.transforms.core.classifiers.specs import PROGRAMS, SpecError
 from clipscout.transforms.core.duplicates.groups import Choice
 from clipscout.transforms.core.duplicates.thresholds import default_similarity
-from clipscout.transforms.describing import DescribeSettings
-from clipscout.transforms.duplicates import MARK, OFF, DuplicateSettings
+from clipscout.transforms.describe_settings import DescribeSettings
 from clipscout.transforms.scoring_settings import ScoringSettings
 
 #: Options that mean nothing where no clips are compared.

@@ -23,8 +23,8 @@ from clipscout.transforms.core.storage import filesystem, globs, naming, strict_
 from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.core.storage.matching import match_files
 from clipscout.transforms.describing import DescribeClips
-from clipscout.transforms.duplicates import Block, WriteBlocks
 from clipscout.transforms.failures import Failure
+from clipscout.transforms.feature_blocks import Block, WriteBlocks
 from clipscout.transforms.flow import Flow
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import CandidateSpan, Clip

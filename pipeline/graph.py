@@ -8,11 +8,12 @@ from clipscout.pipeline import cloud, job_record
 from clipscout.pipeline.config import Config
 from clipscout.transforms.better_videos import FetchBetterVideos
 from clipscout.transforms.clips import CutClips
+from clipscout.transforms.comparing import DROP, OFF
 from clipscout.transforms.core.results import funnel
 from clipscout.transforms.describing import DescribeClips
 from clipscout.transforms.discovery import FindVideos
 from clipscout.transforms.download import DownloadVideos
-from clipscout.transforms.duplicates import DROP, OFF, DropDuplicates, not_compared
+from clipscout.transforms.duplicates import DropDuplicates, not_compared
 from clipscout.transforms.flow import Flow, Gates, OnlyFlush, WithoutFlush
 from clipscout.transforms.outputs import Judge, WriteManifests, WriteSummary
 from clipscout.transforms.queries import MatchLabels, ReadExcludes, ReadQueries
@@ -72,6 +73,7 @@ def build(root: beam.Pipeline | beam.pvalue.PBegin, config: Config) -> Outputs:
         scored.tracks | "CountScored" >> Count(funnel.tallies),
         proposals | "CountProposed" >> Count(funnel.proposal_tallies),
         records | "CountRecords" >> Count(funnel.tallies),
+        written.twins | "CountTwins" >> Count(funnel.tallies),
     ) | "AllTallies" >> beam.Flatten()
     # who launches a job from a template is not there when it runs
     beside = job_record.record(config.shaping()) if config.dataflow else {}

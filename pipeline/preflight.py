@@ -16,6 +16,7 @@ from clipscout.pipeline import canaries, cloud, job_record, portable, replacing,
 from clipscout.pipeline.config import Config, ConfigError, judged
 from clipscout.pipeline.faults import Fault, of
 from clipscout.pipeline.rows_ahead import Rows
+from clipscout.transforms.comparing import OFF
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers.specs import SpecError
 from clipscout.transforms.core.duplicates import references
@@ -25,7 +26,6 @@ from clipscout.transforms.core.storage import filesystem, leases, secret_manager
 from clipscout.transforms.core.storage.matching import files_of_folder, match_files
 from clipscout.transforms.core.web.secret_texts import SecretError
 from clipscout.transforms.download import failures_manifests
-from clipscout.transforms.duplicates import OFF
 from clipscout.transforms.inference import batch_sizes
 
 _PROBE_SECONDS = 10

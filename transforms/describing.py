@@ -4,7 +4,6 @@ As in the paper (arXiv 1705.06950, section 3) it is the mean over 25 frames of t
 file is decoded, so that no frame of another shot or of what was not cut is among them.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,15 +21,14 @@ from clipscout.transforms.core import tally
 from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits
 from clipscout.transforms.core.classifiers.specs import (
     NO_LAST_LAYER,
-    ClassifierSpec,
-    LoadSettings,
     UnusableClassifierError,
 )
 from clipscout.transforms.core.duplicates import feature_files
-from clipscout.transforms.core.duplicates.feature_files import FeatureFileError, FeatureModel, Features
+from clipscout.transforms.core.duplicates.feature_files import FeatureFileError, Features
 from clipscout.transforms.core.storage import filesystem, kept, tracks
 from clipscout.transforms.core.storage.copies import shared_copy
 from clipscout.transforms.core.video.sampling import Sampling
+from clipscout.transforms.describe_settings import FRAMES, DescribeSettings, nearest_within, windows_of
 from clipscout.transforms.failures import Failure
 from clipscout.transforms.flow import Flow, Spread
 from clipscout.transforms.inference import ClassifierHandler
@@ -41,8 +39,6 @@ from clipscout.transforms.tags import FAILURES, Failed, failed
 
 _STAGE = "DescribeClips"
 _TASK = "video.decode:samples"
-#: Of the paper.
-FRAMES = 25
 #: While one clip's frames are scored, the next one's are decoded.
 _DECODERS = 2
 #: Says of a clip that its classifier cannot describe any.
@@ -57,48 +53,6 @@ class Described(NamedTuple):
     clips: beam.PCollection
     apart: beam.PCollection
     failures: beam.PCollection
-
-
-@dataclass(frozen=True)
-class DescribeSettings:
-    """How clips are described.
-
-    Attributes:
-      load: The classifier whose last layer describes them, and how it is loaded.
-      batch_size: Frames per call of the model.
-      stall_seconds: Longest silence of the decoder.
-      memory_bytes: Memory cap of the decoder.
-      max_pixels: Largest picture that is decoded.
-      threads: Most threads of the decoder.
-      tracks: The fingerprint of scores that are embeddings of the same model; empty where there are none.
-      required: Whether a classifier that cannot be used ends the job: it was asked for.
-      named: Whether the classifier was, and is not just that of the job.
-    """
-
-    load: LoadSettings
-    batch_size: int
-    stall_seconds: float
-    memory_bytes: int
-    max_pixels: int
-    threads: int
-    tracks: str = ""
-    required: bool = False
-    named: bool = False
-
-    @property
-    def spec(self) -> ClassifierSpec:
-        """The classifier."""
-        return self.load.spec
-
-    def model(self) -> FeatureModel:
-        """Returns by what features are known to come from the same model."""
-        shaping = {"classifier": self.spec.fingerprint(), "precision": self.load.precision, "frames": FRAMES}
-        return FeatureModel(self.spec.name, feature_files.fingerprint(**shaping))
-
-    def samples(self) -> int:
-        """Returns how many frames are taken of a clip: so many that windows of a video model are whole."""
-        window = self.spec.window.frames if self.spec.window else 1
-        return math.ceil(FRAMES / window) * window
 
 
 def rows_of(clips: Sequence[Clip], frames: Sequence[int], vectors: Sequence[np.ndarray]) -> Features:
@@ -180,27 +134,6 @@ class _FindFeatures(beam.DoFn):
         except ValueError:  # damaged
             return None
         return ClipFeature(clip, outputs[places].mean(axis=0, dtype=np.float64).astype(np.float32), len(set(places)))
-
-
-def nearest_within(times: np.ndarray, wanted: np.ndarray, start: float, end: float, apart: float) -> np.ndarray | None:
-    """Returns for each wanted time the place of the sample that is nearest to it and lies within a clip.
-
-    Args:
-      times: float64[n] seconds of the samples, ascending.
-      wanted: float64[k] seconds.
-      start: The clip's start in seconds.
-      end: Its end, which is no part of it.
-      apart: How far a sample may be from the wanted time.
-
-    Returns:
-      int64[k]; None where one of them has no sample so near.
-    """
-    inside = np.flatnonzero((times >= start - 1e-6) & (times < end))
-    if not len(inside):
-        return None
-    away = np.abs(times[inside][None] - wanted[:, None])
-    nearest = away.argmin(axis=1)
-    return inside[nearest] if (away[np.arange(len(wanted)), nearest] <= apart).all() else None
 
 
 def _why_not(settings: DescribeSettings) -> str:
@@ -329,12 +262,6 @@ class _DecodeClips(beam.DoFn):
             yield DecodedClip(clip, error.code, str(error))
         except ChildError as error:
             yield DecodedClip(clip, error.code("decode"), str(error), error.attempts)
-
-
-def windows_of(frames: np.ndarray, size: int) -> np.ndarray:
-    """Returns uint8[n, size, height, width, 3]: windows of a video model; the last frame may be repeated."""
-    missing = -len(frames) % size
-    return np.concatenate([frames, *[frames[-1:]] * missing]).reshape(-1, size, *frames.shape[1:])
 
 
 def _frame_batch(clip: Clip, frames: np.ndarray) -> FrameBatch:

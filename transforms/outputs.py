@@ -47,10 +47,11 @@ _Left: TypeAlias = TaggedOutput[Literal["leftovers"], Leftover]
 
 
 class Written(NamedTuple):
-    """`paths`: the manifests; `leftovers`: Leftover, earlier clips that they do not name."""
+    """`paths`: the manifests; `leftovers`: Leftover, earlier clips that they do not name; `twins`: Twin."""
 
     paths: beam.PCollection
     leftovers: beam.PCollection
+    twins: beam.PCollection
 
 
 class _DescribeVideo(beam.DoFn):
@@ -181,7 +182,7 @@ class WriteManifests(beam.PTransform):
         every = start | "Files" >> beam.FlatMap(_files, [*files, *_WRITERS])
         rows = (described.entries, failed, every) | "Rows" >> beam.Flatten()
         paths = rows | "ByFile" >> beam.GroupByKey() | beam.ParDo(_WriteManifest(self.output))
-        return Written(paths, described[_LEFTOVERS])
+        return Written(paths, described[_LEFTOVERS], twins)
 
 
 def _contents(record: Any) -> Iterator[tuple[str, str]]:

@@ -89,7 +89,7 @@ def test_a_classifier_that_is_gone_leaves_the_rest_of_the_forecast(videos, tmp_p
     rows = [{"action": "red", "path": videos[0]}]
     assert main(arguments(tmp_path, rows, path, "--trust_checkpoint")) == 0
     capsys.readouterr()
-    loading.load.cache_clear()
+    loading.forget()
     given = arguments(tmp_path, rows, path, "--preflight_only")  # a program, which nobody trusts now
     assert main(given) == 0
     told = capsys.readouterr().out

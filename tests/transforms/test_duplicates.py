@@ -15,7 +15,8 @@ from clipscout.pipeline import features_job
 from clipscout.pipeline.progress import Display
 from clipscout.pipeline.stops import Stops
 from clipscout.transforms.core.child.supervisor import Child
-from clipscout.transforms.describing import nearest_within
+from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.describe_settings import nearest_within
 from tests.colours import COLOURS
 from tests.conftest import read_jsonl
 from tests.jobs import SHAPES, SHUFFLES, measured_counters, run_rows, summary_of
@@ -417,3 +418,68 @@ def test_embeddings_that_scoring_stored_describe_clips(tmp_path, videos, zero_sh
 def test_samples_near_the_wanted_times_and_within_the_clip_count(times, places):
     found = nearest_within(np.array(times), np.array([0.8, 1.2]), 0.5, 2.0, 0.25 if times != [1.4] else 0.7)
     assert places == (None if found is None else found.tolist())
+
+
+def test_a_damaged_block_is_made_anew_and_one_of_an_earlier_run_counts_as_none(tmp_path, videos, grid_spec, caplog):
+    rows = [{"action": "red", "path": f"{videos}/[ab].mp4"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    (block,) = output.glob("features/*/blocks/*/*.parquet")
+    whole, first = block.read_bytes(), (output / "spans.jsonl").read_bytes()
+    block.write_bytes(whole[:100])
+    assert run_rows(tmp_path, rows, grid_spec, *OPTIONS)[0] == 0
+    assert block.read_bytes() == whole
+    assert (output / "spans.jsonl").read_bytes() == first
+    block.write_bytes(whole[:100])
+    status, _ = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/worse.mp4"}], grid_spec, *OPTIONS)
+    assert status == 0
+    assert f"{block} is damaged" in caplog.text
+    assert clip_numbers(output) == {"written": 1, "kept": 1}
+
+
+def test_a_reference_that_is_damaged_within_ends_the_job_in_one_line(tmp_path, videos, grid_spec, capsys):
+    described(videos / "b.mp4", tmp_path / "reference", grid_spec)
+    (block,) = (tmp_path / "reference").glob("features/*/blocks/*.parquet")
+    content = bytearray(block.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    block.write_bytes(content)
+    capsys.readouterr()
+    rows = [{"action": "red", "path": f"{videos}/a.mp4"}]
+    status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, f"--reference={tmp_path}/reference")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert status in (1, 2)
+    assert str(block) in line
+    assert list(output.glob("clips/red/*.mp4")) or status == 2  # what was made stays
+
+
+def test_on_google_cloud_clips_are_compared_set_aside_and_remembered(tmp_path, videos, grid_spec, cloud):
+    output = "gs://clipscout-test/out"
+    rows = [{"action": "red", "path": f"{videos}/[ab].mp4"}, {"action": "red", "path": f"{videos}/worse.mp4"}]
+    for _ in range(2):  # the second run brings back what the first has set aside, and sets it aside again
+        status, _ = run_rows(tmp_path, rows, grid_spec, *OPTIONS, "--duplicates=drop", "--output", output)
+        assert status == 0
+        summary = json.loads(filesystem.read_bytes(f"{output}/summary.json"))
+        assert {name: number for name, number in summary["funnel"]["clips"].items() if number} == {
+            "written": 3,
+            "duplicates": 1,
+            "kept": 2,
+        }
+        names = filesystem.list_files(output)
+        assert len([name for name in names if name.startswith("clips/") and name.endswith(".mp4")]) == 2
+        assert len([name for name in names if name.startswith("dropped/")]) == 3
+    cloud.forget()
+    later = [{"action": "red", "path": f"{videos}/copy.mp4"}]
+    status, _ = run_rows(tmp_path, later, grid_spec, *OPTIONS, "--output", output)
+    assert status == 0
+    (row,) = [json.loads(line) for line in filesystem.read_bytes(f"{output}/spans.jsonl").splitlines()]
+    assert row["seen_as"].startswith("clips/red/file-")
+
+
+def test_worker_processes_find_the_same(tmp_path, videos, grid_spec):
+    found = []
+    for options in ((), ("--workers=2",)):
+        rows = [{"action": "red", "path": f"{videos}/*"}]
+        status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, *options)
+        assert status == 0
+        found.append((output / "spans.jsonl").read_bytes())
+        shutil.rmtree(output)
+    assert found[0] == found[1]

@@ -44,9 +44,9 @@ def installed(tmp_path, monkeypatch):
     fields = {"architecture": "module:factory_of_colours:make", "labels": list(COLOURS), "resize": "squash"}
     sizes = {"input_width": 64, "input_height": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}
     (package / "spec.json").write_text(json.dumps({**fields, **sizes}))
-    loading.load.cache_clear()
+    loading.forget()
     yield package
-    loading.load.cache_clear()
+    loading.forget()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -59,7 +59,7 @@ def test_a_load_that_fails_on_a_worker_ends_the_job_at_once(tmp_path, installed,
     before = {name: (tmp_path / "output" / name).read_bytes() for name in ("summary.json", "failures.jsonl")}
     (installed / "broken").touch()
     (installed / "asked").unlink(missing_ok=True)
-    loading.load.cache_clear()
+    loading.forget()
     capsys.readouterr()
     # the output has scores of this classifier, so that preflight does not load it
     assert main(arguments(tmp_path, every, installed / "spec.json", *options, f"--workers={workers}")) == 1

@@ -30,7 +30,7 @@ def described(spec, frames, **how):
     try:
         return loading.load(LoadSettings(replace(spec, describes=True), **how)).outputs(frames)
     finally:
-        loading.load.cache_clear()
+        loading.forget()
 
 
 def frames_of(count, *more):

@@ -31,9 +31,9 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
 def cache(tmp_path, monkeypatch):
     """An empty cache, in which a folder per model appears."""
     monkeypatch.setenv("CLIPSCOUT_CACHE", str(tmp_path / "cache"))
-    loading.load.cache_clear()
+    loading.forget()
     yield tmp_path / "cache/openvino"
-    loading.load.cache_clear()  # other tests have the same specs, and nothing of these tests' engines
+    loading.forget()  # other tests have the same specs, and nothing of these tests' engines
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def uninstall(monkeypatch):
 
     def uninstalled():
         monkeypatch.setattr(engines, "openvino_version", lambda: None)
-        loading.load.cache_clear()
+        loading.forget()
 
     return uninstalled
 
@@ -58,7 +58,7 @@ def spec(tmp_path):
 
 
 def load(spec, engine="auto", **settings):
-    return loading.load.__wrapped__(LoadSettings(spec, "cpu", engine=engine, threads=2, **settings))
+    return loading._loaded.__wrapped__(LoadSettings(spec, "cpu", engine=engine, threads=2, **settings))
 
 
 class Rounded(nn.Module):

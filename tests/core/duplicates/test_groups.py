@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from clipscout.transforms.core.duplicates.groups import Choice, kept_of, tied
-from clipscout.transforms.duplicates import Block, bins_of, pairs_of
+from clipscout.transforms.feature_blocks import Block, bins_of, pairs_of
 
 CHAIN = [("b", "c"), ("a", "b"), ("d", "c"), ("x", "y")]
 SCORES = {"a": 0.1, "b": 0.3, "c": 0.3, "d": 0.2, "x": 0.5, "y": 0.6}

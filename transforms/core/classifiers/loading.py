@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import threading
 from dataclasses import replace
 from functools import lru_cache
 
@@ -24,13 +25,26 @@ def as_here(settings: LoadSettings) -> LoadSettings:
     return replace(settings, device="cpu", precision="fp32")
 
 
-@lru_cache(maxsize=2)
+_LOADING = threading.Lock()
+
+
 def load(settings: LoadSettings) -> Classifier:
     """Loads a classifier; a process holds two, that of the scores, which preflight and the job share, and of features.
 
     Raises:
       SpecError: The weights cannot be read, do not fit the architecture, or give another number of scores.
     """
+    with _LOADING:  # of several threads that want the same one loads it
+        return _loaded(settings)
+
+
+def forget() -> None:
+    """Forgets what is loaded: who holds a classifier keeps it."""
+    _loaded.cache_clear()
+
+
+@lru_cache(maxsize=2)
+def _loaded(settings: LoadSettings) -> Classifier:
     if resolve_device(settings.device) == "cpu":
         torch.set_num_threads(1)
         _keep_freed_memory()

@@ -13,6 +13,7 @@ from clipscout.transforms.records import (
     ClipMatch,
     Flush,
     ScoredVideo,
+    Twin,
     Video,
     VideoRequest,
     VideoSpans,
@@ -79,6 +80,8 @@ def tallies(record: Any) -> list[tuple[str, Any]]:
             return [("spans.not_cut", 1)]
         case Clip():
             return [("clips.written", 1), (f"clip.{record.span.action}", 1), *_reused(record.reused, "clips")]
+        case Twin():
+            return [("twins", 1)]
         case ClipMatch():
             return _match_tallies(record)
         case Flush():
@@ -159,8 +162,8 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
       `funnel`: noun to verb to number; `failures`: stage to code to number, rejections included; `messages`: code to
       its first three messages, in the order of `failures*.jsonl`; `dropped`: spans that the selection took out, by
       rule; `next_run`: how many of them another run tries again; `reused`: how many of the stored videos, the tracks
-      and the clips an earlier run made; `engines`: engine to the number of videos that it scored, in this run or an
-      earlier one; `actions`: action to its rows, how many of these have a threshold of their own, its spans and clips,
+      and the clips an earlier run made; `twins`: how many videos have the picture of another one of the run;
+      `engines`: engine to the number of videos that it scored, in this run or an earlier one; `actions`: action to its rows, how many of these have a threshold of their own, its spans and clips,
       its spans' best and median score
       (None without a span), `best_per_video`: how many of its videos were scored, and quantiles of the best response of
       each, and `kept_at`: for each threshold of a ladder the number of its spans that reach it (all but the best score
@@ -192,6 +195,7 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
             number for codes in failures.values() for code, number in codes.items() if is_tried_again(code)
         ),
         "reused": {what: totals.get(f"reused.{what}", 0) for what in ("videos", "tracks", "clips")},
+        "twins": totals.get("twins", 0),
         "engines": kinds.get("engine", {}),
         "actions": {action: _action(action, totals) for action in kinds.get("asked", {})},
         "failure_ratio": _failure_ratio(numbers),
