@@ -20,7 +20,7 @@ from clipscout.transforms.comparing import OFF
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.classifiers.specs import SpecError
 from clipscout.transforms.core.duplicates import references
-from clipscout.transforms.core.duplicates.feature_files import FeatureFileError
+from clipscout.transforms.core.duplicates.feature_files import ENDING, FeatureFileError
 from clipscout.transforms.core.queries.query_files import FORMATS, format_of
 from clipscout.transforms.core.storage import filesystem, leases, secret_manager, stale
 from clipscout.transforms.core.storage.matching import files_of_folder, match_files
@@ -276,7 +276,9 @@ def _duplicate_faults(config: Config) -> list[Fault]:
             faults += [of("reference", f": {line}") for line in references.check(references.named(path, model), model)]
         except (FeatureFileError, filesystem.StorageError) as error:
             faults.append(of("reference", f": {error}"))
-    if describe.required and not config.dataflow:
+    described = () if faults else filesystem.walk_files(model.folder(config.output))
+    known = any(name.endswith(ENDING) for name in described)  # it could, in an earlier run
+    if describe.required and not config.dataflow and not known:
         try:
             from clipscout.transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
 

@@ -7,7 +7,9 @@ of the others, or with a part of a reference, by one worker.
 import datetime
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -19,7 +21,7 @@ from clipscout.transforms.core.duplicates.groups import Choice
 from clipscout.transforms.core.duplicates.references import Reference
 from clipscout.transforms.core.duplicates.similarity import Described, Nearest, compare
 from clipscout.transforms.core.storage import filesystem, kept
-from clipscout.transforms.feature_blocks import BLOCK_ROWS, Block, bins_of, pairs_of
+from clipscout.transforms.feature_blocks import BLOCK_ROWS, READERS, Block, bins_of, pairs_of
 from clipscout.transforms.grouping import packed
 from clipscout.transforms.metrics import StageMetrics
 
@@ -123,15 +125,18 @@ class Plan(beam.DoFn):
 class PlanReferences(beam.DoFn):
     """Divides what has to be compared with references, whatever the action: small blocks are read together."""
 
-    def __init__(self, model: FeatureModel, settings: DuplicateSettings) -> None:
+    def __init__(self, output: str, model: FeatureModel, settings: DuplicateSettings) -> None:
         self._model, self._settings = model, settings
+        self._own = filesystem.join(filesystem.absolute(model.block_folder(output)), "")
 
     def process(self, keyed: tuple[Any, Iterable[Block]]) -> Iterator[Work]:
-        """Takes all blocks."""
+        """Takes all blocks; what is the output's own is no reference twice."""
         bins = tuple(bins_of(keyed[1], self._settings.block_rows))
         for path in self._settings.references:
             for reference in references.named(path, self._model):
                 for uri in reference.uris:
+                    if filesystem.absolute(uri).startswith(self._own):
+                        continue
                     yield Work(_ALL, bins, replace(reference, uris=(uri,)))
 
 
@@ -201,22 +206,20 @@ class Compare(beam.DoFn):
 
     def _seen(self, clips: Described, seen: Described, reference: Reference) -> list[tuple[str, str, float]]:
         """Returns which clips are too near to an item of a reference, to which, and how near."""
-        limit = self._settings.similarity
-        while True:
-            nearest = Nearest(len(clips))
-            compare(clips, seen, np.inf, nearest, Nearest(len(seen)))
-            near = np.flatnonzero(nearest.similarity >= limit)
-            gone = {name for name in set(nearest.ids[near]) if not _is_there(name, reference)}
-            if not gone:
-                break
-            left = np.array([name not in gone for name in seen.ids])
-            if not left.any():
-                near = near[:0]
-                break
-            seen = Described(seen.ids[left], seen.vectors[left])
+        nearest, near = self._near(clips, seen)
+        if not all(_is_there(name, reference) for name in set(nearest.ids[near])):
+            with ThreadPoolExecutor(READERS) as pool:
+                there = np.array(list(pool.map(partial(_is_there, reference=reference), seen.ids)))
+            nearest, near = self._near(clips, Described(seen.ids[there], seen.vectors[there]))
         prefix = "" if reference.own else reference.root
         names = [filesystem.join(prefix, name) if prefix else name for name in nearest.ids[near]]
         return list(zip(clips.ids[near], names, map(float, nearest.similarity[near]), strict=True))
+
+    def _near(self, clips: Described, seen: Described) -> tuple[Nearest, np.ndarray]:
+        """Returns the nearest item of each clip, and the places of the clips that are too near to theirs."""
+        nearest = Nearest(len(clips))
+        compare(clips, seen, np.inf, nearest, Nearest(len(seen)))
+        return nearest, np.flatnonzero(nearest.similarity >= self._settings.similarity)
 
 
 def _is_there(name: str, reference: Reference) -> bool:

@@ -251,11 +251,8 @@ class _DecodeClips(beam.DoFn):
                 if "times" in message.fields:
                     parts.append(np.frombuffer(message.payload, np.uint8).reshape(message.fields["shape"]))
             if window:
-                parts = [
-                    windows_of(
-                        np.concatenate([one for one in parts if one.shape[1:] == parts[0].shape[1:]]), window.frames
-                    )
-                ]
+                alike = [one for one in parts if one.shape[1:] == parts[0].shape[1:]]
+                parts = [windows_of(np.concatenate(alike), window.frames)]
             yield from (_frame_batch(clip, frames) for frames in parts)
             yield DecodedClip(clip)
         except filesystem.StorageError as error:
@@ -297,6 +294,8 @@ class _SaveFeatures(beam.DoFn):
             return
         if error := next((part.error for part in parts if part.error), ""):
             code, message = "scoring_failed", error
+        if not code and not parts:
+            code, message = "no_frames", "no frame of it could be taken"
         if code:
             yield from _apart(clip, code, message, self._metrics, decoded.attempts)
             return

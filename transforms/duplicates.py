@@ -121,7 +121,7 @@ class DropDuplicates(beam.PTransform):
         work = scoped | "ByScope" >> beam.GroupByKey() | "Plan" >> beam.ParDo(plan)
         if settings.references:
             together = blocks | "Together" >> beam.Map(_together) | "ByNothing" >> beam.GroupByKey()
-            more = together | "PlanReferences" >> beam.ParDo(PlanReferences(self.model, settings))
+            more = together | "PlanReferences" >> beam.ParDo(PlanReferences(self.output, self.model, settings))
             work = (work, more) | "AllWork" >> beam.Flatten()
         found = (
             work

@@ -17,7 +17,7 @@ from clipscout.transforms.records import Clip
 #: Rows of a block; two of them are in memory at once. Features of 1,280 numbers: 20 MB.
 BLOCK_ROWS = 4096
 #: Where each read waits for an answer.
-_READERS = 16
+READERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _WriteBlock(beam.DoFn):
         name = naming.digest("\n".join(what), 20) + feature_files.ENDING
         uri = filesystem.join(self._model.block_folder(self._output, action), name)
         if not self._is_there(uri):  # else an earlier run had the very same
-            with ThreadPoolExecutor(_READERS if filesystem.is_remote(self._output) else 1) as pool:
+            with ThreadPoolExecutor(READERS if filesystem.is_remote(self._output) else 1) as pool:
                 stored = list(pool.map(self._stored, named))
             block = rows_of(named, [int(one.frames[0]) for one in stored], [one.vectors[0] for one in stored])
             feature_files.write(uri, self._model, block)

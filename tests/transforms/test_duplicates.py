@@ -483,3 +483,19 @@ def test_worker_processes_find_the_same(tmp_path, videos, grid_spec):
         found.append((output / "spans.jsonl").read_bytes())
         shutil.rmtree(output)
     assert found[0] == found[1]
+
+
+def test_an_output_that_is_its_own_reference_sees_nothing_twice(tmp_path, videos, grid_spec):
+    rows = [{"action": "red", "path": f"{videos}/?.mp4"}]
+    run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    for named in (tmp_path / "output", next((tmp_path / "output").glob("features/*/blocks/*/*.parquet"))):
+        status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, f"--reference={named}")
+        assert status == 0
+        assert clip_numbers(output) == {"written": 3, "kept": 3}
+
+
+def test_earlier_clips_that_are_all_gone_are_no_reference(tmp_path, videos, grid_spec):
+    _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/[abc]*"}], grid_spec, *OPTIONS)
+    shutil.rmtree(output / "clips")
+    _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/worse.mp4"}], grid_spec, *OPTIONS)
+    assert clip_numbers(output) == {"written": 1, "kept": 1}

@@ -163,8 +163,8 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
       its first three messages, in the order of `failures*.jsonl`; `dropped`: spans that the selection took out, by
       rule; `next_run`: how many of them another run tries again; `reused`: how many of the stored videos, the tracks
       and the clips an earlier run made; `twins`: how many videos have the picture of another one of the run;
-      `engines`: engine to the number of videos that it scored, in this run or an earlier one; `actions`: action to its rows, how many of these have a threshold of their own, its spans and clips,
-      its spans' best and median score
+      `engines`: engine to the number of videos that it scored, in this run or an earlier one; `actions`: action to its
+      rows, how many of these have a threshold of their own, its spans and clips, its spans' best and median score
       (None without a span), `best_per_video`: how many of its videos were scored, and quantiles of the best response of
       each, and `kept_at`: for each threshold of a ladder the number of its spans that reach it (all but the best score
       cut off after three digits); `failure_ratio`: the part of the rows, of the videos or of the spans
