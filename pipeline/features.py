@@ -1,4 +1,4 @@
-"""`clipscout features VIDEOS --output FOLDER`: features of videos that are to stay unseen, for `--reference`."""
+"""`clipscout features VIDEOS`: features of videos that are to stay unseen, for `clipscout mine --reference`."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from clipscout.pipeline import options
 from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 
 _PROG = "clipscout features"
+_OUTPUT_HELP = "Folder for the features, local or gs://. Default: that of the videos, where one folder is named."
 #: Options of `clipscout mine` that mean the same here.
 _SHARED = (
     "classifier", "preprocessing", "trust_checkpoint", "precision", "engine", "device", "threads", "batch_size",
@@ -26,9 +27,7 @@ def main(argv: Sequence[str]) -> int:
     )
     text = "Videos: a folder, with all below it, paths or globs, local or gs://, separated by commas."
     parser.add_argument("videos", metavar="VIDEOS", nargs=argparse.OPTIONAL, help=text)
-    parser.add_argument(
-        "--output", metavar="TEXT", help="Folder for the features, local or gs://; not among the videos."
-    )
+    parser.add_argument("--output", metavar="TEXT", help=_OUTPUT_HELP)
     for option in options.OPTIONS:
         if option.name in _SHARED:
             shown = f" [{option.default}]" if option.default is not None else ""
@@ -41,12 +40,12 @@ def main(argv: Sequence[str]) -> int:
         return _refused(str(error))
     if unknown:
         return _refused(str(options.unknown_option_fault(unknown[0], (*_SHARED, "output"))))
-    if not chosen.videos or not chosen.output:
-        return _refused("features needs videos and a folder: clipscout features VIDEOS --output FOLDER")
+    if not chosen.videos:
+        return _refused("features needs videos: clipscout features FOLDER, or VIDEOS --output FOLDER")
     from clipscout.pipeline.start import start  # after the page of help, which is there at once
 
     texts = {name: getattr(chosen, name) for name in _SHARED}
-    return start(argv, partial(_loaded, chosen.videos, chosen.output, texts))
+    return start(argv, partial(_loaded, chosen.videos, chosen.output or "", texts))
 
 
 def _loaded(videos: str, output: str, texts: Mapping[str, str | None]) -> Callable[[Any, Any], int]:

@@ -40,13 +40,18 @@ def work(videos: str, output: str, texts: Mapping[str, str | None], stop: Stops,
 
     Args:
       videos: Folders, paths or globs, separated by commas.
-      output: The folder for the features.
+      output: The folder for the features; empty for the one folder that is named.
       texts: Option texts, as for `clipscout mine`.
       stop: Watches for signals.
       display: Shows progress.
     """
     quiet.log_to_stderr()
     try:
+        if not output and ("," in videos or not filesystem.is_folder(videos)):
+            display.close()
+            complain(f"{videos!r} is no folder: name one for the features with --output")
+            return EXIT_FAULTY_OPTIONS
+        output = output or videos
         # the rule of a job with these options, so that the features are those of its clips
         config = from_options({**texts, "input": videos, "output": output, "duplicates": "drop"})
         assert config.describe is not None

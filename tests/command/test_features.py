@@ -20,15 +20,15 @@ def test_a_test_set_stays_unseen_from_the_first_command_on(tmp_path):
         (tmp_path / place).mkdir()
         for name in names:
             shutil.copy(sample_videos() / f"{name}.mp4", tmp_path / place)
-    done = clipscout("features", tmp_path / "test_set", "--output", tmp_path / "reference", "--progress=none")
+    done = clipscout("features", tmp_path / "test_set", "--progress=none")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "features   1 of 1 video, by lite0",
-        f"reference  --reference={tmp_path}/reference",
+        f"reference  --reference={tmp_path}/test_set",
     ]
     (tmp_path / "queries.csv").write_text(f"action,path,classes\nriding a bike,{tmp_path}/videos/*.mp4,mountain bike\n")
-    given = ("--input", tmp_path / "queries.csv", "--output", tmp_path / "out", f"--reference={tmp_path}/reference")
-    done = clipscout("mine", *given, "--clip_seconds=30", "--top_k=1")
+    given = ("--input", tmp_path / "queries.csv", "--output", tmp_path / "out", f"--reference={tmp_path}/test_set")
+    done = clipscout("mine", *given, "--clip_seconds=30", "--top_k=1", "--shots=ignore")
     assert done.returncode == 0, done.stderr
     assert "2 written, 1 seen, 0 duplicates, 1 kept" in done.stdout
     (seen,) = [row for row in read_jsonl(tmp_path / "out/spans.jsonl") if row["left_out_by"]]
@@ -46,7 +46,9 @@ def test_help_names_what_it_takes():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "features needs videos and a folder: clipscout features VIDEOS --output FOLDER"),
+        ((), "features needs videos: clipscout features FOLDER, or VIDEOS --output FOLDER"),
+        (("*.mp4",), "'*.mp4' is no folder: name one for the features with --output"),
+        (("none",), "'none' is no folder: name one for the features with --output"),
         (("none", "--output", "out"), "none: no video is there"),
         (("none/*.mp4", "--output", "out"), "none/*.mp4: no video is there"),
         (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -499,3 +500,26 @@ def test_earlier_clips_that_are_all_gone_are_no_reference(tmp_path, videos, grid
     shutil.rmtree(output / "clips")
     _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/worse.mp4"}], grid_spec, *OPTIONS)
     assert clip_numbers(output) == {"written": 1, "kept": 1}
+
+
+def test_a_video_of_one_frame_is_described_by_it(tmp_path, grid_spec):
+    (tmp_path / "one").mkdir()
+    make_video(tmp_path / "one" / "frame.mp4", 1)
+    assert described(tmp_path / "one", tmp_path / "reference", grid_spec) == 0
+    (block,) = (tmp_path / "reference").glob("features/*/blocks/*.parquet")
+    table = pq.read_table(block)
+    assert table["frames"].to_pylist() == [1]
+    assert table["feature"].type.list_size == 48
+
+
+def test_each_action_has_its_answer_of_one_picture_in_two_containers(tmp_path, videos, grid_spec):
+    rows = [
+        {"action": "red", "path": f"{videos}/a.mp4"},
+        {"action": "warm", "classes": ["red", "grey"], "path": f"{videos}/a.mkv"},
+    ]
+    counts, output = measured_counters(tmp_path, rows, grid_spec, *OPTIONS)
+    assert counts["ScoreVideos/in-segments"] <= 2  # the second may ask for what the first was not asked
+    spans = rows_of(output)
+    assert {name: row["action"] for name, row in spans.items()} == {"a.mp4": "red", "a.mkv": "warm"}
+    assert [row["twin_of"] != "" for row in rows_of(output, "videos").values()].count(True) == 1
+    assert summary_of(output)["twins"] == 1
