@@ -98,6 +98,8 @@ def _actions(actions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         text = f"{name:<{width}}  {counted(found['clips'], 'clip')}"
         if found["spans"] != found["clips"]:
             text += f" of {counted(found['spans'], 'span')}"
+        if found.get("kept", found["clips"]) != found["clips"]:
+            text += f", {found['kept']} kept"
         if found["spans"]:
             text += f", best score {cut_off(found['best']):g}, median {found['median']:.3g}"
         lines += [text, *_distribution(found)]

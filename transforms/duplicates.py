@@ -49,13 +49,14 @@ class _Decide(beam.DoFn):
         )
         scores = dict(zip(clips.ids, map(float, clips.scores), strict=True))
         of_groups = groups.kept_of(edges, scores, self._settings.choice, seen)
-        for name, key in sorted(zip(clips.ids, clips.keys, strict=True)):
-            yield _match(name, key, of_groups.get(name, ""), nearest.get(name), seen.get(name))
+        for name, key, action in sorted(zip(clips.ids, clips.keys, clips.actions, strict=True)):
+            yield _match(name, key, action, of_groups.get(name, ""), nearest.get(name), seen.get(name))
 
 
 def _match(
     name: str,
     key: str,
+    action: str,
     group: str,
     nearest: tuple[float, str] | None,
     seen: tuple[float, str] | None,
@@ -64,6 +65,7 @@ def _match(
     return ClipMatch(
         key=key,
         id=name,
+        action=action,
         left_out_by=left_out_by,
         group=group,
         nearest=nearest[1] if nearest else "",
@@ -76,7 +78,7 @@ def _match(
 
 def not_compared(clip: Clip) -> ClipMatch:
     """Returns what is said of a clip that was not compared: it is kept, unless it was left out before."""
-    return ClipMatch(clip.key, clip.id, clip.left_out_by, not_compared=clip.not_compared)
+    return ClipMatch(clip.key, clip.id, clip.span.action, clip.left_out_by, not_compared=clip.not_compared)
 
 
 class _Move(beam.DoFn):

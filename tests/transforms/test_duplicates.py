@@ -153,6 +153,7 @@ def test_what_is_dropped_leaves_the_manifests_and_comes_back(tmp_path, videos, g
         kept, dropped = rows_of(output), rows_of(output, "dropped")
         assert {**kept, **dropped}.keys() == marked.keys()
         assert len(dropped) == 6
+        assert summary_of(output)["actions"]["red"]["kept"] == 3
         for name, row in dropped.items():
             places = {field: row[field].replace("dropped/", "clips/") for field in ("clip", "poster")}
             assert {**row, **places} == marked[name]

@@ -58,6 +58,7 @@ class ClipMatch:
     Attributes:
       key: The key of the clip's video.
       id: The clip's span.
+      action: The clip's action.
       left_out_by: Why it is not kept: `one_per_video`, `seen`, `duplicates`; empty where it is kept.
       group: The kept clip of its duplicate group, which may be itself; empty where it is in none.
       nearest: The clip of this run that is nearest to it; of a clip in a group the edge that ties it.
@@ -70,6 +71,7 @@ class ClipMatch:
 
     key: str
     id: str
+    action: str
     left_out_by: str = ""
     group: str = ""
     nearest: str = ""

@@ -163,7 +163,7 @@ JOB = [
     (funnel.tallies, Failure("CutClips", "cut_failed", "m", key="file-a", action="red")),
     (funnel.tallies, span(FILE, 0.5)),
     (funnel.tallies, clip(FILE, 0.5)),
-    (funnel.tallies, ClipMatch("file-a", "id", "seen")),
+    (funnel.tallies, ClipMatch("file-a", "id", "red", "seen")),
 ]
 
 
@@ -224,6 +224,7 @@ def test_actions_and_what_was_reused_are_told():
             "own_min_scores": 0,
             "spans": 0,
             "clips": 0,
+            "kept": 0,
             "best": None,
             "median": None,
             "best_per_video": {"videos": 1, "quantiles": dict.fromkeys(("0.1", "0.25", "0.5", "0.75", "0.9"), 0.0123)},
@@ -234,6 +235,7 @@ def test_actions_and_what_was_reused_are_told():
             "own_min_scores": 1,
             "spans": 2,
             "clips": 2,
+            "kept": 0,
             "best": 0.5,
             "median": 0.25,
             "best_per_video": {"videos": 1, "quantiles": dict.fromkeys(("0.1", "0.25", "0.5", "0.75", "0.9"), 0.5)},

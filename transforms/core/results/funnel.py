@@ -91,6 +91,8 @@ def tallies(record: Any) -> list[tuple[str, Any]]:
 
 def _match_tallies(match: ClipMatch) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = [(f"clips.{match.left_out_by or 'kept'}", 1)]
+    if not match.left_out_by:
+        found.append((f"kept.{match.action}", 1))
     if match.nearest_similarity is not None:
         found.append(("similarity", float(match.nearest_similarity)))
     if match.group == match.id:
@@ -164,14 +166,14 @@ def assemble(totals: Mapping[str, Any]) -> dict[str, Any]:
       rule; `next_run`: how many of them another run tries again; `reused`: how many of the stored videos, the tracks
       and the clips an earlier run made; `twins`: how many videos have the picture of another one of the run;
       `engines`: engine to the number of videos that it scored, in this run or an earlier one; `actions`: action to its
-      rows, how many of these have a threshold of their own, its spans and clips, its spans' best and median score
-      (None without a span), `best_per_video`: how many of its videos were scored, and quantiles of the best response of
-      each, and `kept_at`: for each threshold of a ladder the number of its spans that reach it (all but the best score
-      cut off after three digits); `failure_ratio`: the part of the rows, of the videos or of the spans
-      that ended as a failure, whichever is largest (rejections by a stated rule are none); `compared`: how many clips
-      were compared, why others cannot be (where their classifier cannot), in how many groups some are tied, and how
-      near each is to the nearest other one (a similarity, cut off after three digits, to the number of clips);
-      `adds_up`: whether every equation of `EQUATIONS` holds.
+      rows, how many of these have a threshold of their own, its spans, its clips and how many of these are kept, its
+      spans' best and median score (None without a span), `best_per_video`: how many of its videos were scored, and
+      quantiles of the best response of each, and `kept_at`: for each threshold of a ladder the number of its spans that
+      reach it (all but the best score cut off after three digits); `failure_ratio`: the part of the rows, of the videos
+      or of the spans that ended as a failure, whichever is largest (rejections by a stated rule are none); `compared`:
+      how many clips were compared, why others cannot be (where their classifier cannot), in how many groups some are
+      tied, and how near each is to the nearest other one (a similarity, cut off after three digits, to the number of
+      clips); `adds_up`: whether every equation of `EQUATIONS` holds.
     """
     kinds: dict[str, dict[str, Any]] = {}
     for name in sorted(totals):
@@ -249,6 +251,7 @@ def _action(action: str, totals: Mapping[str, Any]) -> dict[str, Any]:
         "own_min_scores": totals.get(f"own_min_scores.{action}", 0),
         "spans": len(scores) if scores else 0,
         "clips": totals.get(f"clip.{action}", 0),
+        "kept": totals.get(f"kept.{action}", 0),
         "best": scores.best if scores else None,
         "median": scores.quantile(0.5) if scores else None,
         "best_per_video": {
