@@ -1,5 +1,7 @@
 """Decoded pictures: shape, cropping, the right way up, and the facts that a probe tells of a file."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,7 @@ def test_probe_tells_the_size_as_shown(tmp_path, matrix, size):
 
 def test_probe_tells_the_facts(tmp_path):
     facts = probe(make_video(tmp_path / "a.mp4", 50, audio=True))
+    assert re.fullmatch("[0-9a-f]{64}", facts.pop("picture"))
     assert facts == {
         "duration_seconds": pytest.approx(2.0),
         "width": 192,
