@@ -88,7 +88,7 @@ def look(config: Config, beam_options: PipelineOptions, unjudged: Set[str] = fro
     notes: list[str] = []
     if "classifier" not in unjudged and not config.fetch_only:
         classifier_faults, notes = _tried_classifier(config, look=usable)
-        faults += classifier_faults or _duplicate_faults(config)
+        faults += classifier_faults or _duplicate_faults(config, look=usable)
         notes += _duplicate_notes(config)
     return Found([fault for fault in faults if unjudged.isdisjoint(fault.options)], rows, plan, notes)
 
@@ -265,8 +265,8 @@ def _duplicate_notes(config: Config) -> list[str]:
     return []
 
 
-def _duplicate_faults(config: Config) -> list[Fault]:
-    """Looks at what clips are to be held against, and tries out the classifier that describes them if it was named."""
+def _duplicate_faults(config: Config, *, look: bool) -> list[Fault]:
+    """Looks at what clips are to be held against; tries out a classifier that is named, unless it is known to work."""
     rule, describe = config.duplicates, config.describe
     if rule.mode == OFF or describe is None:
         return []
@@ -276,10 +276,11 @@ def _duplicate_faults(config: Config) -> list[Fault]:
             faults += [of("reference", f": {line}") for line in references.check(references.named(path, model), model)]
         except (FeatureFileError, filesystem.StorageError) as error:
             faults.append(of("reference", f": {error}"))
-    described = () if faults else filesystem.walk_files(model.folder(config.output))
-    known = any(name.endswith(ENDING) for name in described)  # it could, in an earlier run
-    if describe.required and not config.dataflow and not known:
+    if describe.required and not config.dataflow:
         try:
+            described = filesystem.walk_files(model.folder(config.output)) if look else ()
+            if any(name.endswith(ENDING) for name in described):  # it could, in an earlier run
+                return faults
             from clipscout.transforms.core.classifiers import loading  # torch: seconds, and only where it is needed
 
             loading.load(describe.load).try_out(1)
