@@ -265,23 +265,32 @@ def comparing(way: str, count: str, folder: str) -> dict[str, Any]:
 
 
 def describing(folder: str, *clips: str) -> dict[str, Any]:
-    """Features of clips, by the job behind `clipscout features`, with the model loaded before the clock starts."""
-    from clipscout.pipeline import features_job
+    """The stage itself on clips of ten seconds, with the model loaded before the clock starts."""
+    import apache_beam as beam
+    from apache_beam.runners.runner import create_runner
+
     from clipscout.pipeline.config import from_options
+    from clipscout.pipeline.options import LOCAL_RUNNER
     from clipscout.transforms.core.classifiers import loading
+    from clipscout.transforms.describing import DescribeClips
+    from clipscout.transforms.flow import Flow
+    from clipscout.transforms.records import CandidateSpan, Clip
 
     shutil.rmtree(folder, ignore_errors=True)
-    videos = [str(Path(clip).absolute()) for clip in clips]
-    texts = {"input": ",".join(videos), "output": folder, "duplicates": "drop"}
-    config = from_options(texts)
-    assert config.describe is not None
-    loading.load(config.describe.load).try_out(1)
+    describe = from_options({"input": "-", "output": folder, "duplicates": "drop"}).describe
+    assert describe is not None
+    loading.load(describe.load).try_out(1)
+    span = CandidateSpan("file-a", "an action", 0.0, 10.0, 5.0, -1, 0.5, 1, "", 0.0)
+    made = [Clip(span, str(Path(one).absolute()), 10.0, 250, 224, 224, False, f"sha256:{one}") for one in clips]
 
     def work() -> int:
-        assert features_job.run(config, videos) == []
+        with beam.Pipeline(runner=create_runner(LOCAL_RUNNER)) as pipeline:
+            _ = pipeline | beam.Create(made, reshuffle=False) | DescribeClips(folder, describe, Flow(streams=True))
         return len(clips)
 
-    return timed(work)
+    found = timed(work)
+    assert len(list(Path(folder).glob("features/*/clips/*"))) == len(clips)
+    return found
 
 
 if __name__ == "__main__":
