@@ -140,7 +140,8 @@ class Course:
         if counts("CutClips", "in-spans"):  # else they are not cut, or wait for a cap over all videos
             proposed = counts("SelectSpans", "out-spans") or counts("ProposeSpans", "out-spans")
             yield _stage("clips", cut, max(proposed, counts("CutClips", "in-spans")), _as_before(reused))
-        to_describe, known = counts("DescribeClips", "in-clips"), counts("DescribeClips", "reused-features")
+        to_describe = counts("DescribeClips", "in-clips") - counts("DescribeClips", "not-described")
+        known = counts("DescribeClips", "reused-features")
         described = counts("DescribeClips", "out-features") + known + counts.failed("DescribeClips")
         yield _stage("features", described, to_describe, _as_before(known))
         pairs = counts("DropDuplicates", "pairs")

@@ -290,6 +290,7 @@ class _SaveFeatures(beam.DoFn):
         assert {part.key for part in parts} <= {clip.id}, (parts, clip)
         code, message = decoded.code, decoded.message
         if code == CANNOT:
+            self._metrics.count("not-described")
             yield TaggedOutput(_APART, replace(clip, not_compared=message))
             return
         if error := next((part.error for part in parts if part.error), ""):
