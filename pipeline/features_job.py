@@ -13,7 +13,7 @@ from clipscout.pipeline.config import Config, ConfigError, from_options
 from clipscout.pipeline.faults import EXIT_FAULTY_OPTIONS
 from clipscout.pipeline.options import LOCAL_RUNNER
 from clipscout.pipeline.progress import Display
-from clipscout.pipeline.run import EXIT_FAILED_JOB, complain
+from clipscout.pipeline.run import EXIT_FAILED_JOB, OWN_ERRORS, complain, failed
 from clipscout.pipeline.stops import Stops
 from clipscout.transforms.core import tally
 from clipscout.transforms.core.child.supervisor import Child, ChildError
@@ -28,7 +28,8 @@ from clipscout.transforms.feature_blocks import Block, WriteBlocks
 from clipscout.transforms.flow import Flow
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import CandidateSpan, Clip
-from clipscout.transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.tags import FAILURES, Failed
+from clipscout.transforms.tags import failed as failed_item
 
 _MOST_TOLD = 20
 #: Where a container does not tell how long it is: more frames are taken then.
@@ -65,7 +66,13 @@ def work(videos: str, output: str, texts: Mapping[str, str | None], stop: Stops,
         complain(*str(error).splitlines())
         return EXIT_FAULTY_OPTIONS
     stop.words = "stopped; what was described is kept, and the same command goes on from there"
-    failures = run(config, found)
+    try:
+        failures = run(config, found)
+    except (RuntimeError, *OWN_ERRORS) as error:
+        if stop.number:
+            raise
+        display.close()
+        return failed(PipelineOptions([]), error)
     model = config.describe.model()
     display.close()
     for line in failures[:_MOST_TOLD]:
@@ -164,10 +171,10 @@ class _LookAt(beam.DoFn):
                 request = {"path": path, "max_pixels": self._max_pixels}
                 *_, probed = self._child.call_again("video.probing:probe", request, self._probe)
         except filesystem.StorageError as error:
-            yield failed(Failure("DescribeClips", error.code, f"{uri}: {error}", key))
+            yield failed_item(Failure("DescribeClips", error.code, f"{uri}: {error}", key))
             return
         except ChildError as error:
-            yield failed(Failure("DescribeClips", error.code("decode"), f"{uri}: {error}", key))
+            yield failed_item(Failure("DescribeClips", error.code("decode"), f"{uri}: {error}", key))
             return
         seconds = max(probed.fields["duration_seconds"] or _UNKNOWN_SECONDS, 1e-3)
         span = CandidateSpan(key, "", 0.0, seconds, 0.0, -1, 0.0, 1, "", 0.0)

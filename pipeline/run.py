@@ -56,7 +56,7 @@ from clipscout.transforms.outputs import TooManyFailuresError
 
 EXIT_FAILED_JOB = 1
 #: What ends a job by its own words, raised here or told in a worker's text.
-_OWN_ERRORS = (
+OWN_ERRORS = (
     TooManyFailuresError,
     UnusableClassifierError,
     supervisor.ChildStartError,
@@ -143,14 +143,14 @@ def mine(argv: Sequence[str], stop: Stops, display: Display) -> int:
         did = "does not answer" if isinstance(error, RequestException) else "refused the job"
         complain(f"Dataflow {did}: {' '.join(str(error).split())}")
         return EXIT_FAILED_JOB
-    except (DataflowRuntimeException, RuntimeError, *_OWN_ERRORS) as error:
+    except (DataflowRuntimeException, RuntimeError, *OWN_ERRORS) as error:
         if stop.number:
             raise
         if _is_own(beam_options) and reasons.is_worker_gone(str(error)):
             _died(stop)
             stop.say()
             return EXIT_FAILED_JOB
-        return _failed(beam_options, error)
+        return failed(beam_options, error)
 
 
 def _lease(config: Config, beam_options: PipelineOptions, stop: Stops) -> contextlib.AbstractContextManager[object]:
@@ -191,10 +191,10 @@ def _announce(config: Config, found: preflight.Found) -> None:
         print(closing.printable(line), flush=True)
 
 
-def _failed(beam_options: ClipscoutOptions, error: BaseException) -> int:
+def failed(beam_options: PipelineOptions, error: BaseException) -> int:
     """Says in one line what ended a job, and returns the exit status; raises what only its traceback explains."""
     text = f"{type(error).__name__}: {error}"
-    names = "|".join(kind.__name__ for kind in _OWN_ERRORS)
+    names = "|".join(kind.__name__ for kind in OWN_ERRORS)
     own = re.search(rf"(?:{names}): (.*?)(?: \[while running|$)", text, re.MULTILINE)
     if KeyboardInterrupt.__name__ in text or (own is None and _is_own(beam_options)):
         raise error

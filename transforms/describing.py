@@ -4,7 +4,6 @@ As in the paper (arXiv 1705.06950, section 3) it is the mean over 25 frames of t
 file is decoded, so that no frame of another shot or of what was not cut is among them.
 """
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +13,6 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import TaggedOutput
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.core import tally
@@ -34,15 +32,15 @@ from clipscout.transforms.flow import Flow, Spread
 from clipscout.transforms.inference import ClassifierHandler
 from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import Clip, ClipFeature, DecodedClip, FrameBatch, ScoredSamples
-from clipscout.transforms.slots import Slots
 from clipscout.transforms.tags import FAILURES, Failed, failed
+from clipscout.transforms.working_ahead import WorksAhead
 
 _STAGE = "DescribeClips"
 _TASK = "video.decode:samples"
 #: While one clip's frames are scored, the next one's are decoded.
 _DECODERS = 2
 #: Says of a clip that its classifier cannot describe any.
-CANNOT = "cannot"
+_CANNOT = "cannot"
 _APART: Literal["apart"] = "apart"
 _Apart: TypeAlias = TaggedOutput[Literal["apart"], Clip]
 
@@ -159,42 +157,24 @@ class _Begun:
         self.error: filesystem.StorageError | None = None
 
 
-class _DecodeClips(beam.DoFn):
+class _DecodeClips(WorksAhead):
     """Gives the frames of clips, and behind them how that went; what is described already passes in its place."""
 
     def __init__(self, output: str, settings: DescribeSettings) -> None:
-        self._output, self._settings, self._slots = output, settings, Slots()
+        super().__init__(Limits(settings.stall_seconds, memory_bytes=settings.memory_bytes), _DECODERS)
+        self._output, self._settings = output, settings
         self._metrics = StageMetrics(_STAGE)
         self._why: str | None = None
 
-    def setup(self) -> None:
-        self._slot = self._slots.get()
-        limits = Limits(self._settings.stall_seconds, memory_bytes=self._settings.memory_bytes)
-        self._free = [Child(limits) for _ in range(_DECODERS)]
-        self._waiting: deque[_Begun | ClipFeature] = deque()
-
-    def teardown(self) -> None:
-        for waiting in self._waiting:
-            if isinstance(waiting, _Begun):
-                waiting.copies.close()
-                waiting.child.close()
-        for child in self._free:
-            child.close()
-
     def process(self, element: Clip | ClipFeature) -> Iterator[FrameBatch | DecodedClip | ClipFeature]:
         if isinstance(element, Clip) and (why := self._why_not()):
-            yield DecodedClip(element, CANNOT, why)
+            yield DecodedClip(element, _CANNOT, why)
             return
         self._waiting.append(self._begun(element) if isinstance(element, Clip) else element)
         while not self._free or isinstance(self._waiting[0], ClipFeature):
             yield from self._first()
             if not self._waiting:
                 return
-
-    def finish_bundle(self) -> Iterator[Any]:
-        while self._waiting:
-            for output in self._first():
-                yield GlobalWindows.windowed_value_at_end_of_window(output)
 
     def _why_not(self) -> str:
         """Returns why the classifier cannot describe clips, where that ends no job; the first clip finds out.
@@ -289,7 +269,7 @@ class _SaveFeatures(beam.DoFn):
         clip = decoded.clip
         assert {part.key for part in parts} <= {clip.id}, (parts, clip)
         code, message = decoded.code, decoded.message
-        if code == CANNOT:
+        if code == _CANNOT:
             self._metrics.count("not-described")
             yield TaggedOutput(_APART, replace(clip, not_compared=message))
             return

@@ -7,7 +7,6 @@ memory as a whole. What leaves the stage are times and responses.
 import contextlib
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
 
 from clipscout.transforms.core.child.supervisor import Child, ChildError, Limits, Message
@@ -28,9 +26,9 @@ from clipscout.transforms.metrics import StageMetrics
 from clipscout.transforms.records import DecodeReport, Flush, FrameBatch, Segment, Video
 from clipscout.transforms.score_tracks import Assemble, SaveScores
 from clipscout.transforms.scoring_settings import ScoringSettings
-from clipscout.transforms.slots import Slots
 from clipscout.transforms.stored_scores import FindStored
 from clipscout.transforms.tags import FAILURES
+from clipscout.transforms.working_ahead import WorksAhead
 
 _STAGE = "ScoreVideos"
 _TASK = "video.decode:samples"
@@ -58,7 +56,7 @@ class _Begun:
             self.error = error
 
 
-class _Decode(beam.DoFn):
+class _Decode(WorksAhead):
     """Streams the samples of segments out of decoder children, in the order of the segments.
 
     Args:
@@ -69,22 +67,9 @@ class _Decode(beam.DoFn):
     """
 
     def __init__(self, output: str, settings: ScoringSettings, children: int) -> None:
-        self._output, self._settings, self._slots, self._count = output, settings, Slots(), children
+        super().__init__(Limits(settings.stall_seconds, memory_bytes=settings.memory_bytes), children)
+        self._output, self._settings = output, settings
         self._metrics = StageMetrics(_STAGE)
-
-    def setup(self) -> None:
-        self._slot = self._slots.get()
-        limits = Limits(self._settings.stall_seconds, memory_bytes=self._settings.memory_bytes)
-        self._free = [Child(limits) for _ in range(self._count)]
-        self._waiting: deque[_Begun | Segment | Following] = deque()
-
-    def teardown(self) -> None:
-        for waiting in self._waiting:
-            if isinstance(waiting, _Begun):
-                waiting.copies.close()
-                waiting.child.close()
-        for child in self._free:
-            child.close()
 
     def process(self, element: Segment | Following) -> Iterator[FrameBatch | Following]:
         if self._count > 1 and isinstance(element, Segment):
@@ -93,11 +78,6 @@ class _Decode(beam.DoFn):
             self._waiting.append(element)
         while self._waiting and (not self._free or isinstance(element, Flush) or not self._is_begun()):
             yield from self._first()
-
-    def finish_bundle(self) -> Iterator[Any]:
-        while self._waiting:
-            for output in self._first():
-                yield GlobalWindows.windowed_value_at_end_of_window(output)
 
     def _is_begun(self) -> bool:
         return isinstance(self._waiting[0], _Begun)

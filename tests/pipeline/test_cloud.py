@@ -192,6 +192,7 @@ def test_gpu_workers_score_on_the_gpu_or_not_at_all():
         (["--workers=2"], "--workers is for the local runner"),
         (["--input=queries.csv"], "--input: 'queries.csv' is on this machine"),
         (["--output=out"], "--output: 'out' is on this machine"),
+        (["--reference=gs://b/x.parquet,set"], "--reference: 'set' is on this machine"),
         (["--exclude=gs://b/x.csv,ids.txt"], "--exclude: 'ids.txt' is on this machine"),
         (["--cookies=cookies.txt"], "--cookies: 'cookies.txt' is on this machine"),
         (["--proxy=proxy.txt"], "--proxy names a file on this machine"),

@@ -21,14 +21,10 @@ from clipscout.transforms.core.video.sampling import Sampling
 from tests.colours import COLOURS, ColourModel
 from tests.core.classifiers.test_ar_checkpoints import save_checkpoint
 from tests.jobs import arguments, main, scene_video
+from tests.tiny_clip import TINY_CLIP
 
 LABELS = list(COLOURS)
 SIZE = {"resize": "squash", "input_width": 64, "input_height": 64}
-TINY_CLIP = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 """What was scored is not scored again: for new actions and prompts, and for the same content under another name."""
 
-import json
 import shutil
 
-import open_clip
 import pytest
 import torch
 
+from tests import tiny_clip
 from tests.conftest import read_jsonl
 from tests.jobs import SHAPES, arguments, assert_same_rows, main, run_measured, scene_video
-from tests.pipeline.test_kinds import TINY_CLIP, small, spec
+from tests.pipeline.test_kinds import small, spec
 
 LESS = ("--clip_seconds=2", "--min_score=0.05", "--frame_stride=2", "--cut=none")
 
@@ -24,11 +23,7 @@ def video(tmp_path_factory):
 def zero_shot(tmp_path_factory):
     """A small open_clip model of random weights, as an option's value."""
     folder = tmp_path_factory.mktemp("clip")
-    (folder / "tiny.json").write_text(json.dumps(TINY_CLIP))
-    open_clip.add_model_config(folder / "tiny.json")
-    torch.manual_seed(6)
-    torch.save(open_clip.create_model("tiny", pretrained=None).state_dict(), folder / "clip.pt")
-    return f"open_clip:{folder}/tiny.json:{folder}/clip.pt"
+    return tiny_clip.save(folder)
 
 
 def assert_answered_from_the_track(folder, video, classifier, first, then, *more):

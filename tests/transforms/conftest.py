@@ -8,6 +8,7 @@ import pytest
 from clipscout.pipeline.run import main
 from tests.colours import COLOURS
 from tests.media_maker import make_video, stamped
+from tests.transforms import twins
 from tests.web_jobs import OPTIONS
 from tests.web_server import Running
 
@@ -51,3 +52,9 @@ def job(tmp_path, colour_spec):
         return main([*base, *OPTIONS, *options]), place
 
     return run
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """A folder of videos some of which show the same; see `twins.make`."""
+    return twins.make(tmp_path_factory.mktemp("videos"))

@@ -3,64 +3,17 @@
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
-import open_clip
-import pyarrow.parquet as pq
 import pytest
-import torch
-from PIL import Image
 
-from clipscout.pipeline import features_job
-from clipscout.pipeline.progress import Display
-from clipscout.pipeline.stops import Stops
 from clipscout.transforms.core.child.supervisor import Child
-from clipscout.transforms.core.storage import filesystem
+from clipscout.transforms.core.storage import filesystem, naming
 from clipscout.transforms.describe_settings import nearest_within
-from tests.colours import COLOURS
+from tests import tiny_clip
 from tests.conftest import read_jsonl
 from tests.jobs import SHAPES, SHUFFLES, measured_counters, run_rows, summary_of
-from tests.media_maker import make_video, remux
-from tests.pipeline.test_kinds import TINY_CLIP
-
-OPTIONS = ("--clip_seconds=2", "--top_k=1", "--min_score=0.5", "--sample_fps=5")
-
-
-def patterned(path, seed, colour="red", seconds=3, **settings):
-    """Writes a video of one colour with blotches of its own, which no other seed has."""
-    random = np.random.default_rng(seed)
-    blotches = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8)).resize((192, 54), Image.Resampling.NEAREST)
-    picture = np.empty((108, 192, 3), np.uint8)
-    picture[:54], picture[54:] = np.asarray(blotches), COLOURS[colour]
-
-    def moving(index):
-        shown = picture.copy()
-        shown[60:66, 10 + 2 * index : 20 + 2 * index] = 0
-        return shown
-
-    return make_video(path, round(seconds * 10), rate=10, picture=moving, **settings)
-
-
-def rows_of(output, manifest="spans"):
-    return {row["source"].rpartition("/")[2]: row for row in read_jsonl(output / f"{manifest}.jsonl")}
-
-
-def clip_numbers(output):
-    return {name: number for name, number in summary_of(output)["funnel"]["clips"].items() if number}
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    """Three different videos; of the first the same picture in five containers, and one encoded anew."""
-    folder = tmp_path_factory.mktemp("videos")
-    for seed, name in enumerate("abc"):
-        patterned(folder / f"{name}.mp4", seed)
-    for ending in ("mkv", "mov", "ts", "flv"):
-        remux(str(folder / "a.mp4"), str(folder / f"a.{ending}"), "mpegts" if ending == "ts" else None)
-    patterned(folder / "worse.mp4", 0, options={"crf": "30"})
-    shutil.copy(folder / "a.mp4", folder / "copy.mp4")
-    return folder
+from tests.transforms.twins import OPTIONS, clip_numbers, patterned, rows_of
 
 
 @SHAPES
@@ -243,81 +196,6 @@ def test_one_clip_per_video_is_its_strongest_and_counted_apart(tmp_path, grid_sp
     assert len(drawn) > 1
 
 
-def described(videos, output, classifier):
-    with Stops() as stop, Display("none") as display:
-        return features_job.work(str(videos), str(output), {"classifier": classifier}, stop, display)
-
-
-def test_a_reference_is_not_collected(tmp_path, videos, grid_spec, capsys):
-    (tmp_path / "test_set").mkdir()
-    shutil.copy(videos / "worse.mp4", tmp_path / "test_set" / "held_out.mp4")
-    shutil.copy(videos / "b.mp4", tmp_path / "test_set" / "other.mkv")
-    assert described(tmp_path / "test_set", tmp_path / "reference", grid_spec) == 0
-    assert f"--reference={tmp_path}/reference" in capsys.readouterr().out
-    rows = [{"action": "red", "path": f"{videos}/[ac].mp4"}]
-    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, f"--reference={tmp_path}/reference")
-    assert clip_numbers(output) == {"written": 2, "seen": 1, "kept": 1}
-    row = rows_of(output)["a.mp4"]
-    assert row["seen_as"] == f"{tmp_path}/test_set/held_out.mp4"
-    assert row["seen_similarity"] > 0.97
-    assert not row["kept"]
-    assert rows_of(output)["c.mp4"]["kept"]
-
-
-def test_features_follow_the_folder_they_are_of(tmp_path, videos, grid_spec, capsys):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    for name in ("a.mp4", "b.mp4"):
-        shutil.copy(videos / name, folder)
-    (folder / "broken.mp4").write_bytes(b"\0" * 100)
-    assert described(folder, tmp_path / "out", grid_spec) == 1
-    shown = capsys.readouterr()
-    assert "features   2 of 3 videos, by grid.json" in shown.out
-    assert f"clipscout: unreadable_video: {folder}/broken.mp4: " in shown.err
-    (folder / "broken.mp4").unlink()
-    (folder / "a.mp4").unlink()
-    assert described(folder, tmp_path / "out", grid_spec) == 0
-    assert len(list((tmp_path / "out").glob("features/*/blocks/*.parquet"))) == 1
-    _, output = run_rows(
-        tmp_path, [{"action": "red", "path": f"{videos}/?.mp4"}], grid_spec, *OPTIONS, f"--reference={tmp_path}/out"
-    )
-    assert [name for name, row in rows_of(output).items() if row["left_out_by"]] == ["b.mp4"]
-
-
-def test_a_later_run_does_not_collect_what_an_earlier_one_has(tmp_path, videos, grid_spec):
-    first, second = ([{"action": "red", "path": f"{videos}/{name}"}] for name in ("[ab].mp4", "[c]*.mp4"))
-    run_rows(tmp_path, first, grid_spec, *OPTIONS)
-    second += [{"action": "red", "path": f"{videos}/worse.mp4"}]
-    _, output = run_rows(tmp_path, second, grid_spec, *OPTIONS, "--duplicates=drop")
-    assert clip_numbers(output) == {"written": 3, "seen": 2, "kept": 1}
-    (earlier,) = {row["seen_as"] for row in rows_of(output, "dropped").values()}
-    assert earlier.startswith("clips/red/file-a-")
-    assert (output / earlier).is_file()
-    # with both asked for again nothing was seen before
-    _, output = run_rows(tmp_path, [*first, *second], grid_spec, *OPTIONS)
-    assert clip_numbers(output) == {"written": 5, "duplicates": 2, "kept": 3}
-    # a clip that is gone is no reference
-    run_rows(tmp_path, first, grid_spec, *OPTIONS)
-    (output / earlier).unlink()
-    _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/worse.mp4"}], grid_spec, *OPTIONS)
-    assert rows_of(output)["worse.mp4"]["seen_as"] != earlier
-
-
-def test_a_daily_job_holds_the_days_before_against_its_clips(tmp_path, videos, grid_spec):
-    def day(date, *names):
-        rows = [{"action": "red", "path": f"{videos}/{name}"} for name in names]
-        dated = ("--output", f"{tmp_path}/days/{{date}}", f"--date={date}")
-        run_rows(tmp_path, rows, grid_spec, *OPTIONS, *dated)
-        return tmp_path / "days" / date
-
-    day("2026-03-01", "a.mp4", "b.mp4")
-    output = day("2026-03-02", "worse.mp4", "c.mp4", "b.mp4")
-    assert clip_numbers(output) == {"written": 3, "seen": 2, "kept": 1}
-    assert rows_of(output)["worse.mp4"]["seen_as"].startswith(f"{tmp_path}/days/2026-03-01/clips/red/file-a")
-    output = day("2026-02-01", "a.mp4")  # days after are none before
-    assert clip_numbers(output) == {"written": 1, "kept": 1}
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -340,22 +218,6 @@ def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path, videos, grid_spec
     assert not output.exists()
 
 
-def test_a_reference_of_another_model_is_refused_before_anything_runs(tmp_path, videos, grid_spec, capsys):
-    run_rows(tmp_path, [{"action": "red", "path": f"{videos}/a.mp4"}], grid_spec, *OPTIONS)
-    other = json.loads(Path(grid_spec).read_text())
-    path = grid_spec.replace("grid.json", "other.json")
-    with open(path, "w") as file:
-        json.dump({**other, "mean": [0.1, 0, 0]}, file)
-    capsys.readouterr()
-    (tmp_path / "more").mkdir()
-    rows = [{"action": "red", "path": f"{videos}/a.mp4"}]
-    status, output = run_rows(tmp_path / "more", rows, path, *OPTIONS, f"--reference={tmp_path}/output")
-    assert status == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"{tmp_path}/output: holds features of other models only" in line
-    assert not output.exists()
-
-
 def test_a_damaged_feature_of_an_earlier_run_is_made_anew(tmp_path, videos, grid_spec):
     rows = [{"action": "red", "path": f"{videos}/?.mp4"}]
     _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
@@ -373,11 +235,7 @@ def test_a_damaged_feature_of_an_earlier_run_is_made_anew(tmp_path, videos, grid
 def zero_shot(tmp_path_factory):
     """A small open_clip model of random weights, as an option's value."""
     folder = tmp_path_factory.mktemp("clip")
-    (folder / "tiny.json").write_text(json.dumps(TINY_CLIP))
-    open_clip.add_model_config(folder / "tiny.json")
-    torch.manual_seed(6)
-    torch.save(open_clip.create_model("tiny", pretrained=None).state_dict(), folder / "clip.pt")
-    return f"open_clip:{folder}/tiny.json:{folder}/clip.pt"
+    return tiny_clip.save(folder)
 
 
 def test_embeddings_that_scoring_stored_describe_clips(tmp_path, videos, zero_shot, monkeypatch):
@@ -438,21 +296,6 @@ def test_a_damaged_block_is_made_anew_and_one_of_an_earlier_run_counts_as_none(t
     assert clip_numbers(output) == {"written": 1, "kept": 1}
 
 
-def test_a_reference_that_is_damaged_within_ends_the_job_in_one_line(tmp_path, videos, grid_spec, capsys):
-    described(videos / "b.mp4", tmp_path / "reference", grid_spec)
-    (block,) = (tmp_path / "reference").glob("features/*/blocks/*.parquet")
-    content = bytearray(block.read_bytes())
-    content[len(content) // 3] ^= 0xFF
-    block.write_bytes(content)
-    capsys.readouterr()
-    rows = [{"action": "red", "path": f"{videos}/a.mp4"}]
-    status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, f"--reference={tmp_path}/reference")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert status in (1, 2)
-    assert str(block) in line
-    assert list(output.glob("clips/red/*.mp4")) or status == 2  # what was made stays
-
-
 def test_on_google_cloud_clips_are_compared_set_aside_and_remembered(tmp_path, videos, grid_spec, cloud):
     output = "gs://clipscout-test/out"
     rows = [{"action": "red", "path": f"{videos}/[ab].mp4"}, {"action": "red", "path": f"{videos}/worse.mp4"}]
@@ -487,32 +330,6 @@ def test_worker_processes_find_the_same(tmp_path, videos, grid_spec):
     assert found[0] == found[1]
 
 
-def test_an_output_that_is_its_own_reference_sees_nothing_twice(tmp_path, videos, grid_spec):
-    rows = [{"action": "red", "path": f"{videos}/?.mp4"}]
-    run_rows(tmp_path, rows, grid_spec, *OPTIONS)
-    for named in (tmp_path / "output", next((tmp_path / "output").glob("features/*/blocks/*/*.parquet"))):
-        status, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS, f"--reference={named}")
-        assert status == 0
-        assert clip_numbers(output) == {"written": 3, "kept": 3}
-
-
-def test_earlier_clips_that_are_all_gone_are_no_reference(tmp_path, videos, grid_spec):
-    _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/[abc]*"}], grid_spec, *OPTIONS)
-    shutil.rmtree(output / "clips")
-    _, output = run_rows(tmp_path, [{"action": "red", "path": f"{videos}/worse.mp4"}], grid_spec, *OPTIONS)
-    assert clip_numbers(output) == {"written": 1, "kept": 1}
-
-
-def test_a_video_of_one_frame_is_described_by_it(tmp_path, grid_spec):
-    (tmp_path / "one").mkdir()
-    make_video(tmp_path / "one" / "frame.mp4", 1)
-    assert described(tmp_path / "one", tmp_path / "reference", grid_spec) == 0
-    (block,) = (tmp_path / "reference").glob("features/*/blocks/*.parquet")
-    table = pq.read_table(block)
-    assert table["frames"].to_pylist() == [1]
-    assert table["feature"].type.list_size == 48
-
-
 def test_each_action_has_its_answer_of_one_picture_in_two_containers(tmp_path, videos, grid_spec):
     rows = [
         {"action": "red", "path": f"{videos}/a.mp4"},
@@ -524,3 +341,17 @@ def test_each_action_has_its_answer_of_one_picture_in_two_containers(tmp_path, v
     assert {name: row["action"] for name, row in spans.items()} == {"a.mp4": "red", "a.mkv": "warm"}
     assert [row["twin_of"] != "" for row in rows_of(output, "videos").values()].count(True) == 1
     assert summary_of(output)["twins"] == 1
+
+
+def test_a_track_of_an_earlier_version_is_found_and_renamed(tmp_path, videos, grid_spec):
+    rows = [{"action": "red", "path": f"{videos}/b.mp4"}]
+    _, output = run_rows(tmp_path, rows, grid_spec, *OPTIONS)
+    (track,) = output.glob("scores/*/*.parquet")
+    (video,) = read_jsonl(output / "videos.jsonl")
+    earlier = track.with_stem(naming.content_key(video["content"], video["size_bytes"]))
+    track.rename(earlier)
+    counts, _ = measured_counters(tmp_path, rows, grid_spec, *OPTIONS)
+    assert counts["ScoreVideos/reused-tracks"] == 1
+    assert "ScoreVideos/in-segments" not in counts
+    assert track.exists()
+    assert not earlier.exists()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from clipscout.transforms.core.storage import naming
 
-KEEP_SCORE, KEEP_DRAW = "score", "draw"
+_BY_SCORE = "score"
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Choice:
       seed: Of the draw.
     """
 
-    by: str = KEEP_SCORE
+    by: str = _BY_SCORE
     seed: int = 0
 
     def of(self, clips: Sequence[tuple[str, float]]) -> str:
@@ -30,7 +30,7 @@ class Choice:
 
     def _place(self, clip: tuple[str, float]) -> tuple[float | str, str]:
         name, score = clip
-        return (-score if self.by == KEEP_SCORE else naming.digest(f"{self.seed} {name}", 32)), name
+        return (-score if self.by == _BY_SCORE else naming.digest(f"{self.seed} {name}", 32)), name
 
 
 def tied(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
